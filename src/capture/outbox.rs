@@ -1,0 +1,179 @@
+//! The bounded queue between the reader threads and one stream's writer thread.
+//!
+//! A reader never blocks here: what does not fit is dropped for this stream alone, and
+//! counted. The bound is in octets of memory, not in messages, since a batch may hold one
+//! frame or hundreds; so the channel itself needs no bound of its own.
+//!
+//! The writer waits for two things, a parcel and its reader's going, and so in `epoll` and
+//! not on the channel. It says that it sleeps, and only then is its bell rung: on a busy line
+//! that saves a system call a batch.
+
+use crate::bell::Bell;
+use crate::encode::StreamCounts;
+use crate::packet::Batch;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+/// Memory that one stream's queue may take: minutes of a slow line.
+pub const QUEUE_MEMORY: usize = 4 << 20;
+
+/// A batch on its way to a stream.
+pub struct Parcel {
+    /// The frames, shared between all streams.
+    pub batch: Arc<Batch>,
+    /// Packets of the same port that were refused directly before it.
+    pub dropped_before: u64,
+}
+
+/// What became of the packets of one port; written by that port's reader thread, but for
+/// `delivered` and `abandoned`, which are the writer's.
+#[derive(Debug, Default)]
+struct Counters {
+    framed: AtomicU64,
+    dropped: AtomicU64,
+    delivered: AtomicU64,
+    abandoned: AtomicU64,
+    /// Dropped since the last parcel that was taken.
+    unreported: AtomicU64,
+}
+
+/// One stream's queue, and the account of what went through it.
+pub struct Outbox {
+    name: String,
+    sender: Sender<Parcel>,
+    receiver: Receiver<Parcel>,
+    memory: AtomicUsize,
+    bell: Bell,
+    writer_sleeps: AtomicBool,
+    /// Set once no more parcels come: until when the writer may take to finish.
+    closing: OnceLock<Instant>,
+    ports: Box<[Counters]>,
+}
+
+impl Outbox {
+    /// An empty queue for a stream of packets from `ports` ports.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn new(name: &str, ports: usize) -> io::Result<Self> {
+        let (sender, receiver) = unbounded();
+        Ok(Self {
+            name: name.to_owned(),
+            sender,
+            receiver,
+            memory: AtomicUsize::new(0),
+            bell: Bell::new()?,
+            writer_sleeps: AtomicBool::new(false),
+            closing: OnceLock::new(),
+            ports: (0..ports).map(|_| Counters::default()).collect(),
+        })
+    }
+
+    /// What the stream is called in messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Offers the frames of one read of port number `port`; never blocks.
+    pub fn offer(&self, port: usize, batch: &Arc<Batch>) {
+        let counters = &self.ports[port];
+        let frames = batch.len() as u64;
+        counters.framed.fetch_add(frames, Ordering::Relaxed);
+        let memory = batch.memory();
+        if self.memory.load(Ordering::Relaxed) + memory > QUEUE_MEMORY {
+            if counters.dropped.fetch_add(frames, Ordering::Relaxed) == 0 {
+                log::warn!("{}: reader too slow: dropping packets", self.name);
+            }
+            counters.unreported.fetch_add(frames, Ordering::Relaxed);
+            return;
+        }
+        self.memory.fetch_add(memory, Ordering::Relaxed);
+        let dropped_before = counters.unreported.swap(0, Ordering::Relaxed);
+        // Cannot fail: we hold a receiver.
+        let _ = self.sender.send(Parcel { batch: Arc::clone(batch), dropped_before });
+        // The parcel must be visible before the flag is read; see `go_to_sleep`.
+        fence(Ordering::SeqCst);
+        if self.writer_sleeps.swap(false, Ordering::SeqCst) {
+            self.bell.ring();
+        }
+    }
+
+    /// No more parcels will come; the writer may take until `deadline` to finish.
+    pub fn close(&self, deadline: Instant) {
+        let _ = self.closing.set(deadline);
+        self.bell.ring();
+    }
+
+    /// Until when the writer may take, once no more parcels come.
+    pub fn closing(&self) -> Option<Instant> {
+        self.closing.get().copied()
+    }
+
+    /// The next parcel, if one waits.
+    pub fn take(&self) -> Option<Parcel> {
+        let parcel = self.receiver.try_recv().ok()?;
+        self.memory.fetch_sub(parcel.batch.memory(), Ordering::Relaxed);
+        Some(parcel)
+    }
+
+    /// Whether a parcel waits.
+    pub fn has_parcel(&self) -> bool {
+        !self.receiver.is_empty()
+    }
+
+    /// The writer's bell: rung for a parcel while it sleeps, and at `close`.
+    pub fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    /// Says that the writer sleeps until its bell rings; `false` when there is work after all.
+    pub fn go_to_sleep(&self) -> bool {
+        self.writer_sleeps.store(true, Ordering::SeqCst);
+        // The flag must be visible before the queue is looked at; see `offer`.
+        fence(Ordering::SeqCst);
+        let idle = !self.has_parcel() && self.closing.get().is_none();
+        if !idle {
+            self.wake_up();
+        }
+        idle
+    }
+
+    /// Takes back what `go_to_sleep` said.
+    pub fn wake_up(&self) {
+        self.writer_sleeps.store(false, Ordering::SeqCst);
+    }
+
+    /// Counts packets of port number `port` that were written.
+    pub fn delivered(&self, port: usize, packets: u64) {
+        self.ports[port].delivered.fetch_add(packets, Ordering::Relaxed);
+    }
+
+    /// Counts packets of port number `port` that were taken and could not be written.
+    pub fn abandoned(&self, port: usize, packets: u64) {
+        self.ports[port].abandoned.fetch_add(packets, Ordering::Relaxed);
+    }
+
+    /// Empties the queue of a stream that has ended. No parcel may come after that.
+    pub fn abandon_all(&self) {
+        while let Some(parcel) = self.take() {
+            self.abandoned(parcel.batch.port(), parcel.batch.len() as u64);
+        }
+    }
+
+    /// What became of the packets of each port so far.
+    pub fn counts(&self) -> Vec<StreamCounts> {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        self.ports
+            .iter()
+            .map(|counters| StreamCounts {
+                framed: load(&counters.framed),
+                delivered: load(&counters.delivered),
+                dropped: load(&counters.dropped),
+                abandoned: load(&counters.abandoned),
+            })
+            .collect()
+    }
+}

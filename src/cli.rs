@@ -1,0 +1,275 @@
+//! The command line: arguments in, a validated [`Config`] out. The only module that knows clap.
+
+use crate::capture::{Config, Output, Port};
+use crate::encode::Format;
+use crate::framing::{Channel, PROTOCOLS, Protocol, Setup, protocol};
+use crate::source::sim::Simulator;
+use clap::builder::PossibleValuesParser;
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
+use log::LevelFilter;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  serialshark sim:mstp                            a line per packet of a simulated trunk
+  serialshark /dev/ttyUSB0 --fifo /tmp/sharkfin   then: wireshark -k -i /tmp/sharkfin
+  serialshark /dev/ttyUSB0 -b 76800 -w trunk.pcapng
+  serialshark /dev/ttyACM0 -p riot --channel 26 -w - | tshark -r -
+
+Exit status: 0 ended as asked, 1 failed while running, 2 wrong usage.";
+
+/// What was typed.
+#[derive(Debug, Parser)]
+#[command(name = "serialshark", version, about = "Capture a serial line, live in Wireshark",
+          after_help = EXAMPLES, max_term_width = 100)]
+struct Args {
+    /// Serial port (/dev/ttyUSB0, any tty, a link to one), or sim:mstp, sim:riot
+    port: String,
+
+    /// What is spoken on the line [default: mstp]
+    #[arg(short, long, value_name = "NAME",
+          value_parser = PossibleValuesParser::new(PROTOCOLS.each_ref().map(|row| {
+              clap::builder::PossibleValue::new(row.name).help(row.help)
+          })))]
+    protocol: Option<String>,
+
+    /// Bits per second, any rate [default: mstp 38400, riot 115200, pinoccio 115200]
+    #[arg(short, long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..))]
+    baud: Option<u32>,
+
+    /// Feed the readers of this FIFO; made if missing. May be repeated
+    #[arg(long, value_name = "PATH")]
+    fifo: Vec<PathBuf>,
+
+    /// Write to this file, or to standard output with -. May be repeated
+    #[arg(short, long, value_name = "FILE")]
+    write: Vec<PathBuf>,
+
+    /// Capture format; pcapng shows damage, drops and comments in Wireshark, pcap cannot
+    /// [default: by file extension, else pcap]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<FileFormat>,
+
+    /// Overwrite capture files that exist
+    #[arg(long)]
+    force: bool,
+
+    /// Radio channel, 11 to 26 (riot, pinoccio)
+    #[arg(long, value_name = "CHANNEL", value_parser = clap::value_parser!(u8).range(11..=26))]
+    channel: Option<u8>,
+
+    /// Text that starts the sniffer, in place of the protocol's own (pinoccio); \r and \n are known
+    #[arg(long, value_name = "STRING")]
+    init: Option<String>,
+
+    /// End after this many packets
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// Say more on stderr; twice: still more. RUST_LOG is heard too
+    #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+
+    /// Say less on stderr: warnings only; twice: errors only
+    #[arg(short, long, action = ArgAction::Count)]
+    quiet: u8,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FileFormat {
+    /// Classic pcap 2.4, microseconds
+    Pcap,
+    /// pcapng, nanoseconds
+    Pcapng,
+}
+
+/// What the user asks for.
+#[derive(Debug)]
+pub struct Request {
+    /// The capture.
+    pub config: Config,
+    level: LevelFilter,
+}
+
+/// Parses the command line; on wrong usage prints what is wrong and ends with exit code 2.
+pub fn parse() -> Request {
+    match Args::try_parse().and_then(validate) {
+        Ok(request) => request,
+        Err(error) => error.exit(),
+    }
+}
+
+impl Request {
+    /// Sends log records to stderr from now on: one line each, as other messages.
+    pub fn start_logging(&self) {
+        let mut logger = env_logger::Builder::new();
+        logger.filter_level(self.level).parse_default_env();
+        logger.format(|out, record| match record.level() {
+            log::Level::Info => writeln!(out, "serialshark: {}", record.args()),
+            level => {
+                let level = level.as_str().to_lowercase();
+                writeln!(out, "serialshark: {level}: {}", record.args())
+            }
+        });
+        logger.init();
+    }
+}
+
+fn usage(message: impl std::fmt::Display) -> clap::Error {
+    Args::command().error(ErrorKind::ValueValidation, message)
+}
+
+fn validate(args: Args) -> Result<Request, clap::Error> {
+    let level = match (args.verbose, args.quiet) {
+        (0, 0) => LevelFilter::Info,
+        (0, 1) => LevelFilter::Warn,
+        (0, _) => LevelFilter::Error,
+        (1, _) => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    };
+    let port = port(&args)?;
+    let mut outputs = Vec::new();
+    for path in &args.fifo {
+        if path == Path::new("-") {
+            return Err(usage("--fifo takes a path; for standard output use -w -"));
+        }
+        outputs.push((Output::Fifo(path.clone()), format(&args, path)));
+    }
+    for path in &args.write {
+        let output = match path {
+            path if path == Path::new("-") => Output::Stdout,
+            path => Output::File(path.clone()),
+        };
+        outputs.push((output, format(&args, path)));
+    }
+    for (i, (output, _)) in outputs.iter().enumerate() {
+        if outputs[..i].iter().any(|(other, _)| other == output) {
+            return Err(usage("the same output is named twice"));
+        }
+    }
+    if outputs.is_empty() {
+        if args.format.is_some() {
+            return Err(usage("--format needs an output: --fifo PATH or -w FILE"));
+        }
+        outputs.push((Output::Stdout, Format::Text));
+    }
+    let config = Config { ports: vec![port], outputs, force: args.force, count: args.count };
+    Ok(Request { config, level })
+}
+
+fn port(args: &Args) -> Result<Port, clap::Error> {
+    let simulated = args.port.strip_prefix("sim:");
+    if let Some(name) = simulated
+        && !Simulator::NAMES.contains(&name)
+    {
+        let names = Simulator::NAMES.map(|name| format!("sim:{name}")).join(", ");
+        return Err(usage(format!("no simulated port {}; there are {names}", args.port)));
+    }
+    let named = args.protocol.as_deref();
+    if let (Some(named), Some(simulated)) = (named, simulated)
+        && named != simulated
+    {
+        return Err(usage(format!("sim:{simulated} speaks {simulated}, not {named}")));
+    }
+    let protocol: &'static Protocol =
+        named.or(simulated).and_then(protocol).unwrap_or(&PROTOCOLS[0]);
+    let name = protocol.name;
+    match (protocol.channel, args.channel) {
+        (Channel::None, Some(_)) => {
+            return Err(usage(format!("--channel: {name} has no channels")));
+        }
+        // A simulated sniffer is not told anything.
+        (Channel::Required, None) if simulated.is_none() => {
+            return Err(usage(format!("{name} needs --channel, 11 to 26: its sniffer is told to tune to it")));
+        }
+        _ => {}
+    }
+    if args.init.is_some() && !protocol.takes_init {
+        return Err(usage(format!("--init: {name} does not take one")));
+    }
+    Ok(Port {
+        name: args.port.clone(),
+        protocol,
+        setup: Setup {
+            baud: args.baud.unwrap_or(protocol.baud),
+            channel: args.channel,
+            init: args.init.clone(),
+        },
+        transmit: named.is_some() && simulated.is_none(),
+    })
+}
+
+/// The format that was asked for, else what the file's name says, else pcap.
+fn format(args: &Args, path: &Path) -> Format {
+    match args.format {
+        Some(FileFormat::Pcap) => Format::Pcap,
+        Some(FileFormat::Pcapng) => Format::Pcapng,
+        None if path.extension().is_some_and(|ext| ext == "pcapng") => Format::Pcapng,
+        None => Format::Pcap,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Request, clap::Error> {
+        Args::try_parse_from(line.split(' ')).and_then(validate)
+    }
+
+    fn refused(line: &str) -> String {
+        let error = parsed(line).expect_err("is wrong usage");
+        assert_eq!(error.exit_code(), 2);
+        error.to_string()
+    }
+
+    #[test]
+    fn clap_finds_no_contradiction() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_main_command_line() {
+        let config = parsed("serialshark /dev/ttyUSB0 --fifo /tmp/sharkfin").unwrap().config;
+        let port = &config.ports[0];
+        assert_eq!((port.protocol.name, port.setup.baud), ("mstp", 38_400));
+        assert_eq!(config.outputs, [(Output::Fifo("/tmp/sharkfin".into()), Format::Pcap)]);
+    }
+
+    #[test]
+    fn formats_follow_the_option_then_the_extension() {
+        let formats = |line| -> Vec<Format> {
+            parsed(line).unwrap().config.outputs.iter().map(|(_, format)| *format).collect()
+        };
+        assert_eq!(formats("s sim:mstp"), [Format::Text]);
+        assert_eq!(formats("s sim:mstp -w a.pcap -w b.pcapng -w -"),
+                   [Format::Pcap, Format::Pcapng, Format::Pcap]);
+        assert_eq!(formats("s sim:mstp -w a.pcap --format pcapng"), [Format::Pcapng]);
+    }
+
+    #[test]
+    fn nothing_is_transmitted_unless_the_protocol_was_named() {
+        let transmits = |line| parsed(line).unwrap().config.ports[0].transmit;
+        assert!(!transmits("s /dev/ttyUSB0"));
+        assert!(transmits("s /dev/ttyUSB0 -p riot --channel 26"));
+        assert!(!transmits("s sim:riot"));
+    }
+
+    #[test]
+    fn wrong_usage_says_what_is_allowed() {
+        assert!(refused("s x -p modbus").contains("mstp, riot, pinoccio"));
+        assert!(refused("s x -b 0").contains("1.."));
+        assert!(refused("s x -b fast").contains("invalid"));
+        assert!(refused("s x -p riot --channel 27").contains("11..=26"));
+        assert!(refused("s x -p riot").contains("needs --channel"));
+        assert!(refused("s x --channel 11").contains("mstp has no channels"));
+        assert!(refused("s x --init X").contains("does not take one"));
+        assert!(refused("s sim:modbus").contains("sim:mstp, sim:riot"));
+        assert!(refused("s sim:riot -p mstp").contains("speaks riot"));
+        assert!(refused("s x --fifo -").contains("-w -"));
+        assert!(refused("s x -w a -w a").contains("twice"));
+        assert!(refused("s x --format pcap").contains("needs an output"));
+    }
+}

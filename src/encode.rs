@@ -1,0 +1,369 @@
+//! Encoders: packets to records of a capture format. Pure; the octets go into a buffer.
+//!
+//! One encoder belongs to one stream: header, whole records, trailer, in this order.
+
+use crate::framing::Protocol;
+use crate::packet::{LinkType, Packet, Timestamp};
+use byteorder_slice::NativeEndian;
+use chrono::{Local, TimeZone};
+use pcap_file::pcap::{PcapHeader, RawPcapPacket};
+use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
+use pcap_file::pcapng::blocks::interface_description::{
+    InterfaceDescriptionBlock, InterfaceDescriptionOption, InterfaceTsResolution,
+};
+use pcap_file::pcapng::blocks::interface_statistics::{
+    InterfaceStatisticsBlock, InterfaceStatisticsOption,
+};
+use pcap_file::pcapng::blocks::opt_common::CommonOption;
+use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
+use pcap_file::pcapng::{PcapNgBlock, PcapNgWriter};
+use pcap_file::{DataLink, Endianness};
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io;
+
+/// What the header says about the longest packet; ours are far shorter.
+const SNAPLEN: u32 = 65_535;
+
+/// A capture format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Classic pcap 2.4, microseconds, native byte order: what every reader takes.
+    Pcap,
+    /// pcapng, nanoseconds, with flags, comments and drop counts.
+    Pcapng,
+    /// A line of text for each packet.
+    Text,
+}
+
+/// What a header says about a port.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// The port as the user named it.
+    pub name: String,
+    /// Its protocol and rate, in words.
+    pub description: String,
+    /// Bits per second.
+    pub baud: u32,
+    /// What is spoken on it.
+    pub protocol: &'static Protocol,
+}
+
+/// What became of the packets of one port in one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamCounts {
+    /// Found on the line while the stream was open.
+    pub framed: u64,
+    /// Written to the stream.
+    pub delivered: u64,
+    /// Refused by its full queue.
+    pub dropped: u64,
+    /// Still queued when its reader left.
+    pub abandoned: u64,
+}
+
+/// Turns packets into the records of one stream.
+pub struct Encoder {
+    interfaces: std::sync::Arc<[Interface]>,
+    kind: Kind,
+}
+
+enum Kind {
+    Pcap,
+    Pcapng(Box<PcapNgWriter<Vec<u8>>>, Timestamp),
+    Text,
+}
+
+impl Encoder {
+    /// An encoder for a new stream with its header, which is added to `out`.
+    ///
+    /// # Errors
+    /// None that input can cause: writing to memory does not fail.
+    pub fn start(
+        format: Format,
+        interfaces: std::sync::Arc<[Interface]>,
+        now: Timestamp,
+        out: &mut Vec<u8>,
+    ) -> io::Result<Self> {
+        let kind = match format {
+            Format::Pcap => {
+                let link_type =
+                    interfaces.first().map_or(LinkType(0), |port| port.protocol.link_type);
+                PcapHeader {
+                    snaplen: SNAPLEN,
+                    datalink: DataLink::from(u32::from(link_type.0)),
+                    endianness: Endianness::native(),
+                    ..PcapHeader::default()
+                }
+                .write_to(out)
+                .map_err(io::Error::other)?;
+                Kind::Pcap
+            }
+            Format::Pcapng => {
+                let mut writer =
+                    PcapNgWriter::with_section_header(Vec::new(), section()).map_err(io::Error::other)?;
+                for interface in interfaces.iter() {
+                    writer.write_pcapng_block(description(interface)).map_err(io::Error::other)?;
+                }
+                out.append(writer.get_mut());
+                Kind::Pcapng(Box::new(writer), now)
+            }
+            Format::Text => Kind::Text,
+        };
+        Ok(Self { interfaces, kind })
+    }
+
+    /// Adds the record of `packet` to `out`; `dropped` packets of the same port were refused
+    /// directly before it.
+    ///
+    /// # Errors
+    /// None that input can cause; `out` is as it was then.
+    pub fn packet(&mut self, packet: &Packet<'_>, dropped: u64, out: &mut Vec<u8>) -> io::Result<()> {
+        match &mut self.kind {
+            Kind::Pcap => pcap_record(packet, out),
+            Kind::Pcapng(writer, _) => write_block(writer, enhanced_packet(packet, dropped), out),
+            Kind::Text => {
+                let several = self.interfaces.len() > 1;
+                let interface = &self.interfaces[usize::from(packet.port)];
+                out.extend_from_slice(text_line(packet, interface, several).as_bytes());
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds the trailer to `out`: what became of the packets of each port.
+    ///
+    /// # Errors
+    /// None that input can cause.
+    pub fn finish(
+        &mut self,
+        counts: &[StreamCounts],
+        now: Timestamp,
+        out: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        let Kind::Pcapng(writer, start) = &mut self.kind else { return Ok(()) };
+        for (id, counts) in counts.iter().enumerate() {
+            let block = InterfaceStatisticsBlock {
+                interface_id: id as u32,
+                timestamp: now.since_epoch(),
+                options: vec![
+                    InterfaceStatisticsOption::IsbStartTime(start.since_epoch()),
+                    InterfaceStatisticsOption::IsbEndTime(now.since_epoch()),
+                    InterfaceStatisticsOption::IsbIfRecv(counts.framed),
+                    InterfaceStatisticsOption::IsbIfDrop(counts.dropped),
+                    InterfaceStatisticsOption::IsbUsrDeliv(counts.delivered),
+                ],
+            };
+            write_block(writer, block, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// The section header; dumpcap 4.0 crashes on one of more than 2048 octets.
+fn section() -> SectionHeaderBlock<'static> {
+    SectionHeaderBlock {
+        endianness: Endianness::native(),
+        options: vec![
+            SectionHeaderOption::OS(Cow::Borrowed(std::env::consts::OS)),
+            SectionHeaderOption::UserApplication(Cow::Borrowed(concat!(
+                "serialshark ",
+                env!("CARGO_PKG_VERSION")
+            ))),
+        ],
+        ..SectionHeaderBlock::default()
+    }
+}
+
+fn description(interface: &Interface) -> InterfaceDescriptionBlock<'_> {
+    InterfaceDescriptionBlock {
+        linktype: DataLink::from(u32::from(interface.protocol.link_type.0)),
+        snaplen: SNAPLEN,
+        options: vec![
+            InterfaceDescriptionOption::IfName(Cow::Borrowed(&interface.name)),
+            InterfaceDescriptionOption::IfDescription(Cow::Borrowed(&interface.description)),
+            InterfaceDescriptionOption::IfSpeed(interface.baud.into()),
+            InterfaceDescriptionOption::IfTsResol(InterfaceTsResolution::NANO),
+        ],
+    }
+}
+
+/// Writes a block straight into `out`, which takes the place of the writer's own buffer.
+fn write_block<'a>(
+    writer: &mut PcapNgWriter<Vec<u8>>,
+    block: impl PcapNgBlock<'a>,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
+    let before = out.len();
+    std::mem::swap(writer.get_mut(), out);
+    let result = writer.write_pcapng_block(block);
+    std::mem::swap(writer.get_mut(), out);
+    result.map(|_| ()).map_err(|error| {
+        out.truncate(before);
+        io::Error::other(error)
+    })
+}
+
+fn enhanced_packet<'a>(packet: &Packet<'a>, dropped: u64) -> EnhancedPacketBlock<'a> {
+    let mut options = Vec::new();
+    if !packet.damage.is_none() {
+        options.push(EnhancedPacketOption::Flags(packet.damage.epb_flags()));
+    }
+    if dropped > 0 {
+        options.push(EnhancedPacketOption::DropCount(dropped));
+    }
+    if let Some(comment) = comment(packet, dropped) {
+        options.push(EnhancedPacketOption::Common(CommonOption::Comment(Cow::Owned(comment))));
+    }
+    EnhancedPacketBlock {
+        interface_id: packet.port.into(),
+        timestamp: packet.time.since_epoch(),
+        original_len: packet.original_len,
+        data: Cow::Borrowed(packet.data),
+        options,
+    }
+}
+
+/// What there is to say about a packet beside its octets.
+fn comment(packet: &Packet<'_>, dropped: u64) -> Option<String> {
+    let mut parts = Vec::new();
+    if packet.original_len as usize > packet.data.len() {
+        parts.push(format!(
+            "damaged: {}, {} of {} octets",
+            packet.damage,
+            packet.data.len(),
+            packet.original_len
+        ));
+    } else if !packet.damage.is_none() {
+        parts.push(format!("damaged: {}", packet.damage));
+    }
+    if packet.skipped_before > 0 {
+        parts.push(format!("{} octets outside frames before this one", packet.skipped_before));
+    }
+    if dropped > 0 {
+        parts.push(format!("{dropped} packets dropped before this one: reader too slow"));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+fn pcap_record(packet: &Packet<'_>, out: &mut Vec<u8>) -> io::Result<()> {
+    let ns = packet.time.as_ns();
+    let record = RawPcapPacket {
+        ts_sec: u32::try_from(ns / 1_000_000_000).unwrap_or(u32::MAX),
+        ts_frac: (ns % 1_000_000_000 / 1000) as u32,
+        incl_len: packet.data.len() as u32,
+        orig_len: packet.original_len,
+        data: Cow::Borrowed(packet.data),
+    };
+    record.write_to::<_, NativeEndian>(out).map(|_| ()).map_err(io::Error::other)
+}
+
+/// Such as `14:02:07.123456 length 8: Token 5 > 16: 55ff00100500008c`.
+fn text_line(packet: &Packet<'_>, interface: &Interface, several_ports: bool) -> String {
+    let mut line = Local
+        .timestamp_nanos(packet.time.as_ns().cast_signed())
+        .format("%H:%M:%S%.6f")
+        .to_string();
+    if several_ports {
+        let _ = write!(line, " {}", interface.name);
+    }
+    let _ = write!(line, " length {}: ", packet.data.len());
+    line.push_str(&(interface.protocol.summary)(packet.data));
+    if !packet.damage.is_none() {
+        let _ = write!(line, " [{}]", packet.damage);
+    }
+    line.push_str(": ");
+    for octet in packet.data {
+        let _ = write!(line, "{octet:02x}");
+    }
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framing::PROTOCOLS;
+    use crate::packet::Damage;
+
+    const TOKEN: [u8; 8] = [0x55, 0xff, 0, 0x10, 5, 0, 0, 0x8c];
+
+    fn interfaces() -> std::sync::Arc<[Interface]> {
+        std::sync::Arc::new([Interface {
+            name: "/dev/ttyUSB0".into(),
+            description: "mstp".into(),
+            baud: 38_400,
+            protocol: &PROTOCOLS[0],
+        }])
+    }
+
+    fn packet(data: &[u8]) -> Packet<'_> {
+        Packet {
+            port: 0,
+            data,
+            original_len: data.len() as u32,
+            skipped_before: 0,
+            time: Timestamp::from_ns(1_700_000_000_123_456_789),
+            damage: Damage::NONE,
+        }
+    }
+
+    #[test]
+    fn a_pcap_stream_octet_by_octet() {
+        let mut out = Vec::new();
+        let mut encoder =
+            Encoder::start(Format::Pcap, interfaces(), Timestamp::default(), &mut out).unwrap();
+        encoder.packet(&packet(&TOKEN), 0, &mut out).unwrap();
+        encoder.finish(&[StreamCounts::default()], Timestamp::default(), &mut out).unwrap();
+        let words = |words: &[u32]| words.iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<_>>();
+        let mut expected = words(&[0xa1b2_c3d4]);
+        expected.extend([2u16, 4].iter().flat_map(|w| w.to_ne_bytes()));
+        expected.extend(words(&[0, 0, 65_535, 165, 1_700_000_000, 123_456, 8, 8]));
+        expected.extend(TOKEN);
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn a_flawless_packet_has_no_options_and_a_flawed_one_says_all() {
+        assert_eq!(enhanced_packet(&packet(&TOKEN), 0).options, []);
+        let flawed = Packet {
+            original_len: 30,
+            skipped_before: 7,
+            damage: Damage::TOO_SHORT,
+            ..packet(&TOKEN)
+        };
+        assert_eq!(
+            enhanced_packet(&flawed, 3).options,
+            [
+                EnhancedPacketOption::Flags(1 << 26),
+                EnhancedPacketOption::DropCount(3),
+                EnhancedPacketOption::Common(CommonOption::Comment(Cow::Borrowed(
+                    "damaged: too short, 8 of 30 octets; \
+                     7 octets outside frames before this one; \
+                     3 packets dropped before this one: reader too slow"
+                ))),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_section_header_is_one_that_dumpcap_survives() {
+        let writer = PcapNgWriter::with_section_header(Vec::new(), section()).unwrap();
+        assert!(writer.get_ref().len() <= 2048);
+    }
+
+    #[test]
+    fn a_line_of_text_has_length_summary_and_hex() {
+        let mut out = Vec::new();
+        let mut encoder =
+            Encoder::start(Format::Text, interfaces(), Timestamp::default(), &mut out).unwrap();
+        assert_eq!(out, b"");
+        let bad = Packet { damage: Damage::CRC_ERROR, ..packet(&TOKEN) };
+        encoder.packet(&bad, 0, &mut out).unwrap();
+        let line = String::from_utf8(out).unwrap();
+        let (time, rest) = line.split_once(' ').unwrap();
+        assert_eq!(time.len(), "14:02:07.123456".len());
+        assert!(time.ends_with(".123456"));
+        assert_eq!(rest, "length 8: Token 5 > 16 [CRC error]: 55ff00100500008c\n");
+    }
+}

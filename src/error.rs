@@ -1,0 +1,62 @@
+//! The one kind of error: a line that names the object, what failed and why, and a hint.
+
+use std::fmt;
+
+/// Why something the user asked for cannot be done.
+///
+/// Displays as `object: what failed: the system's words`, and on a second line the hint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    line: String,
+    hint: Option<String>,
+}
+
+impl Error {
+    /// `what` failed with `object`.
+    pub fn new(object: impl fmt::Display, what: impl fmt::Display) -> Self {
+        Self { line: format!("{object}: {what}"), hint: None }
+    }
+
+    /// Adds the system's words.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<std::io::Error>) -> Self {
+        let cause = cause.into();
+        // std appends " (os error 13)", which tells a user nothing.
+        let words = cause.to_string();
+        let words = words.split(" (os error").next().unwrap_or(&words);
+        self.line = format!("{}: {words}", self.line);
+        self
+    }
+
+    /// Adds what the user can do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.line)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n  hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_as_one_line_and_a_hint() {
+        let denied = std::io::Error::from_raw_os_error(13);
+        let error = Error::new("/dev/ttyUSB0", "cannot open").because(denied).hint("ask root");
+        let text = "/dev/ttyUSB0: cannot open: Permission denied\n  hint: ask root";
+        assert_eq!(error.to_string(), text);
+    }
+}

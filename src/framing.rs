@@ -1,0 +1,324 @@
+//! Framers: from octets and their arrival times to frames. Pure, without I/O.
+//!
+//! Each framing is one file in `framing/` and one row in [`PROTOCOLS`]. The row feeds the
+//! command line, the documentation and the property tests of `tests/framers.rs`, which hold
+//! every framer to these contracts:
+//!
+//! - any split of the input into chunks gives the same frames;
+//! - memory is bounded by the longest frame, and so is the work per octet;
+//! - after noise the next good frame is found, and a damaged frame ends where the next good
+//!   one begins;
+//! - every octet is accounted for exactly once in the [`Tally`];
+//! - timestamps never run backwards.
+//!
+//! A framer is infallible: a serial line has no syntax errors, only damaged frames and octets
+//! that belong to no frame.
+
+mod hunt;
+mod mstp;
+mod pinoccio;
+mod riot;
+mod wpan;
+
+use crate::packet::{Batch, LinkType, Tally, Timestamp};
+use std::collections::VecDeque;
+
+/// Longest time that a USB serial adapter keeps received octets to itself: the default
+/// latency timer of FTDI's chips.
+const ADAPTER_LATENCY_NS: u64 = 16_000_000;
+
+/// Silence that ends a frame which did not end by itself. Far above what a standard asks for
+/// (MS/TP: 60 bit times), since gaps between reads say little about gaps on the wire.
+pub const IDLE_GAP_NS: u64 = ADAPTER_LATENCY_NS + 100_000_000;
+
+/// Finds frames in the octets of one line.
+pub trait Framer: Send {
+    /// Takes new octets, the last of which arrived at `arrival`, and adds the frames that end
+    /// with them to `out`.
+    fn push(&mut self, octets: &[u8], arrival: Timestamp, out: &mut Batch);
+
+    /// When silence would end what is still open, if anything is.
+    fn deadline(&self) -> Option<Timestamp>;
+
+    /// Says that nothing has arrived up to `now`: ends what is open if its deadline has passed.
+    fn expire(&mut self, now: Timestamp, out: &mut Batch) {
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.finish(out);
+        }
+    }
+
+    /// Ends what is open: nothing follows, or what follows has nothing to do with it.
+    fn finish(&mut self, out: &mut Batch);
+
+    /// Where all octets so far went; those still held are in `octets` alone.
+    fn tally(&self) -> Tally;
+}
+
+/// The far end of a sniffer's command line: says what to send, hears what comes back.
+///
+/// Pure like a framer. Only a protocol whose sniffer needs commands has one, and it is used
+/// only when the user named that protocol.
+pub trait Dialogue: Send {
+    /// The port was opened at `now`; forgets all that was said before.
+    fn start(&mut self, now: Timestamp);
+
+    /// Hears what the sniffer said.
+    fn hear(&mut self, octets: &[u8], now: Timestamp);
+
+    /// When it wants to be asked again although nothing was heard.
+    fn deadline(&self) -> Option<Timestamp>;
+
+    /// What to send now, if anything; asked after each `hear` and at each deadline.
+    fn say(&mut self, now: Timestamp) -> Option<Vec<u8>>;
+}
+
+/// What a protocol is told about its line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// Bits per second.
+    pub baud: u32,
+    /// IEEE 802.15.4 channel, 11 to 26.
+    pub channel: Option<u8>,
+    /// What to send to the sniffer in place of the protocol's own first command.
+    pub init: Option<String>,
+}
+
+/// Whether a protocol takes `--channel`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// It has none.
+    None,
+    /// Its sniffer has one of its own.
+    Optional,
+    /// Its sniffer must be told.
+    Required,
+}
+
+/// A row of the table: all that the rest of the program knows about a protocol.
+pub struct Protocol {
+    /// What the user calls it.
+    pub name: &'static str,
+    /// One line of help.
+    pub help: &'static str,
+    /// Bits per second unless told otherwise.
+    pub baud: u32,
+    /// What capture files call its packets.
+    pub link_type: LinkType,
+    /// Makes its framer.
+    pub framer: fn(&Setup) -> Box<dyn Framer>,
+    /// Makes its side of the talk with the sniffer; without it nothing is ever transmitted.
+    pub dialogue: Option<fn(&Setup) -> Box<dyn Dialogue>>,
+    /// Whether DTR and RTS are dropped at open: on RS-485 adapters RTS may drive the bus,
+    /// while a sniffer with native USB sends nothing until DTR is raised.
+    pub drop_lines: bool,
+    /// Whether it takes a channel.
+    pub channel: Channel,
+    /// Whether `--init` replaces its first command.
+    pub takes_init: bool,
+    /// A few words for a recorded packet, such as `Token 5 > 16`.
+    pub summary: fn(&[u8]) -> String,
+}
+
+impl std::fmt::Debug for Protocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// All protocols; the first is the default.
+pub static PROTOCOLS: [Protocol; 3] = [
+    Protocol {
+        name: "mstp",
+        help: "BACnet MS/TP on RS-485",
+        baud: 38_400,
+        link_type: LinkType::BACNET_MS_TP,
+        framer: |setup| Box::new(mstp::framer(setup)),
+        dialogue: None,
+        drop_lines: true,
+        channel: Channel::None,
+        takes_init: false,
+        summary: mstp::summary,
+    },
+    Protocol {
+        name: "riot",
+        help: "IEEE 802.15.4 from RIOT's sniffer application",
+        baud: 115_200,
+        link_type: LinkType::IEEE802_15_4_TAP,
+        framer: |setup| Box::new(riot::Riot::new(setup)),
+        dialogue: Some(|setup| Box::new(riot::Ifconfig::new(setup))),
+        drop_lines: false,
+        channel: Channel::Required,
+        takes_init: false,
+        summary: wpan::tap_summary,
+    },
+    Protocol {
+        name: "pinoccio",
+        help: "IEEE 802.15.4 from At256rfr2Sniffer or a Pinoccio Scout",
+        baud: 115_200,
+        link_type: LinkType::IEEE802_15_4_WITHFCS,
+        framer: |setup| Box::new(pinoccio::framer(setup)),
+        dialogue: Some(|setup| Box::new(pinoccio::Start::new(setup))),
+        drop_lines: false,
+        channel: Channel::Optional,
+        takes_init: true,
+        summary: wpan::summary,
+    },
+];
+
+/// The protocol that the user calls `name`.
+pub fn protocol(name: &str) -> Option<&'static Protocol> {
+    PROTOCOLS.iter().find(|protocol| protocol.name == name)
+}
+
+/// Octets that were received and not yet judged, with their arrival times, and the account of
+/// those that were. What all framers have in common.
+#[derive(Debug)]
+struct Window {
+    octets: Vec<u8>,
+    /// How many of `octets` are gone; they are moved out together, once a push.
+    taken: usize,
+    /// Position in the line of the first octet in `octets`.
+    base: u64,
+    /// Ends of the chunks that have octets left here, and when they arrived.
+    arrivals: VecDeque<(u64, Timestamp)>,
+    last_arrival: Timestamp,
+    last_time: Timestamp,
+    octet_ns: u64,
+    skipped_run: u32,
+    tally: Tally,
+}
+
+impl Window {
+    fn new(baud: u32) -> Self {
+        const BITS_PER_OCTET: u64 = 10; // 8N1: start bit, eight data bits, stop bit
+        Self {
+            octets: Vec::new(),
+            taken: 0,
+            base: 0,
+            arrivals: VecDeque::new(),
+            last_arrival: Timestamp::default(),
+            last_time: Timestamp::default(),
+            octet_ns: BITS_PER_OCTET * 1_000_000_000 / u64::from(baud.max(1)),
+            skipped_run: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Takes a chunk, the last octet of which arrived at `arrival`.
+    fn push(&mut self, octets: &[u8], arrival: Timestamp) {
+        if octets.is_empty() {
+            return;
+        }
+        self.octets.drain(..self.taken);
+        self.base += self.taken as u64;
+        self.taken = 0;
+        self.octets.extend_from_slice(octets);
+        let end = self.base + self.octets.len() as u64;
+        while self.arrivals.front().is_some_and(|(end, _)| *end <= self.base) {
+            self.arrivals.pop_front();
+        }
+        self.arrivals.push_back((end, arrival));
+        self.last_arrival = arrival;
+        self.tally.octets += octets.len() as u64;
+    }
+
+    /// The octets not yet judged.
+    fn octets(&self) -> &[u8] {
+        &self.octets[self.taken..]
+    }
+
+    /// When the octet `ahead` of the first began on the wire.
+    fn time_of(&self, ahead: usize) -> Timestamp {
+        let position = self.base + (self.taken + ahead) as u64;
+        self.arrivals
+            .iter()
+            .find(|(end, _)| position < *end)
+            .map_or(self.last_arrival, |(end, arrival)| {
+                arrival.minus_ns((end - position) * self.octet_ns)
+            })
+    }
+
+    /// When silence would end what is held here.
+    fn deadline(&self) -> Option<Timestamp> {
+        (!self.octets().is_empty()).then(|| self.last_arrival.plus_ns(IDLE_GAP_NS))
+    }
+
+    /// The first `len` octets belong to no frame.
+    fn skip(&mut self, len: usize) {
+        self.taken += len;
+        self.tally.skipped_octets += len as u64;
+        self.skipped_run = self.skipped_run.saturating_add(len as u32);
+    }
+
+    /// The first `len` octets may follow a frame, and mean nothing.
+    fn pad(&mut self, len: usize) {
+        self.taken += len;
+        self.tally.padding_octets += len as u64;
+    }
+
+    /// The first `len` octets are a good frame; returns when it began and how many octets
+    /// were skipped before it.
+    fn good(&mut self, len: usize) -> (Timestamp, u32) {
+        self.tally.good_octets += len as u64;
+        self.tally.good_frames += 1;
+        self.take_frame(len)
+    }
+
+    /// The first `len` octets are a damaged frame; returns what `good` does.
+    fn damaged(&mut self, len: usize) -> (Timestamp, u32) {
+        self.tally.damaged_octets += len as u64;
+        self.tally.damaged_frames += 1;
+        self.take_frame(len)
+    }
+
+    fn take_frame(&mut self, len: usize) -> (Timestamp, u32) {
+        let time = self.in_order(self.time_of(0));
+        self.taken += len;
+        (time, std::mem::take(&mut self.skipped_run))
+    }
+
+    /// `time`, or the last frame's if that is later.
+    fn in_order(&mut self, time: Timestamp) -> Timestamp {
+        self.last_time = self.last_time.max(time);
+        self.last_time
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn octets_are_dated_back_from_the_end_of_their_chunk() {
+        let mut window = Window::new(10_000); // 1 ms an octet
+        window.push(b"abc", Timestamp::from_ns(10_000_000));
+        window.push(b"de", Timestamp::from_ns(20_000_000));
+        let times: Vec<u64> = (0..5).map(|i| window.time_of(i).as_ns() / 1_000_000).collect();
+        assert_eq!(times, [7, 8, 9, 18, 19]);
+        window.skip(3);
+        window.push(b"f", Timestamp::from_ns(30_000_000));
+        assert_eq!(window.time_of(0).as_ns(), 18_000_000);
+        assert_eq!(window.time_of(2).as_ns(), 29_000_000);
+        assert_eq!(window.deadline(), Some(Timestamp::from_ns(30_000_000 + IDLE_GAP_NS)));
+        window.skip(3);
+        assert_eq!(window.deadline(), None);
+    }
+
+    #[test]
+    fn a_frame_is_never_earlier_than_the_one_before() {
+        let mut window = Window::new(10_000);
+        window.push(b"a", Timestamp::from_ns(50_000_000));
+        window.push(&[0; 40], Timestamp::from_ns(51_000_000));
+        assert_eq!(window.good(1).0.as_ns(), 49_000_000);
+        assert_eq!(window.good(40).0.as_ns(), 49_000_000);
+    }
+
+    #[test]
+    fn names_are_unique_and_rates_sensible() {
+        for (i, row) in PROTOCOLS.iter().enumerate() {
+            assert!(PROTOCOLS[..i].iter().all(|other| other.name != row.name));
+            assert!(row.baud > 0 && !row.help.is_empty());
+            assert!(row.channel != Channel::Required || row.dialogue.is_some());
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Hunting for frames by content: what formats with a length and a check sequence share.
+//!
+//! A [`Format`] says what octets at one position are; the [`Hunter`] walks them along the
+//! line. A damaged frame does not cost the good ones in it or after it: the search for the
+//! next good frame goes on from the octet after the damaged one's first, and the damaged
+//! frame ends where that one begins. Inside a good frame nothing is searched for.
+//!
+//! Work per octet: a position is judged at most twice by itself, and an octet is read by the
+//! judgement of each position that is at most one frame before it and may start a frame.
+//! With `n` octets in the longest frame and starts at least `s` octets apart that is `2n/s`
+//! steps; only input crafted for it comes near. Memory: two longest frames and a chunk.
+
+use super::{Framer, Setup, Window};
+use crate::packet::{Batch, Damage, Notes, Tally, Timestamp};
+
+/// What the octets at a position are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// No frame starts here.
+    Nothing,
+    /// More octets are needed to tell. If there are none, this is a frame cut off, which
+    /// should have had this many octets; without the number, no frame starts here.
+    More(Option<usize>),
+    /// A good frame of this many octets.
+    Good(usize),
+    /// A frame of this many octets, all present, with a check sequence that does not fit.
+    Bad(usize),
+    /// No frame, but a mark of this many octets that says how to go on.
+    Mark(usize),
+}
+
+/// What a hunt came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A good frame.
+    Good,
+    /// A damaged frame.
+    Damaged,
+    /// A [`Judgement::Mark`].
+    Mark,
+}
+
+/// A frame format that can be told from noise.
+pub(super) trait Format: Send {
+    /// Whether an octet directly after a good frame is padding.
+    fn is_padding(_octet: u8) -> bool {
+        false
+    }
+
+    /// How far it is to the first position that may start a frame; `octets.len()` if none is
+    /// here.
+    fn find(&self, octets: &[u8]) -> usize;
+
+    /// What starts at the first octet; there is at least one. Pure: a position is asked about
+    /// as often as it is needed.
+    fn judge(&self, octets: &[u8]) -> Judgement;
+
+    /// The same inside a damaged frame, where only a good frame is of interest and more must
+    /// speak for it if a check sequence alone is weak. What is good here is good in `judge`.
+    fn judge_inside(&self, octets: &[u8]) -> Judgement {
+        self.judge(octets)
+    }
+
+    /// The part of a frame that is recorded.
+    fn recorded<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
+        frame
+    }
+
+    /// Hears what the hunt came to, before the next judgement.
+    fn found(&mut self, _found: Found) {}
+
+    /// The octets that follow have nothing to do with those before.
+    fn reset(&mut self) {}
+}
+
+/// A damaged frame at the start of the window whose end is not known yet.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    len: usize,
+    original_len: usize,
+    damage: Damage,
+    /// Up to here no good frame begins in it.
+    searched: usize,
+}
+
+/// A framer for any [`Format`].
+#[derive(Debug)]
+pub(super) struct Hunter<F> {
+    format: F,
+    window: Window,
+    pending: Option<Pending>,
+    after_good: bool,
+}
+
+impl<F: Format> Hunter<F> {
+    pub(super) fn new(format: F, setup: &Setup) -> Self {
+        Self { format, window: Window::new(setup.baud), pending: None, after_good: false }
+    }
+
+    /// Judges what can be judged; all of it if nothing follows (`closed`).
+    fn hunt(&mut self, closed: bool, out: &mut Batch) {
+        loop {
+            if let Some(pending) = self.pending {
+                match self.end_of(pending, closed) {
+                    Some(ended) => self.emit_damaged(ended, out),
+                    None => return,
+                }
+                continue;
+            }
+            let Some(&first) = self.window.octets().first() else { return };
+            if std::mem::take(&mut self.after_good) && F::is_padding(first) {
+                self.window.pad(1);
+                continue;
+            }
+            let ahead = self.format.find(self.window.octets());
+            if ahead > 0 {
+                self.window.skip(ahead);
+                continue;
+            }
+            match self.format.judge(self.window.octets()) {
+                Judgement::Good(len) => self.emit_good(len, out),
+                Judgement::Bad(len) => {
+                    self.pending = Some(Pending {
+                        len,
+                        original_len: len,
+                        damage: Damage::CRC_ERROR,
+                        searched: 1,
+                    });
+                }
+                Judgement::More(_) if !closed => return,
+                Judgement::More(Some(original_len)) => {
+                    self.pending = Some(Pending {
+                        len: self.window.octets().len(),
+                        original_len,
+                        damage: Damage::TOO_SHORT,
+                        searched: 1,
+                    });
+                }
+                Judgement::More(None) | Judgement::Nothing => self.window.skip(1),
+                Judgement::Mark(len) => {
+                    self.window.skip(len);
+                    self.format.found(Found::Mark);
+                }
+            }
+        }
+    }
+
+    /// The damaged frame with its end, if that can be told: where a good frame begins in it,
+    /// or where it ends by itself.
+    fn end_of(&mut self, mut pending: Pending, closed: bool) -> Option<Pending> {
+        let octets = self.window.octets();
+        let mut at = pending.searched;
+        loop {
+            at += self.format.find(&octets[at..]);
+            if at >= pending.len {
+                return Some(pending);
+            }
+            match self.format.judge_inside(&octets[at..]) {
+                Judgement::Good(_) => {
+                    return Some(Pending { len: at, damage: Damage::TOO_SHORT, ..pending });
+                }
+                Judgement::More(_) if !closed => {
+                    pending.searched = at;
+                    self.pending = Some(pending);
+                    return None;
+                }
+                _ => at += 1,
+            }
+        }
+    }
+
+    fn emit_good(&mut self, len: usize, out: &mut Batch) {
+        let (time, skipped_before) = self.window.good(len);
+        let taken = self.window.taken;
+        let frame = &self.window.octets[taken - len..taken];
+        let recorded = self.format.recorded(frame);
+        out.push(
+            &[recorded],
+            Notes { time, skipped_before, damage: Damage::NONE, original_len: 0 },
+        );
+        self.after_good = true;
+        self.format.found(Found::Good);
+    }
+
+    fn emit_damaged(&mut self, ended: Pending, out: &mut Batch) {
+        self.pending = None;
+        let (time, skipped_before) = self.window.damaged(ended.len);
+        let taken = self.window.taken;
+        let frame = &self.window.octets[taken - ended.len..taken];
+        let recorded = self.format.recorded(frame);
+        let unrecorded = frame.len() - recorded.len();
+        let original_len = (ended.original_len - unrecorded) as u32;
+        let notes = Notes { time, skipped_before, damage: ended.damage, original_len };
+        // A capture must not hold empty packets: dumpcap counts them as dropped.
+        if !recorded.is_empty() {
+            out.push(&[recorded], notes);
+        }
+        self.format.found(Found::Damaged);
+    }
+}
+
+impl<F: Format> Framer for Hunter<F> {
+    fn push(&mut self, octets: &[u8], arrival: Timestamp, out: &mut Batch) {
+        self.window.push(octets, arrival);
+        self.hunt(false, out);
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        self.window.deadline()
+    }
+
+    fn expire(&mut self, now: Timestamp, out: &mut Batch) {
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.hunt(true, out);
+        }
+    }
+
+    fn finish(&mut self, out: &mut Batch) {
+        self.hunt(true, out);
+        self.after_good = false;
+        self.format.reset();
+    }
+
+    fn tally(&self) -> Tally {
+        self.window.tally
+    }
+}

@@ -1,0 +1,449 @@
+//! At256rfr2Sniffer and the Pinoccio Scout: IEEE 802.15.4 frames, each behind its length.
+//!
+//! ```text
+//! text ... "SNIF" ( length N | PSDU (N, the last two are the FCS, low first) )*
+//! ```
+//!
+//! Nothing else marks where a frame starts, so that one lost octet would shift all that
+//! follows; and a bad FCS tells little, since the radio does not check it and damaged frames
+//! are sent like good ones. Hence two states:
+//!
+//! - **in step**, from `SNIF` or a good frame on, the next octet is a length, and a frame with a
+//!   bad FCS is recorded as a damaged one. If octets were lost in it, the next good frame starts
+//!   inside it, and the [`Hunter`] looks for that.
+//! - **out of step**, at the start and after more than [`MAX_DAMAGED`] damaged frames in a row,
+//!   only good frames count; all else is skipped, be it text or noise. One of them leads
+//!   back, but at the start, when text is to be expected, it takes [`FIRST_GOOD`].
+//!
+//! In step a good frame is one whose FCS fits. Out of step and inside a damaged frame it must
+//! also look like a frame ([`wpan::may_begin`]): an FCS alone fits at one position of 130,000 of
+//! random octets, and in any run of zeros. So a frame of a rarer type than beacon, data,
+//! acknowledgment and command is not found directly after lost octets, and while in step it is.
+//!
+//! Recorded is the PSDU with its FCS.
+
+use super::hunt::{Format, Found, Hunter, Judgement};
+use super::{Dialogue, Setup, wpan};
+use crate::packet::Timestamp;
+use std::ops::RangeInclusive;
+
+/// What the sniffer says directly before the first frame.
+const SNIF: &[u8] = b"SNIF";
+/// Lengths: an octet and the FCS is the least.
+const LENGTHS: RangeInclusive<u8> = 3..=wpan::MAX_PSDU as u8;
+/// As many damaged frames in a row may come from the radio.
+const MAX_DAMAGED: u8 = 3;
+/// Good frames that take the place of `SNIF`: this program came later than the sniffer.
+const FIRST_GOOD: u8 = 3;
+
+/// Makes a framer.
+pub(super) fn framer(setup: &Setup) -> Hunter<Pinoccio> {
+    Hunter::new(Pinoccio { step: Step::START }, setup)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// In step; `damaged` frames came since the last good one.
+    In { damaged: u8 },
+    /// Out of step; `needed` good frames lead in.
+    Out { needed: u8 },
+}
+
+impl Step {
+    const START: Self = Self::Out { needed: FIRST_GOOD };
+}
+
+/// The format for the [`Hunter`].
+#[derive(Debug)]
+pub(super) struct Pinoccio {
+    step: Step,
+}
+
+impl Format for Pinoccio {
+    fn find(&self, octets: &[u8]) -> usize {
+        octets.iter().position(|octet| LENGTHS.contains(octet)).unwrap_or(octets.len())
+    }
+
+    fn judge(&self, octets: &[u8]) -> Judgement {
+        if let Step::Out { .. } = self.step {
+            return if octets.starts_with(SNIF) {
+                Judgement::Mark(SNIF.len())
+            } else if SNIF.starts_with(octets) {
+                Judgement::More(None)
+            } else {
+                self.judge_inside(octets)
+            };
+        }
+        let Some(len) = frame_len(octets) else { return Judgement::Nothing };
+        match octets.get(1..len) {
+            None => Judgement::More(Some(len)),
+            Some(psdu) if wpan::fcs_fits(psdu) => Judgement::Good(len),
+            Some(_) => Judgement::Bad(len),
+        }
+    }
+
+    fn judge_inside(&self, octets: &[u8]) -> Judgement {
+        let Some(len) = frame_len(octets) else { return Judgement::Nothing };
+        if !wpan::may_begin(&octets[1..], len - 1) {
+            return Judgement::Nothing;
+        }
+        match octets.get(1..len) {
+            None => Judgement::More(None),
+            Some(psdu) if wpan::fcs_fits(psdu) => Judgement::Good(len),
+            Some(_) => Judgement::Nothing,
+        }
+    }
+
+    fn recorded<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
+        &frame[1..]
+    }
+
+    fn found(&mut self, found: Found) {
+        self.step = match (found, self.step) {
+            (Found::Good, Step::Out { needed: needed @ 2.. }) => Step::Out { needed: needed - 1 },
+            (Found::Damaged, Step::In { damaged: MAX_DAMAGED }) => Step::Out { needed: 1 },
+            (Found::Damaged, Step::In { damaged }) => Step::In { damaged: damaged + 1 },
+            (Found::Damaged, out) => out,
+            (Found::Good | Found::Mark, _) => Step::In { damaged: 0 },
+        };
+    }
+
+    fn reset(&mut self) {
+        self.step = Step::START;
+    }
+}
+
+/// Octets of a frame that starts here, its length octet included; `None` if that is none.
+fn frame_len(octets: &[u8]) -> Option<usize> {
+    octets.first().filter(|length| LENGTHS.contains(length)).map(|&length| 1 + usize::from(length))
+}
+
+/// How long the boot loader of an Arduino takes, which opening the port may start.
+const BOOT_NS: u64 = 2_000_000_000;
+/// The channel of At256rfr2Sniffer unless told otherwise.
+const DEFAULT_CHANNEL: u8 = 20;
+
+/// Makes the sniffer start, unless it runs already.
+#[derive(Debug)]
+pub(super) struct Start {
+    init: Vec<u8>,
+    /// When to say it, if it is to be said.
+    due: Option<Timestamp>,
+    /// The last octets heard, fewer than [`SNIF`] has.
+    heard: Vec<u8>,
+}
+
+impl Start {
+    pub(super) fn new(setup: &Setup) -> Self {
+        let init = match &setup.init {
+            Some(init) => unescaped(init),
+            None => format!("B250C{}!", setup.channel.unwrap_or(DEFAULT_CHANNEL)).into_bytes(),
+        };
+        Self { init, due: None, heard: Vec::new() }
+    }
+}
+
+impl Dialogue for Start {
+    fn start(&mut self, now: Timestamp) {
+        self.heard.clear();
+        // An empty text is how the user says that nothing is to be said.
+        self.due = (!self.init.is_empty()).then(|| now.plus_ns(BOOT_NS));
+    }
+
+    fn hear(&mut self, octets: &[u8], _now: Timestamp) {
+        if self.due.is_none() {
+            return;
+        }
+        self.heard.extend_from_slice(octets);
+        if self.heard.windows(SNIF.len()).any(|octets| octets == SNIF) {
+            self.due = None;
+        }
+        self.heard.drain(..self.heard.len().saturating_sub(SNIF.len() - 1));
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        self.due
+    }
+
+    fn say(&mut self, now: Timestamp) -> Option<Vec<u8>> {
+        self.due.take_if(|due| *due <= now).map(|_| self.init.clone())
+    }
+}
+
+/// `text` with `\r`, `\n`, `\t` and `\\` replaced by what they stand for.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let meant = match rest {
+            [b'\\', b'r', ..] => Some(b'\r'),
+            [b'\\', b'n', ..] => Some(b'\n'),
+            [b'\\', b't', ..] => Some(b'\t'),
+            [b'\\', b'\\', ..] => Some(b'\\'),
+            _ => None,
+        };
+        out.push(meant.unwrap_or(first));
+        rest = if meant.is_some() { &after[1..] } else { after };
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Framer, IDLE_GAP_NS};
+    use super::*;
+    use crate::packet::{Batch, Damage, Tally};
+
+    const SETUP: Setup = Setup { baud: 115_200, channel: None, init: None };
+
+    /// `octets` behind their length.
+    fn prefixed(octets: &[u8]) -> Vec<u8> {
+        [&[octets.len() as u8][..], octets].concat()
+    }
+
+    /// A PSDU with its FCS.
+    fn psdu(octets: &[u8]) -> Vec<u8> {
+        [octets, &wpan::FCS.checksum(octets).to_le_bytes()].concat()
+    }
+
+    /// Data number `number` with this payload.
+    fn data(number: u8, payload: &[u8]) -> Vec<u8> {
+        psdu(&[&[0x41, 0x88, number, 0xcd, 0xab, 0xff, 0xff, 0x34, 0x12][..], payload].concat())
+    }
+
+    /// The same with a wrong FCS.
+    fn bad(number: u8, payload: &[u8]) -> Vec<u8> {
+        let mut psdu = data(number, payload);
+        let last = psdu.len() - 1;
+        psdu[last] ^= 0x40;
+        psdu
+    }
+
+    fn line(psdus: &[&[u8]]) -> Vec<u8> {
+        psdus.iter().flat_map(|psdu| prefixed(psdu)).collect()
+    }
+
+    type Recorded = (Vec<u8>, Damage, u32);
+
+    fn good(psdu: &[u8]) -> Recorded {
+        (psdu.to_vec(), Damage::NONE, psdu.len() as u32)
+    }
+
+    fn crc_error(psdu: &[u8]) -> Recorded {
+        (psdu.to_vec(), Damage::CRC_ERROR, psdu.len() as u32)
+    }
+
+    /// Pushes `octets` one by one and all at once, checks that it makes no difference, and
+    /// returns what is recorded.
+    fn frames(octets: &[u8]) -> (Vec<Recorded>, Tally) {
+        let run = |chunk: usize| {
+            let mut framer = framer(&SETUP);
+            let mut batch = Batch::new(0);
+            for octets in octets.chunks(chunk) {
+                framer.push(octets, Timestamp::from_ns(1_000_000_000), &mut batch);
+            }
+            framer.finish(&mut batch);
+            let frames: Vec<Recorded> = batch
+                .packets()
+                .map(|p| (p.data.to_vec(), p.damage, p.original_len))
+                .collect();
+            (frames, framer.tally())
+        };
+        let whole = run(octets.len());
+        assert_eq!(run(1), whole);
+        whole
+    }
+
+    #[test]
+    fn frames_after_snif_are_recorded_without_their_length() {
+        let ack = [0x02, 0x00, 0x07, 0xaa, 0x5c];
+        assert_eq!(ack[..], psdu(&ack[..3]));
+        let text = b"Setting channel: 20\r\nStarting capture with binary output\r\nSNIF";
+        let (frames, tally) =
+            frames(&[&text[..], &[5, 0x02, 0x00, 0x07, 0xaa, 0x5c], &line(&[&data(1, b"x")])].concat());
+        assert_eq!(frames, [good(&ack), good(&data(1, b"x"))]);
+        assert_eq!(tally.skipped_octets, text.len() as u64);
+        assert_eq!(tally.good_octets, 6 + 13);
+    }
+
+    #[test]
+    fn the_first_frame_after_snif_may_be_a_damaged_one() {
+        let line = [SNIF, &line(&[&bad(1, b"abc"), &data(2, b"")])].concat();
+        assert_eq!(frames(&line).0, [crc_error(&bad(1, b"abc")), good(&data(2, b""))]);
+    }
+
+    #[test]
+    fn any_octets_with_an_fcs_are_a_frame_in_step() {
+        let odd = psdu(&[0xff; 125]);
+        let zeros = [0; 10];
+        let least = psdu(&[9]);
+        let line = [SNIF, &line(&[&odd, &zeros, &least])].concat();
+        assert_eq!(frames(&line).0, [good(&odd), good(&zeros), good(&least)]);
+    }
+
+    #[test]
+    fn without_snif_damaged_frames_count_from_the_third_good_one_on() {
+        let [a, b, c, d] = [1, 2, 3, 4].map(|number| data(number, b"hello"));
+        let damaged = bad(9, b"there");
+        let line = line(&[&damaged, &a, &damaged, &b, &damaged, &c, &damaged, &d]);
+        assert_eq!(
+            frames(&line).0,
+            [good(&a), good(&b), good(&c), crc_error(&damaged), good(&d)]
+        );
+    }
+
+    #[test]
+    fn text_is_no_frame() {
+        let text = b"At256rfr2Sniffer\r\nB<rate>: 250, 500, 1000, 2000 kbps (default 250)\r\n\
+                     C<channel>: 11 - 26 (default 20)\r\n!: binary, #: text\r\n";
+        let (frames, tally) = frames(text);
+        assert_eq!(frames, []);
+        assert_eq!(tally.skipped_octets, text.len() as u64);
+    }
+
+    #[test]
+    fn most_text_does_not_wait_for_more() {
+        let mut framer = framer(&SETUP);
+        let mut batch = Batch::new(0);
+        let text = b"Starting capture with binary output\r\nSNIF";
+        framer.push(text, Timestamp::default(), &mut batch);
+        assert_eq!(framer.deadline(), None);
+        assert_eq!(framer.tally().skipped_octets, text.len() as u64);
+    }
+
+    #[test]
+    fn a_lost_octet_costs_one_frame() {
+        let [a, b, c] = [1, 2, 3].map(|number| data(number, b"some payload"));
+        let whole = line(&[&a, &b, &c]);
+        for lost in 0..prefixed(&a).len() {
+            let mut line = [SNIF, &whole].concat();
+            line.remove(SNIF.len() + lost);
+            let (frames, tally) = frames(&line);
+            assert_eq!(frames[frames.len() - 2..], [good(&b), good(&c)], "without octet {lost}");
+            assert_eq!(tally.good_frames, 2);
+            assert!(tally.damaged_frames <= 2);
+        }
+    }
+
+    #[test]
+    fn a_frame_inside_a_damaged_one_must_look_like_one() {
+        // The FCS of zeros is zero.
+        let damaged = bad(1, &[&[5; 20][..], &[0; 20]].concat());
+        let line = [SNIF, &line(&[&damaged, &data(2, b"")])].concat();
+        assert_eq!(frames(&line).0, [crc_error(&damaged), good(&data(2, b""))]);
+    }
+
+    #[test]
+    fn nothing_is_found_inside_a_good_frame() {
+        let outer = data(1, &line(&[&data(2, b"inner"), &data(3, b"inner")]));
+        assert_eq!(frames(&[SNIF, &line(&[&outer])].concat()).0, [good(&outer)]);
+    }
+
+    #[test]
+    fn after_four_damaged_frames_only_good_ones_count() {
+        let damaged = bad(1, b"abc");
+        let all = line(&[&damaged; 6]);
+        let (recorded, tally) = frames(&[SNIF, &all].concat());
+        assert_eq!(recorded, vec![crc_error(&damaged); 4]);
+        assert_eq!(tally.skipped_octets, 4 + 2 * prefixed(&damaged).len() as u64);
+
+        let back = line(&[&data(2, b""), &damaged]);
+        let (recorded, _) = frames(&[SNIF, &all, &back].concat());
+        assert_eq!(recorded[4..], [good(&data(2, b"")), crc_error(&damaged)]);
+    }
+
+    #[test]
+    fn snif_leads_back_after_a_reset_of_the_board() {
+        let help = [b"help ".as_slice(); 100].concat();
+        let line = [SNIF, &help, SNIF, &line(&[&bad(1, b"abc"), &data(1, b"")])].concat();
+        let (frames, _) = frames(&line);
+        assert_eq!(frames[frames.len() - 2..], [crc_error(&bad(1, b"abc")), good(&data(1, b""))]);
+    }
+
+    #[test]
+    fn lengths_that_cannot_be_are_skipped() {
+        let frame = line(&[&data(1, b"")]);
+        let (frames, tally) = frames(&[SNIF, &[0, 2, 128, 255], &frame].concat());
+        assert_eq!(frames, [good(&data(1, b""))]);
+        assert_eq!(tally.skipped_octets, 4 + 4);
+    }
+
+    #[test]
+    fn silence_ends_a_frame_and_the_next_octet_is_a_length() {
+        let mut framer = framer(&SETUP);
+        let mut batch = Batch::new(0);
+        let now = Timestamp::from_ns(1_000_000_000);
+        framer.push(SNIF, now, &mut batch);
+        assert_eq!(framer.deadline(), None);
+        framer.push(&prefixed(&data(1, b"abc"))[..6], now, &mut batch);
+        assert_eq!(framer.deadline(), Some(now.plus_ns(IDLE_GAP_NS)));
+        framer.expire(now.plus_ns(IDLE_GAP_NS), &mut batch);
+        assert_eq!(framer.deadline(), None);
+        framer.push(&prefixed(&bad(2, b"")), now.plus_ns(2 * IDLE_GAP_NS), &mut batch);
+        framer.finish(&mut batch);
+        let frames: Vec<_> = batch.packets().map(|p| (p.data, p.damage, p.original_len)).collect();
+        assert_eq!(
+            frames,
+            [
+                (&data(1, b"")[..5], Damage::TOO_SHORT, 14),
+                (&bad(2, b"")[..], Damage::CRC_ERROR, 11),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_closed_line_forgets_the_step() {
+        let mut framer = framer(&SETUP);
+        let mut batch = Batch::new(0);
+        framer.push(SNIF, Timestamp::default(), &mut batch);
+        framer.finish(&mut batch);
+        framer.push(&prefixed(&bad(1, b"abc")), Timestamp::default(), &mut batch);
+        framer.finish(&mut batch);
+        assert_eq!(batch.len(), 0);
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn the_sniffer_is_started_once_after_its_boot_loader() {
+        let mut start = Start::new(&Setup { channel: Some(11), ..SETUP });
+        let now = Timestamp::from_ns(SECOND);
+        assert_eq!(start.deadline(), None);
+        start.start(now);
+        start.hear(b"At256rfr2Sniffer\r\n", now);
+        assert_eq!(start.say(now), None);
+        assert_eq!(start.deadline(), Some(now.plus_ns(2 * SECOND)));
+        assert_eq!(start.say(now.plus_ns(2 * SECOND)), Some(b"B250C11!".to_vec()));
+        assert_eq!(start.deadline(), None);
+        assert_eq!(start.say(now.plus_ns(9 * SECOND)), None);
+        start.start(now);
+        assert_eq!(start.say(now.plus_ns(2 * SECOND)), Some(b"B250C11!".to_vec()));
+    }
+
+    #[test]
+    fn a_running_sniffer_is_told_nothing() {
+        let mut start = Start::new(&SETUP);
+        start.start(Timestamp::default());
+        for octet in b"output\r\nSNIF" {
+            start.hear(&[*octet], Timestamp::default());
+        }
+        assert_eq!(start.deadline(), None);
+        assert_eq!(start.say(Timestamp::from_ns(9 * SECOND)), None);
+    }
+
+    #[test]
+    fn the_user_may_say_something_else_or_nothing() {
+        let said = |init: Option<&str>| {
+            let mut start = Start::new(&Setup { init: init.map(str::to_owned), ..SETUP });
+            start.start(Timestamp::default());
+            start.say(Timestamp::from_ns(2 * SECOND))
+        };
+        assert_eq!(said(None), Some(b"B250C20!".to_vec()));
+        assert_eq!(
+            said(Some(r#"module.enable("sniffer"); sniffer.start(1);\r\n"#)),
+            Some(b"module.enable(\"sniffer\"); sniffer.start(1);\r\n".to_vec())
+        );
+        assert_eq!(said(Some(r"\t\\n\x\")), Some(b"\t\\n\\x\\".to_vec()));
+        assert_eq!(said(Some("")), None);
+    }
+}

@@ -1,0 +1,34 @@
+//! serialshark: the serial port as a first-class Wireshark interface.
+//!
+//! ```text
+//! source ──octets + time──▶ framer ──frames──▶ channel ──▶ encoder ──records──▶ stream
+//! └──────────── reader thread, one per port ──┘            └─ writer thread, one per stream ─┘
+//! ```
+//!
+//! Three rules carry it. I/O happens only at the two ends: framers and encoders are pure
+//! functions of octets and time. There is one direction: no module imports one below it in
+//! the list. And a stream is a header and whole records, always: each reader of each output
+//! gets a fresh header first and only whole records after it.
+//!
+//! The modules in the order of the flow:
+//!
+//! - [`error`], [`bell`], [`packet`]: the vocabulary
+//! - [`framing`]: octets to frames; one file and one table row for each framing
+//! - [`encode`]: packets to records of pcap, pcapng or text
+//! - [`source`]: where octets come from
+//! - [`output`]: listeners and streams, where records go
+//! - [`capture`]: threads, queues, counters, shutdown; the only module that spawns
+//! - [`cli`]: arguments in, a validated configuration out
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("serialshark needs Linux: epoll, eventfd, inotify and termios2");
+
+pub mod bell;
+pub mod capture;
+pub mod cli;
+pub mod encode;
+pub mod error;
+pub mod framing;
+pub mod output;
+pub mod packet;
+pub mod source;

@@ -1,0 +1,122 @@
+//! Outputs: where records go. With `source` one of the two ends that do I/O.
+//!
+//! A [`Listener`] yields a [`Stream`] for each reader that comes; standard output and files
+//! are streams from the start. A stream is one run of header, whole records and trailer.
+
+pub mod fifo;
+pub mod file;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::any::Any;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Accepts readers. All its methods may be called from several threads at once.
+pub trait Listener: Send + Sync {
+    /// Blocks until a reader comes; `None` once [`stop`](Self::stop) was called.
+    ///
+    /// # Errors
+    /// When no reader can come any more.
+    fn accept(&self) -> Result<Option<Stream>, crate::error::Error>;
+
+    /// Blocks until [`stop`](Self::stop) is called, and meanwhile keeps the place in order
+    /// where readers come in.
+    fn tend(&self);
+
+    /// Makes `accept` and `tend` return, now and from now on.
+    fn stop(&self);
+
+    /// What to call it in a message.
+    fn name(&self) -> &str;
+}
+
+/// How a stream's descriptor behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A pipe of our own, non-blocking.
+    Pipe,
+    /// A descriptor shared with other programs, which must stay in blocking mode.
+    Shared,
+    /// A file: never full, never without a reader.
+    File,
+}
+
+/// One reader, or one file: takes octets until it is closed or its reader leaves.
+#[derive(Debug)]
+pub struct Stream {
+    name: String,
+    fd: OwnedFd,
+    kind: Kind,
+    /// Readable once the reader has gone, where the descriptor itself may not tell.
+    latch: Option<OwnedFd>,
+    /// Octets written so far; a file is cut back to them when a write fails half-way.
+    written: u64,
+    /// Dropped with the stream, to tell its listener.
+    _lease: Option<Box<dyn Any + Send>>,
+}
+
+impl Stream {
+    /// What to call it in a message.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The largest run of whole records for one write: pipes take up to `PIPE_BUF` octets
+    /// entirely or not at all.
+    pub fn largest_write(&self) -> usize {
+        match self.kind {
+            Kind::Pipe | Kind::Shared => 4096,
+            Kind::File => 64 * 1024,
+        }
+    }
+
+    /// Whether its reader's going can be waited for.
+    pub fn watched(&self) -> Option<BorrowedFd<'_>> {
+        (self.kind != Kind::File).then(|| self.fd.as_fd())
+    }
+
+    /// Readable once the reader has gone, where `watched` may miss it.
+    pub fn latch(&self) -> Option<BorrowedFd<'_>> {
+        self.latch.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Writes what fits without waiting and returns how much that is.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing fits, `BrokenPipe` when the reader has gone, others when a
+    /// file cannot be written; a file then ends with the last write that succeeded.
+    pub fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let result = match self.kind {
+            Kind::Pipe => rustix::io::write(&self.fd, octets).map_err(io::Error::from),
+            Kind::Shared if !self.has_room()? => Err(io::ErrorKind::WouldBlock.into()),
+            Kind::Shared => rustix::io::write(&self.fd, octets).map_err(io::Error::from),
+            Kind::File => self.write_file(octets),
+        };
+        if let Ok(len) = result {
+            self.written += len as u64;
+        }
+        result
+    }
+
+    fn has_room(&self) -> io::Result<bool> {
+        let mut fds = [PollFd::new(&self.fd, PollFlags::OUT)];
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        Ok(!fds[0].revents().is_empty())
+    }
+
+    fn write_file(&self, octets: &[u8]) -> io::Result<usize> {
+        let mut len = 0;
+        while len < octets.len() {
+            match rustix::io::write(&self.fd, &octets[len..]) {
+                Ok(count) => len += count,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    // Best effort: a device has no length to cut back.
+                    let _ = rustix::fs::ftruncate(&self.fd, self.written);
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(len)
+    }
+}

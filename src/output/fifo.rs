@@ -1,0 +1,524 @@
+//! A FIFO as a listener: Wireshark opens the path, closes it, opens it again.
+//!
+//! `open(O_WRONLY)` on a FIFO blocks until a reader opens it: that is `accept`. As soon as it
+//! returns, the path is *rotated*: a new FIFO is renamed over it. The reader keeps its own,
+//! now nameless pipe; the next one gets a fresh one. So no reader sees another's octets, a
+//! quick close and reopen cannot be missed, and several can read at once, unless two open
+//! within the same few tens of microseconds.
+//!
+//! The new FIFO is made in that moment and not beforehand, so that a crash leaves nothing
+//! beside the path; the system call that it costs is short beside the wake-up before it.
+//!
+//! Where the directory does not let us rename (read-only, or sticky and someone else's FIFO),
+//! the FIFO is used in *plain* mode: one reader at a time, our end closed before the next is
+//! accepted, and the reader's close latched by inotify, since POLLERR goes away when the next
+//! reader comes.
+//!
+//! When the path is removed or replaced meanwhile, `open` would wait on the orphan for ever.
+//! [`tend`](Listener::tend) notices by inotify on the inode, and wakes it by opening the orphan
+//! for reading, through a descriptor kept for that: the path leads elsewhere by then. The end
+//! opened so is held, so that an `open` which comes too late for the waking returns as well.
+//!
+//! One program per path: an abstract socket named after directory and file is the lock. It goes
+//! with the process and leaves no file. (It reaches as far as the network namespace does.)
+
+use super::{Kind, Listener, Stream};
+use crate::bell::Bell;
+use crate::error::Error;
+use log::{info, warn};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{
+    Access, AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid, chmodat, chownat, fcntl_getfl,
+    fcntl_setfl, inotify, mkfifoat, openat, renameat, statat, unlinkat,
+};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use std::ffi::OsString;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Mode of a FIFO that we make, before the umask.
+const MODE: u32 = 0o660;
+/// Pipe capacity to ask for: a second at 12 Mbit/s.
+const PIPE_CAPACITY: usize = 1 << 20;
+
+/// A FIFO that readers open by its path.
+pub struct Fifo {
+    name: String,
+    dir: OwnedFd,
+    file: OsString,
+    shared: Arc<Shared>,
+    inotify: OwnedFd,
+    stopping: AtomicBool,
+    stop_bell: Bell,
+    _lock: OwnedFd,
+}
+
+/// What the threads of a FIFO share, and its streams with them.
+struct Shared {
+    state: Mutex<State>,
+    /// Told when `state` changes in a way that `accept` may wait for.
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere ends the program; the state is whole at every point.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The FIFO that the path leads to, as far as we know.
+struct State {
+    node: Arc<Node>,
+    watch: Option<i32>,
+    /// Whether we made the FIFO at the path and not the user.
+    made: bool,
+    /// The path does not lead to `node` any more.
+    orphaned: bool,
+    /// Plain mode, for this reason.
+    plain: Option<String>,
+    /// In plain mode: whether a stream is open.
+    leased: bool,
+    /// Read ends that let blocked opens return.
+    wakers: Vec<OwnedFd>,
+}
+
+/// An inode, held by a descriptor that is neither a reader nor a writer (`O_PATH`).
+struct Node {
+    fd: OwnedFd,
+    stat: Stat,
+}
+
+impl Node {
+    fn at(dir: &OwnedFd, file: &OsString) -> rustix::io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = openat(dir, file.as_os_str(), flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&fd)?;
+        Ok(Self { fd, stat })
+    }
+
+    /// A path to this inode, wherever its name leads by now.
+    fn path(&self) -> String {
+        format!("/proc/self/fd/{}", self.fd.as_raw_fd())
+    }
+
+    fn open(&self, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        rustix::fs::open(self.path(), flags | OFlags::CLOEXEC, Mode::empty())
+    }
+
+    fn is_fifo(&self) -> bool {
+        FileType::from_raw_mode(self.stat.st_mode) == FileType::Fifo
+    }
+
+    fn is(&self, stat: &Stat) -> bool {
+        (self.stat.st_dev, self.stat.st_ino) == (stat.st_dev, stat.st_ino)
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::from_raw_mode(self.stat.st_mode)
+    }
+}
+
+impl Fifo {
+    /// Uses the FIFO at `path`, or makes it.
+    ///
+    /// # Errors
+    /// When something else is there, the directory is missing or read-only, or another
+    /// serialshark feeds it. Nothing on disk has changed then.
+    pub fn listen(path: &Path) -> Result<Self, Error> {
+        let name = path.display().to_string();
+        let fail = |what: &str, errno: Errno| Error::new(&name, what).because(errno);
+        let (dir_path, file) = resolve(path)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = openat(CWD, &dir_path, flags, Mode::empty()).map_err(|errno| {
+            let error = fail("cannot open its directory", errno);
+            match errno {
+                Errno::NOENT => error.hint(format!("mkdir -p {}", dir_path.display())),
+                _ => error,
+            }
+        })?;
+        let lock = lock(&name, &dir, &file)?;
+        let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
+            .map_err(|errno| fail("cannot watch it", errno))?;
+        let stop_bell =
+            Bell::new().map_err(|error| Error::new(&name, "cannot watch it").because(error))?;
+
+        let made = match mkfifoat(&dir, file.as_os_str(), Mode::from_raw_mode(MODE)) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(errno) => {
+                return Err(fail("cannot make the FIFO", errno)
+                    .hint("choose a directory that you may write to, such as /tmp"));
+            }
+        };
+        let node = Node::at(&dir, &file).map_err(|errno| fail("cannot open", errno))?;
+        if !node.is_fifo() {
+            return Err(Error::new(&name, "exists and is not a FIFO")
+                .hint("choose another path, or remove it; to write a file use -w"));
+        }
+        let access = Access::READ_OK | Access::WRITE_OK;
+        rustix::fs::accessat(CWD, node.path(), access, AtFlags::EACCESS)
+            .map_err(|errno| fail("cannot open for reading and writing", errno))?;
+        let plain = if made { None } else { rotation_refused(&dir, &node) };
+        if let Some(reason) = &plain {
+            warn!("{name}: {reason}: only one reader at a time can use it");
+        }
+        let fifo = Self {
+            name,
+            dir,
+            file,
+            shared: Arc::new(Shared {
+                state: Mutex::new(State {
+                    node: Arc::new(node),
+                    watch: None,
+                    made,
+                    orphaned: false,
+                    plain,
+                    leased: false,
+                    wakers: Vec::new(),
+                }),
+                changed: Condvar::new(),
+            }),
+            inotify,
+            stopping: AtomicBool::new(false),
+            stop_bell,
+            _lock: lock,
+        };
+        fifo.watch(&mut fifo.state());
+        Ok(fifo)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.lock()
+    }
+
+    /// What the path leads to now.
+    fn at_path(&self) -> rustix::io::Result<Stat> {
+        statat(&self.dir, self.file.as_os_str(), AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Watches the node of `state` from now on, and sees whether it is still at the path.
+    fn watch(&self, state: &mut State) {
+        if let Some(old) = state.watch.take() {
+            // Fails when the inode has gone, and its watch with it.
+            let _ = inotify::remove_watch(&self.inotify, old);
+        }
+        let changes = inotify::WatchFlags::ATTRIB | inotify::WatchFlags::MOVE_SELF;
+        state.watch = inotify::add_watch(&self.inotify, state.node.path(), changes).ok();
+        if state.watch.is_none() {
+            warn!("{}: cannot be watched: its removal will not be noticed", self.name);
+        }
+        self.look(state);
+    }
+
+    /// Sees whether the path still leads to our node; if not, wakes `accept`.
+    fn look(&self, state: &mut State) {
+        if !state.orphaned && !self.at_path().is_ok_and(|stat| state.node.is(&stat)) {
+            state.orphaned = true;
+            self.wake(state);
+        }
+    }
+
+    /// Lets an `open` of the node return, one that blocks already or one to come.
+    fn wake(&self, state: &mut State) {
+        match state.node.open(OFlags::RDONLY | OFlags::NONBLOCK) {
+            Ok(waker) => state.wakers.push(waker),
+            Err(errno) => warn!("{}: cannot be woken: {errno}", self.name),
+        }
+        self.shared.changed.notify_all();
+    }
+
+    /// The path does not lead to our FIFO: makes or adopts the one that should be there.
+    fn restore(&self) -> Result<(), Error> {
+        let mut state = self.state();
+        let made = match make_like(&self.dir, &self.file, &state.node) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(errno) => {
+                return Err(Error::new(&self.name, "was removed, and cannot be made again")
+                    .because(errno));
+            }
+        };
+        let node = Node::at(&self.dir, &self.file)
+            .map_err(|errno| Error::new(&self.name, "cannot open").because(errno))?;
+        if !node.is_fifo() {
+            return Err(Error::new(&self.name, "was replaced by something that is not a FIFO"));
+        }
+        if made {
+            info!("{}: was removed; made again", self.name);
+            state.plain = None;
+        } else {
+            info!("{}: was replaced by another FIFO; using that one", self.name);
+            state.plain = rotation_refused(&self.dir, &node);
+        }
+        state.node = Arc::new(node);
+        state.made = made;
+        state.orphaned = false;
+        state.leased = false;
+        state.wakers.clear();
+        self.watch(&mut state);
+        Ok(())
+    }
+
+    /// Puts a fresh FIFO at the path; the reader that has just come keeps the old one.
+    fn rotate(&self) {
+        let mut state = self.state();
+        match self.try_rotate(&mut state) {
+            Ok(()) => {}
+            Err(errno) => {
+                let reason = format!("its directory does not let us replace it ({errno})");
+                warn!("{}: {reason}: only one reader at a time can use it", self.name);
+                state.plain = Some(reason);
+            }
+        }
+    }
+
+    fn try_rotate(&self, state: &mut State) -> rustix::io::Result<()> {
+        if !state.node.is(&self.at_path()?) {
+            self.look(state);
+            return Ok(());
+        }
+        let next = make_beside(&self.dir, &state.node)?;
+        // Ours to remove, so that the removal is no news.
+        if let Some(old) = state.watch.take() {
+            let _ = inotify::remove_watch(&self.inotify, old);
+        }
+        let node = Node::at(&self.dir, &next);
+        let renamed = renameat(&self.dir, next.as_os_str(), &self.dir, self.file.as_os_str());
+        match (node, renamed) {
+            (Ok(node), Ok(())) => {
+                state.node = Arc::new(node);
+                self.watch(state);
+                Ok(())
+            }
+            (node, renamed) => {
+                let _ = unlinkat(&self.dir, next.as_os_str(), AtFlags::empty());
+                self.watch(state);
+                renamed.and(node.map(|_| ()))
+            }
+        }
+    }
+
+    /// A latch that becomes readable when a reader of the node closes it.
+    fn close_latch(node: &Node) -> Option<OwnedFd> {
+        let fd = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).ok()?;
+        inotify::add_watch(&fd, node.path(), inotify::WatchFlags::CLOSE_NOWRITE).ok()?;
+        Some(fd)
+    }
+}
+
+impl Listener for Fifo {
+    fn accept(&self) -> Result<Option<Stream>, Error> {
+        loop {
+            let mut state = self.state();
+            while state.leased && !state.orphaned && !self.stopping.load(Ordering::Acquire) {
+                state =
+                    self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            let node = Arc::clone(&state.node);
+            let latch = state.plain.as_ref().and_then(|_| Self::close_latch(&node));
+            drop(state);
+            if self.stopping.load(Ordering::Acquire) {
+                return Ok(None);
+            }
+            let opened = node.open(OFlags::WRONLY);
+            if self.stopping.load(Ordering::Acquire) {
+                return Ok(None);
+            }
+            let fd = match opened {
+                Err(Errno::INTR) => continue,
+                opened => opened
+                    .map_err(|errno| Error::new(&self.name, "cannot open").because(errno))?,
+            };
+            if self.state().orphaned {
+                drop(fd);
+                self.restore()?;
+                continue;
+            }
+            if latch.is_none() {
+                self.rotate();
+            }
+            return Ok(Some(self.stream(fd, &node, latch)?));
+        }
+    }
+
+    fn tend(&self) {
+        loop {
+            let mut fds = [
+                PollFd::new(&self.stop_bell, PollFlags::IN),
+                PollFd::new(&self.inotify, PollFlags::IN),
+            ];
+            match poll(&mut fds, None) {
+                Ok(_) if !fds[0].revents().is_empty() => return,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return warn!("{}: cannot be watched: {errno}", self.name),
+            }
+            let mut events = [0; 4096];
+            while rustix::io::read(&self.inotify, &mut events).is_ok_and(|len| len > 0) {}
+            self.look(&mut self.state());
+        }
+    }
+
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.wake(&mut self.state());
+        self.stop_bell.ring();
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Fifo {
+    /// The stream for a reader that has come.
+    fn stream(&self, fd: OwnedFd, node: &Arc<Node>, latch: Option<OwnedFd>) -> Result<Stream, Error> {
+        let set_up = fcntl_getfl(&fd).and_then(|flags| fcntl_setfl(&fd, flags | OFlags::NONBLOCK));
+        set_up.map_err(|errno| Error::new(&self.name, "cannot set up").because(errno))?;
+        // Best effort: without it a slow reader is met a little earlier.
+        let _ = rustix::pipe::fcntl_setpipe_size(&fd, PIPE_CAPACITY);
+        let mut stream = Stream {
+            name: self.name.clone(),
+            fd,
+            kind: Kind::Pipe,
+            latch,
+            written: 0,
+            _lease: None,
+        };
+        let mut state = self.state();
+        if state.plain.is_some() {
+            state.leased = true;
+            stream.latch = stream.latch.or_else(|| Self::close_latch(node));
+            let lease = Lease { shared: Arc::clone(&self.shared), node: Arc::clone(node) };
+            stream._lease = Some(Box::new(lease));
+        }
+        Ok(stream)
+    }
+}
+
+/// Held by the one stream of a FIFO in plain mode.
+struct Lease {
+    shared: Arc<Shared>,
+    node: Arc<Node>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        if Arc::ptr_eq(&state.node, &self.node) {
+            state.leased = false;
+            self.shared.changed.notify_all();
+        }
+    }
+}
+
+impl Drop for Fifo {
+    fn drop(&mut self) {
+        let state = self.state();
+        if state.made && self.at_path().is_ok_and(|stat| state.node.is(&stat)) {
+            let _ = unlinkat(&self.dir, self.file.as_os_str(), AtFlags::empty());
+        }
+    }
+}
+
+/// The directory that a path leads to, all links followed, and the file's name in it.
+fn resolve(path: &Path) -> Result<(PathBuf, OsString), Error> {
+    let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+    let path = if is_link {
+        path.canonicalize().map_err(|error| {
+            Error::new(path.display(), "is a link that leads nowhere").because(error)
+        })?
+    } else {
+        path.to_owned()
+    };
+    let file = path
+        .file_name()
+        .ok_or_else(|| Error::new(path.display(), "exists and is not a FIFO"))?
+        .to_owned();
+    let dir = match path.parent() {
+        Some(dir) if dir != Path::new("") => dir.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    Ok((dir, file))
+}
+
+/// Sees to it that no other serialshark feeds this FIFO while the descriptor is open.
+fn lock(name: &str, dir: &OwnedFd, file: &OsString) -> Result<OwnedFd, Error> {
+    let try_lock = || {
+        let stat = rustix::fs::fstat(dir)?;
+        // A name may be longer than a socket's address, hence its hash.
+        let mut hasher = DefaultHasher::new();
+        (stat.st_dev, stat.st_ino, file).hash(&mut hasher);
+        let address = format!("serialshark-fifo-{:016x}", hasher.finish());
+        let socket = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        rustix::net::bind(&socket, &SocketAddrUnix::new_abstract_name(address.as_bytes())?)?;
+        Ok(socket)
+    };
+    try_lock().map_err(|errno: Errno| match errno {
+        Errno::ADDRINUSE => Error::new(name, "another serialshark feeds this FIFO already")
+            .hint("choose another path, or end the other one first"),
+        errno => Error::new(name, "cannot lock").because(errno),
+    })
+}
+
+/// Makes a FIFO with the mode and owner of `model`.
+fn make_like(dir: &OwnedFd, file: &OsString, model: &Node) -> rustix::io::Result<()> {
+    let file = file.as_os_str();
+    let same_owner = |stat: &Stat| (stat.st_uid, stat.st_gid) == (model.stat.st_uid, model.stat.st_gid);
+    mkfifoat(dir, file, model.mode())?;
+    let dress = || {
+        let made = statat(dir, file, AtFlags::SYMLINK_NOFOLLOW)?;
+        if !same_owner(&made) {
+            let (uid, gid) = (Uid::from_raw(model.stat.st_uid), Gid::from_raw(model.stat.st_gid));
+            chownat(dir, file, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        if Mode::from_raw_mode(made.st_mode) != model.mode() {
+            chmodat(dir, file, model.mode(), AtFlags::empty())?;
+        }
+        Ok(())
+    };
+    dress().inspect_err(|_| {
+        let _ = unlinkat(dir, file, AtFlags::empty());
+    })
+}
+
+/// Makes a FIFO like `model` under a name of its own in the same directory.
+fn make_beside(dir: &OwnedFd, model: &Node) -> rustix::io::Result<OsString> {
+    for attempt in 0..16 {
+        let file = OsString::from(format!(".serialshark-{}-{attempt}", std::process::id()));
+        match make_like(dir, &file, model) {
+            // Another FIFO of ours in this directory is doing the same.
+            Err(Errno::EXIST) => {}
+            result => return result.map(|()| file),
+        }
+    }
+    Err(Errno::EXIST)
+}
+
+/// Why the FIFO cannot be replaced by one of ours, if that is so.
+fn rotation_refused(dir: &OwnedFd, node: &Node) -> Option<String> {
+    match make_beside(dir, node) {
+        Ok(file) => {
+            let _ = unlinkat(dir, file, AtFlags::empty());
+        }
+        Err(errno) => {
+            let words = io::Error::from(errno).kind();
+            return Some(format!("no FIFO like it can be made beside it ({words})"));
+        }
+    }
+    let dir = rustix::fs::fstat(dir).ok()?;
+    let us = rustix::process::geteuid();
+    let sticky = dir.st_mode & 0o1000 != 0;
+    let may = us.is_root() || [dir.st_uid, node.stat.st_uid].contains(&us.as_raw());
+    (sticky && !may).then(|| "it is someone else's, in a sticky directory".to_owned())
+}

@@ -1,0 +1,312 @@
+//! The vocabulary: time, link types, frames and the batches they travel in.
+//!
+//! Nothing here does I/O. Everything else in the crate speaks in these words.
+
+use std::fmt;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A point in time, in nanoseconds since 1970-01-01 00:00:00 UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The timestamp `ns` nanoseconds after 1970-01-01 00:00:00 UTC.
+    pub const fn from_ns(ns: u64) -> Self {
+        Self(ns)
+    }
+
+    /// Nanoseconds since 1970-01-01 00:00:00 UTC.
+    pub const fn as_ns(self) -> u64 {
+        self.0
+    }
+
+    /// `ns` nanoseconds later; stays at the end of time (year 2554).
+    #[must_use]
+    pub const fn plus_ns(self, ns: u64) -> Self {
+        Self(self.0.saturating_add(ns))
+    }
+
+    /// `ns` nanoseconds earlier; stays at 1970.
+    #[must_use]
+    pub const fn minus_ns(self, ns: u64) -> Self {
+        Self(self.0.saturating_sub(ns))
+    }
+
+    /// Nanoseconds from `earlier` to `self`; 0 if it is not earlier.
+    pub const fn ns_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The same as a duration since 1970, which is what pcap-file takes.
+    pub const fn since_epoch(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+}
+
+/// The monotonic clock, anchored once to wall time, so that it never runs backwards.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    anchor: Instant,
+    wall_at_anchor: Timestamp,
+}
+
+impl Clock {
+    /// Anchors a new clock to the wall time of this moment.
+    pub fn start() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            anchor: Instant::now(),
+            wall_at_anchor: Timestamp(u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        let elapsed = u64::try_from(self.anchor.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.wall_at_anchor.plus_ns(elapsed)
+    }
+}
+
+/// What a capture file calls the kind of its packets: `LINKTYPE_*` of
+/// <https://www.tcpdump.org/linktypes.html>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkType(pub u16);
+
+impl LinkType {
+    /// `LINKTYPE_BACNET_MS_TP`: a frame from its preamble to its last CRC octet.
+    pub const BACNET_MS_TP: Self = Self(165);
+    /// `LINKTYPE_IEEE802_15_4_WITHFCS`: a PSDU with its FCS.
+    pub const IEEE802_15_4_WITHFCS: Self = Self(195);
+    /// `LINKTYPE_IEEE802_15_4_TAP`: a header of TLVs (LQI, channel ...), then a PSDU.
+    pub const IEEE802_15_4_TAP: Self = Self(283);
+}
+
+/// What is wrong with a frame; more than one thing may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Damage(u8);
+
+impl Damage {
+    /// Nothing is wrong.
+    pub const NONE: Self = Self(0);
+    /// A check sequence does not fit the octets (`epb_flags` bit 24).
+    pub const CRC_ERROR: Self = Self(1);
+    /// It ends before its announced length (`epb_flags` bit 26).
+    pub const TOO_SHORT: Self = Self(2);
+
+    /// Whether anything is wrong.
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether `other` is among what is wrong.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The link-layer error bits of pcapng's `epb_flags`
+    /// (draft-ietf-opsawg-pcapng, section 4.3.1).
+    pub const fn epb_flags(self) -> u32 {
+        let mut flags = 0;
+        if self.has(Self::CRC_ERROR) {
+            flags |= 1 << 24;
+        }
+        if self.has(Self::TOO_SHORT) {
+            flags |= 1 << 26;
+        }
+        flags
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.has(Self::CRC_ERROR), self.has(Self::TOO_SHORT)) {
+            (false, false) => "intact",
+            (true, false) => "CRC error",
+            (false, true) => "too short",
+            (true, true) => "CRC error, too short",
+        })
+    }
+}
+
+/// Where a frame lies in its batch, and what is known about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Frame {
+    start: u32,
+    len: u32,
+    original_len: u32,
+    skipped_before: u32,
+    time: Timestamp,
+    damage: Damage,
+}
+
+/// What a framer says about a frame beside its octets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Notes {
+    /// When its first octet began on the wire.
+    pub time: Timestamp,
+    /// Octets it should have had; not less than it has.
+    pub original_len: u32,
+    /// Octets outside frames directly before it.
+    pub skipped_before: u32,
+    /// What is wrong with it.
+    pub damage: Damage,
+}
+
+/// A frame with its octets, as the encoders see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet<'a> {
+    /// Which port it came from, counted from 0.
+    pub port: u16,
+    /// The octets, as they are recorded.
+    pub data: &'a [u8],
+    /// Octets it should have had; not less than `data.len()`.
+    pub original_len: u32,
+    /// Octets outside frames directly before it.
+    pub skipped_before: u32,
+    /// When its first octet began on the wire.
+    pub time: Timestamp,
+    /// What is wrong with it.
+    pub damage: Damage,
+}
+
+/// The frames of one read, their octets in one shared buffer.
+///
+/// This is what crosses a channel. One frame on a slow line, hundreds at full speed.
+#[derive(Debug, Default)]
+pub struct Batch {
+    port: u16,
+    octets: Vec<u8>,
+    frames: Vec<Frame>,
+}
+
+impl Batch {
+    /// An empty batch of frames from port number `port`.
+    pub fn new(port: u16) -> Self {
+        Self { port, ..Self::default() }
+    }
+
+    /// Adds a frame made of `parts`, in this order.
+    pub fn push(&mut self, parts: &[&[u8]], notes: Notes) {
+        let start = self.octets.len();
+        for part in parts {
+            self.octets.extend_from_slice(part);
+        }
+        let len = (self.octets.len() - start) as u32;
+        self.frames.push(Frame {
+            start: start as u32,
+            len,
+            original_len: notes.original_len.max(len),
+            skipped_before: notes.skipped_before,
+            time: notes.time,
+            damage: notes.damage,
+        });
+    }
+
+    /// Which port the frames came from, counted from 0.
+    pub fn port(&self) -> usize {
+        self.port.into()
+    }
+
+    /// Number of frames.
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Whether there is no frame in it.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Octets of all frames together.
+    pub fn octets(&self) -> usize {
+        self.octets.len()
+    }
+
+    /// Forgets all frames but the first `len`.
+    pub fn truncate(&mut self, len: usize) {
+        if let Some(first_gone) = self.frames.get(len) {
+            self.octets.truncate(first_gone.start as usize);
+            self.frames.truncate(len);
+        }
+    }
+
+    /// The frames in order.
+    pub fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        self.frames.iter().map(|frame| Packet {
+            port: self.port,
+            data: &self.octets[frame.start as usize..][..frame.len as usize],
+            original_len: frame.original_len,
+            skipped_before: frame.skipped_before,
+            time: frame.time,
+            damage: frame.damage,
+        })
+    }
+
+    /// Octets of memory that it holds, with what the allocator and the queue add.
+    pub fn memory(&self) -> usize {
+        const ALLOCATIONS: usize = 3 * 16; // this, its octets, its frames
+        const QUEUE_SLOT: usize = 32;
+        size_of::<Self>()
+            + ALLOCATIONS
+            + QUEUE_SLOT
+            + self.octets.capacity()
+            + self.frames.capacity() * size_of::<Frame>()
+    }
+}
+
+/// Where the octets of a line went. `octets` is the sum of the four kinds below it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Octets received.
+    pub octets: u64,
+    /// Octets in good frames.
+    pub good_octets: u64,
+    /// Octets in damaged frames.
+    pub damaged_octets: u64,
+    /// Octets that may follow a frame and mean nothing.
+    pub padding_octets: u64,
+    /// Octets outside frames.
+    pub skipped_octets: u64,
+    /// Good frames.
+    pub good_frames: u64,
+    /// Damaged frames.
+    pub damaged_frames: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn truncate_forgets_frames_and_their_octets() {
+        let mut batch = Batch::new(3);
+        batch.push(&[b"ab", b"c"], Notes::default());
+        batch.push(&[b"de"], Notes::default());
+        batch.push(&[b"f"], Notes { original_len: 9, ..Notes::default() });
+        batch.truncate(5);
+        assert_eq!(batch.len(), 3);
+        assert_eq!(batch.packets().map(|p| p.original_len).collect::<Vec<_>>(), [3, 2, 9]);
+        batch.truncate(1);
+        assert_eq!((batch.len(), batch.octets()), (1, 3));
+        let only = batch.packets().next().unwrap();
+        assert_eq!((only.port, only.data), (3, &b"abc"[..]));
+    }
+
+    #[test]
+    fn damage_has_the_bits_of_pcapng() {
+        assert_eq!(Damage::NONE.epb_flags(), 0);
+        assert_eq!(Damage::CRC_ERROR.epb_flags(), 0x0100_0000);
+        assert_eq!(Damage::TOO_SHORT.epb_flags(), 0x0400_0000);
+    }
+
+    #[test]
+    fn the_clock_does_not_run_backwards() {
+        let clock = Clock::start();
+        let mut last = clock.now();
+        for _ in 0..1000 {
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+}

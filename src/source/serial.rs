@@ -1,0 +1,287 @@
+//! A tty as a source: a serial port, a PTY, a symbolic link to one.
+//!
+//! The order of the calls after `open` matters. A tty comes up with echo on, so that octets
+//! which arrive before raw mode is set are sent back onto the bus: raw mode is the first thing
+//! that changes the port, directly after the lock that tells whether it is ours to change.
+//! Then DTR and RTS are dropped, where the protocol wants it, and only then the rest follows.
+//!
+//! We poll and read the descriptor ourselves: serialport's `read` may hang after `poll`, loses
+//! the error number, and lets signals through that the program has blocked.
+//!
+//! Octets with framing errors are delivered as received: neither IGNPAR nor INPCK nor PARMRK
+//! is set, so that no octet is dropped, and none is doubled or replaced. What they do to a
+//! frame its check sequence tells.
+
+use super::{Input, Source, Woken, ioctl, wait};
+use crate::bell::Bell;
+use crate::error::Error;
+use crate::packet::{Clock, Timestamp};
+use log::{debug, warn};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, inotify};
+use rustix::io::Errno;
+use rustix::termios::{
+    ControlModes, InputModes, OptionalActions, SpecialCodeIndex, isatty, tcgetattr, tcsetattr,
+};
+use serialport::{SerialPort, TTYPort};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How a port is set up: 8N1, raw, no flow control, and this.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Bits per second.
+    pub baud: u32,
+    /// Whether DTR and RTS are dropped at open.
+    pub drop_lines: bool,
+}
+
+/// As much as is read before its frames are handed on.
+const BUFFER: usize = 64 * 1024;
+/// A read that brings less has emptied the port, most likely.
+const MORE_LIKELY: usize = 1024;
+/// How long a port that vanished is left alone if nothing tells of its return.
+const RETRY_NS: u64 = 1_000_000_000;
+
+/// A serial port, open or waiting to be back.
+pub struct Serial {
+    path: PathBuf,
+    settings: Settings,
+    clock: Clock,
+    stop: Arc<Bell>,
+    port: Option<Port>,
+    /// Whether octets came since it was opened.
+    heard: bool,
+    buffer: Box<[u8]>,
+}
+
+/// An open port: its descriptor, and serialport's hold on it, which keeps it exclusive.
+struct Port {
+    fd: OwnedFd,
+    _tty: TTYPort,
+}
+
+impl Serial {
+    /// Opens a port and sets it up.
+    ///
+    /// # Errors
+    /// When it is missing, no tty, not ours to open, or used by another program.
+    pub fn open(name: &str, settings: Settings, clock: Clock, stop: Arc<Bell>) -> Result<Self, Error> {
+        let path = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
+        let port = Port::open(&path, settings)?;
+        let buffer = vec![0; BUFFER].into_boxed_slice();
+        Ok(Self { path, settings, clock, stop, port: Some(port), heard: false, buffer })
+    }
+}
+
+impl Source for Serial {
+    fn read(&mut self, deadline: Option<Timestamp>) -> Input<'_> {
+        let Some(port) = &self.port else { return Input::Gone("closed".to_owned()) };
+        loop {
+            match wait(Some(port.fd.as_fd()), deadline, &self.clock, &self.stop) {
+                Woken::Stop => return Input::Stopped,
+                Woken::Deadline => return Input::Silence,
+                Woken::Ready => {}
+            }
+            let mut len = 0;
+            let end = loop {
+                match rustix::io::read(&port.fd, &mut self.buffer[len..]) {
+                    Ok(0) => break Some("hung up".to_owned()),
+                    Ok(count) => {
+                        len += count;
+                        if count < MORE_LIKELY || len == self.buffer.len() {
+                            break None;
+                        }
+                    }
+                    Err(Errno::AGAIN) => break None,
+                    Err(Errno::INTR) => {}
+                    Err(error) => break Some(words(error)),
+                }
+            };
+            if len > 0 {
+                // An end that came with octets is met again at the next read.
+                self.heard = true;
+                return Input::Octets(&self.buffer[..len], self.clock.now());
+            }
+            if let Some(why) = end {
+                // Closed at once, or the kernel gives the returning port another name.
+                self.port = None;
+                return Input::Gone(why);
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> bool {
+        let watch = Watch::around(&self.path);
+        // A port that hangs up as soon as it is opened must not be opened in a loop.
+        let mut at_once = self.heard;
+        let mut last_error = None;
+        loop {
+            if at_once {
+                match Port::open(&self.path, self.settings) {
+                    Ok(port) => {
+                        self.port = Some(port);
+                        self.heard = false;
+                        return true;
+                    }
+                    Err(error) if last_error.as_ref() != Some(&error) => {
+                        debug!("{error}");
+                        last_error = Some(error);
+                    }
+                    Err(_) => {}
+                }
+            }
+            at_once = true;
+            let retry = self.clock.now().plus_ns(RETRY_NS);
+            let changed = watch.as_ref().map(|watch| watch.0.as_fd());
+            if wait(changed, Some(retry), &self.clock, &self.stop) == Woken::Stop {
+                return false;
+            }
+            if let Some(watch) = &watch {
+                watch.clear();
+            }
+        }
+    }
+
+    fn write(&mut self, octets: &[u8]) -> io::Result<()> {
+        let port = self.port.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let written = rustix::io::write(&port.fd, octets)?;
+        if written < octets.len() { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
+    }
+}
+
+impl Port {
+    fn open(path: &Path, settings: Settings) -> Result<Self, Error> {
+        let name = path.display();
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|errno| cannot_open(path, errno))?;
+        if !isatty(&fd) {
+            return Err(Error::new(name, "is not a serial port").hint(known_ports()));
+        }
+        flock(&fd, FlockOperation::NonBlockingLockExclusive).map_err(|_| busy(path))?;
+        set_raw(&fd).map_err(|errno| Error::new(&name, "cannot set raw mode").because(errno))?;
+
+        let copy = fd.try_clone().map_err(|e| Error::new(&name, "cannot open").because(e))?;
+        let mut tty = ioctl::adopt(copy);
+        if settings.drop_lines {
+            let dropped = tty
+                .write_request_to_send(false)
+                .and_then(|()| tty.write_data_terminal_ready(false));
+            if let Err(error) = dropped {
+                debug!("{name}: has no DTR and RTS to drop: {error}");
+            }
+        }
+        tty.set_baud_rate(settings.baud).map_err(|error| {
+            Error::new(&name, format!("cannot set {} baud: {error}", settings.baud))
+                .hint("the adapter or its driver does not know this rate; try another with --baud")
+        })?;
+        match tty.baud_rate() {
+            Ok(actual) if actual.abs_diff(settings.baud) > settings.baud / 50 => {
+                warn!("{name}: asked for {} baud, the driver took {actual}", settings.baud);
+            }
+            _ => {}
+        }
+        if let Err(error) = ioctl::set_low_latency(fd.as_fd()) {
+            debug!("{name}: no low latency mode: {error}");
+        }
+        Ok(Self { fd, _tty: tty })
+    }
+}
+
+/// Raw, 8N1, no flow control, modem lines ignored, a read returns what there is.
+fn set_raw(fd: &OwnedFd) -> rustix::io::Result<()> {
+    let mut termios = tcgetattr(fd)?;
+    termios.make_raw();
+    termios.input_modes &=
+        !(InputModes::IGNPAR | InputModes::INPCK | InputModes::IXOFF | InputModes::IXANY);
+    termios.control_modes &= !(ControlModes::CSTOPB | ControlModes::CRTSCTS);
+    termios.control_modes |= ControlModes::CREAD | ControlModes::CLOCAL;
+    termios.special_codes[SpecialCodeIndex::VMIN] = 1;
+    termios.special_codes[SpecialCodeIndex::VTIME] = 0;
+    tcsetattr(fd, OptionalActions::Now, &termios)
+}
+
+/// The system's words for an error, without its number.
+fn words(errno: Errno) -> String {
+    let text = io::Error::from(errno).to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+fn cannot_open(path: &Path, errno: Errno) -> Error {
+    let error = Error::new(path.display(), "cannot open").because(errno);
+    match errno {
+        Errno::NOENT | Errno::NXIO | Errno::NODEV | Errno::ISDIR => error.hint(known_ports()),
+        Errno::ACCESS | Errno::PERM => error.hint(
+            "add yourself to the group dialout (sudo usermod -aG dialout $USER), and log in again",
+        ),
+        Errno::BUSY => busy(path),
+        _ => error,
+    }
+}
+
+fn busy(path: &Path) -> Error {
+    let error = Error::new(path.display(), "cannot open: another program uses it");
+    match holder(path) {
+        Some((pid, program)) => error.hint(format!("{program} (process {pid}) has it open")),
+        None => error.hint(format!("find the program with: sudo fuser -v {}", path.display())),
+    }
+}
+
+/// Another process that has this file open, as far as we may see.
+fn holder(path: &Path) -> Option<(u32, String)> {
+    let target = path.canonicalize().ok()?;
+    let ours = std::process::id();
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    for process in processes {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let Ok(descriptors) = std::fs::read_dir(process.path().join("fd")) else { continue };
+        let has_it = descriptors
+            .flatten()
+            .any(|fd| std::fs::read_link(fd.path()).is_ok_and(|file| file == target));
+        if has_it && pid != ours {
+            let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            return Some((pid, name.trim_end().to_owned()));
+        }
+    }
+    None
+}
+
+/// The ports of this machine, as a hint.
+fn known_ports() -> String {
+    // serialport panics where there is no /sys.
+    let ports = if Path::new("/sys/class/tty").exists() {
+        serialport::available_ports().unwrap_or_default()
+    } else {
+        Vec::new()
+    };
+    if ports.is_empty() {
+        return "no serial port found; try the simulated one: sim:mstp".to_owned();
+    }
+    let names: Vec<_> = ports.into_iter().map(|port| port.port_name).collect();
+    format!("ports found: {}", names.join(", "))
+}
+
+/// Tells when something changes in the directory of a path, or in the nearest one that exists.
+struct Watch(OwnedFd);
+
+impl Watch {
+    fn around(path: &Path) -> Option<Self> {
+        let fd = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).ok()?;
+        let dir = path.ancestors().skip(1).find(|dir| dir.is_dir())?;
+        let changes = inotify::WatchFlags::CREATE
+            | inotify::WatchFlags::MOVED_TO
+            | inotify::WatchFlags::ATTRIB;
+        inotify::add_watch(&fd, dir, changes).ok()?;
+        Some(Self(fd))
+    }
+
+    fn clear(&self) {
+        let mut events = [0; 4096];
+        while rustix::io::read(&self.0, &mut events).is_ok_and(|len| len > 0) {}
+    }
+}
