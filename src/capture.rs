@@ -110,16 +110,15 @@ pub fn run(config: &Config) -> Result<(), Error> {
     // The handlers come first: from here on SIGTERM means a clean end.
     let signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| Error::new("signals", "cannot be handled").because(error))?;
-    let stop = Bell::new().map_err(|error| Error::new("stop bell", "cannot make").because(error))?;
+    let stop =
+        Bell::new().map_err(|error| Error::new("stop bell", "cannot make").because(error))?;
     let stop = Arc::new(stop);
     let clock = Clock::start();
 
     let mut sources = Vec::new();
     for port in &config.ports {
-        let settings = serial::Settings {
-            baud: port.setup.baud,
-            drop_lines: port.protocol.drop_lines,
-        };
+        let settings =
+            serial::Settings { baud: port.setup.baud, drop_lines: port.protocol.drop_lines };
         sources.push(source::open(&port.name, settings, clock, Arc::clone(&stop))?);
     }
     let mut listeners: Vec<(Box<dyn Listener>, Format)> = Vec::new();
@@ -312,11 +311,8 @@ fn spawn<'scope, T: Send + 'scope>(
 /// The reader thread: octets to frames, until the port ends or the stop bell rings.
 fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Source>) -> Tally {
     let mut framer = (port.protocol.framer)(&port.setup);
-    let mut dialogue = port
-        .protocol
-        .dialogue
-        .filter(|_| port.transmit)
-        .map(|dialogue| dialogue(&port.setup));
+    let mut dialogue =
+        port.protocol.dialogue.filter(|_| port.transmit).map(|dialogue| dialogue(&port.setup));
     if let Some(dialogue) = &mut dialogue {
         dialogue.start(shared.clock.now());
     }

@@ -182,7 +182,9 @@ fn port(args: &Args) -> Result<Port, clap::Error> {
         }
         // A simulated sniffer is not told anything.
         (Channel::Required, None) if simulated.is_none() => {
-            return Err(usage(format!("{name} needs --channel, 11 to 26: its sniffer is told to tune to it")));
+            return Err(usage(format!(
+                "{name} needs --channel, 11 to 26: its sniffer is told to tune to it"
+            )));
         }
         _ => {}
     }
@@ -244,8 +246,10 @@ mod tests {
             parsed(line).unwrap().config.outputs.iter().map(|(_, format)| *format).collect()
         };
         assert_eq!(formats("s sim:mstp"), [Format::Text]);
-        assert_eq!(formats("s sim:mstp -w a.pcap -w b.pcapng -w -"),
-                   [Format::Pcap, Format::Pcapng, Format::Pcap]);
+        assert_eq!(
+            formats("s sim:mstp -w a.pcap -w b.pcapng -w -"),
+            [Format::Pcap, Format::Pcapng, Format::Pcap]
+        );
         assert_eq!(formats("s sim:mstp -w a.pcap --format pcapng"), [Format::Pcapng]);
     }
 

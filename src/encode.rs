@@ -100,8 +100,8 @@ impl Encoder {
                 Kind::Pcap
             }
             Format::Pcapng => {
-                let mut writer =
-                    PcapNgWriter::with_section_header(Vec::new(), section()).map_err(io::Error::other)?;
+                let mut writer = PcapNgWriter::with_section_header(Vec::new(), section())
+                    .map_err(io::Error::other)?;
                 for interface in interfaces.iter() {
                     writer.write_pcapng_block(description(interface)).map_err(io::Error::other)?;
                 }
@@ -118,7 +118,12 @@ impl Encoder {
     ///
     /// # Errors
     /// None that input can cause; `out` is as it was then.
-    pub fn packet(&mut self, packet: &Packet<'_>, dropped: u64, out: &mut Vec<u8>) -> io::Result<()> {
+    pub fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        dropped: u64,
+        out: &mut Vec<u8>,
+    ) -> io::Result<()> {
         match &mut self.kind {
             Kind::Pcap => pcap_record(packet, out),
             Kind::Pcapng(writer, _) => write_block(writer, enhanced_packet(packet, dropped), out),
@@ -260,10 +265,8 @@ fn pcap_record(packet: &Packet<'_>, out: &mut Vec<u8>) -> io::Result<()> {
 
 /// Such as `14:02:07.123456 length 8: Token 5 > 16: 55ff00100500008c`.
 fn text_line(packet: &Packet<'_>, interface: &Interface, several_ports: bool) -> String {
-    let mut line = Local
-        .timestamp_nanos(packet.time.as_ns().cast_signed())
-        .format("%H:%M:%S%.6f")
-        .to_string();
+    let mut line =
+        Local.timestamp_nanos(packet.time.as_ns().cast_signed()).format("%H:%M:%S%.6f").to_string();
     if several_ports {
         let _ = write!(line, " {}", interface.name);
     }

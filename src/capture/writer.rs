@@ -43,7 +43,13 @@ impl From<Errno> for End {
 }
 
 /// Writes a stream to its end: `buffer` holds its header.
-pub fn run(outbox: &Outbox, stream: Stream, encoder: Encoder, buffer: Vec<u8>, clock: &Clock) -> End {
+pub fn run(
+    outbox: &Outbox,
+    stream: Stream,
+    encoder: Encoder,
+    buffer: Vec<u8>,
+    clock: &Clock,
+) -> End {
     let ports = outbox.counts().len();
     let writer = Waiter::new(outbox, &stream).map(|waiter| Writer {
         outbox,
@@ -105,9 +111,9 @@ impl Writer<'_> {
             let encoded =
                 self.encoder.packet(&packet, std::mem::take(&mut dropped), &mut self.buffer);
             let overflow = whole > 0 && self.buffer.len() > self.stream.largest_write();
-            let sent = encoded.map_err(End::from).and_then(|()| {
-                if overflow { self.send(whole) } else { Ok(()) }
-            });
+            let sent = encoded
+                .map_err(End::from)
+                .and_then(|()| if overflow { self.send(whole) } else { Ok(()) });
             self.unsent[port] += 1;
             if let Err(end) = sent {
                 self.unsent[port] += packets.count() as u64;

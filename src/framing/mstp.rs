@@ -215,10 +215,8 @@ mod tests {
                 framer.push(octets, Timestamp::from_ns(1_000_000_000), &mut batch);
             }
             framer.finish(&mut batch);
-            let frames: Vec<_> = batch
-                .packets()
-                .map(|p| (p.data.to_vec(), p.damage, p.original_len))
-                .collect();
+            let frames: Vec<_> =
+                batch.packets().map(|p| (p.data.to_vec(), p.damage, p.original_len)).collect();
             (frames, framer.tally())
         };
         let whole = run(octets.len());
@@ -267,10 +265,7 @@ mod tests {
         let mut bad = frame(6, b"hello");
         bad[9] ^= 1;
         let (frames, _) = frames(&[&bad[..], &TOKEN].concat());
-        assert_eq!(
-            frames,
-            [(bad, Damage::CRC_ERROR, 15), (TOKEN.to_vec(), Damage::NONE, 8)]
-        );
+        assert_eq!(frames, [(bad, Damage::CRC_ERROR, 15), (TOKEN.to_vec(), Damage::NONE, 8)]);
     }
 
     #[test]
@@ -286,11 +281,13 @@ mod tests {
 
     #[test]
     fn a_header_cut_off_is_as_short_as_a_header() {
-        let (frames, _) = frames(&[&TOKEN[..4], &TOKEN].concat());
-        assert_eq!(
-            frames,
-            [(TOKEN[..4].to_vec(), Damage::TOO_SHORT, 8), (TOKEN.to_vec(), Damage::NONE, 8)]
-        );
+        let token = (TOKEN.to_vec(), Damage::NONE, 8);
+        let cut = |len: usize| (TOKEN[..len].to_vec(), Damage::TOO_SHORT, 8);
+        assert_eq!(frames(&[&TOKEN[..7], &TOKEN].concat()).0, [cut(7), token.clone()]);
+        assert_eq!(frames(&[&TOKEN[..], &TOKEN[..3]].concat()).0, [token.clone(), cut(3)]);
+        // The octets of both would be a header with a length that no frame has.
+        let (frames, tally) = frames(&[&TOKEN[..4], &TOKEN].concat());
+        assert_eq!((frames, tally.skipped_octets), (vec![token], 4));
     }
 
     #[test]

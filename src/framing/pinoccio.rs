@@ -243,10 +243,8 @@ mod tests {
                 framer.push(octets, Timestamp::from_ns(1_000_000_000), &mut batch);
             }
             framer.finish(&mut batch);
-            let frames: Vec<Recorded> = batch
-                .packets()
-                .map(|p| (p.data.to_vec(), p.damage, p.original_len))
-                .collect();
+            let frames: Vec<Recorded> =
+                batch.packets().map(|p| (p.data.to_vec(), p.damage, p.original_len)).collect();
             (frames, framer.tally())
         };
         let whole = run(octets.len());
@@ -256,11 +254,12 @@ mod tests {
 
     #[test]
     fn frames_after_snif_are_recorded_without_their_length() {
-        let ack = [0x02, 0x00, 0x07, 0xaa, 0x5c];
+        let ack = [0x02, 0x00, 0x07, 0x07, 0xc1];
         assert_eq!(ack[..], psdu(&ack[..3]));
         let text = b"Setting channel: 20\r\nStarting capture with binary output\r\nSNIF";
-        let (frames, tally) =
-            frames(&[&text[..], &[5, 0x02, 0x00, 0x07, 0xaa, 0x5c], &line(&[&data(1, b"x")])].concat());
+        let (frames, tally) = frames(
+            &[&text[..], &[5, 0x02, 0x00, 0x07, 0x07, 0xc1], &line(&[&data(1, b"x")])].concat(),
+        );
         assert_eq!(frames, [good(&ack), good(&data(1, b"x"))]);
         assert_eq!(tally.skipped_octets, text.len() as u64);
         assert_eq!(tally.good_octets, 6 + 13);
@@ -286,10 +285,7 @@ mod tests {
         let [a, b, c, d] = [1, 2, 3, 4].map(|number| data(number, b"hello"));
         let damaged = bad(9, b"there");
         let line = line(&[&damaged, &a, &damaged, &b, &damaged, &c, &damaged, &d]);
-        assert_eq!(
-            frames(&line).0,
-            [good(&a), good(&b), good(&c), crc_error(&damaged), good(&d)]
-        );
+        assert_eq!(frames(&line).0, [good(&a), good(&b), good(&c), crc_error(&damaged), good(&d)]);
     }
 
     #[test]
@@ -342,7 +338,7 @@ mod tests {
     #[test]
     fn after_four_damaged_frames_only_good_ones_count() {
         let damaged = bad(1, b"abc");
-        let all = line(&[&damaged; 6]);
+        let all = line(&[&damaged[..]; 6]);
         let (recorded, tally) = frames(&[SNIF, &all].concat());
         assert_eq!(recorded, vec![crc_error(&damaged); 4]);
         assert_eq!(tally.skipped_octets, 4 + 2 * prefixed(&damaged).len() as u64);

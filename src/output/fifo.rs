@@ -240,8 +240,9 @@ impl Fifo {
             Ok(()) => true,
             Err(Errno::EXIST) => false,
             Err(errno) => {
-                return Err(Error::new(&self.name, "was removed, and cannot be made again")
-                    .because(errno));
+                return Err(
+                    Error::new(&self.name, "was removed, and cannot be made again").because(errno)
+                );
             }
         };
         let node = Node::at(&self.dir, &self.file)
@@ -306,7 +307,8 @@ impl Fifo {
 
     /// A latch that becomes readable when a reader of the node closes it.
     fn close_latch(node: &Node) -> Option<OwnedFd> {
-        let fd = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).ok()?;
+        let fd =
+            inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).ok()?;
         inotify::add_watch(&fd, node.path(), inotify::WatchFlags::CLOSE_NOWRITE).ok()?;
         Some(fd)
     }
@@ -317,8 +319,7 @@ impl Listener for Fifo {
         loop {
             let mut state = self.state();
             while state.leased && !state.orphaned && !self.stopping.load(Ordering::Acquire) {
-                state =
-                    self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             let node = Arc::clone(&state.node);
             let latch = state.plain.as_ref().and_then(|_| Self::close_latch(&node));
@@ -332,8 +333,9 @@ impl Listener for Fifo {
             }
             let fd = match opened {
                 Err(Errno::INTR) => continue,
-                opened => opened
-                    .map_err(|errno| Error::new(&self.name, "cannot open").because(errno))?,
+                opened => {
+                    opened.map_err(|errno| Error::new(&self.name, "cannot open").because(errno))?
+                }
             };
             if self.state().orphaned {
                 drop(fd);
@@ -377,7 +379,12 @@ impl Listener for Fifo {
 
 impl Fifo {
     /// The stream for a reader that has come.
-    fn stream(&self, fd: OwnedFd, node: &Arc<Node>, latch: Option<OwnedFd>) -> Result<Stream, Error> {
+    fn stream(
+        &self,
+        fd: OwnedFd,
+        node: &Arc<Node>,
+        latch: Option<OwnedFd>,
+    ) -> Result<Stream, Error> {
         let set_up = fcntl_getfl(&fd).and_then(|flags| fcntl_setfl(&fd, flags | OFlags::NONBLOCK));
         set_up.map_err(|errno| Error::new(&self.name, "cannot set up").because(errno))?;
         // Best effort: without it a slow reader is met a little earlier.
@@ -474,7 +481,8 @@ fn lock(name: &str, dir: &OwnedFd, file: &OsString) -> Result<OwnedFd, Error> {
 /// Makes a FIFO with the mode and owner of `model`.
 fn make_like(dir: &OwnedFd, file: &OsString, model: &Node) -> rustix::io::Result<()> {
     let file = file.as_os_str();
-    let same_owner = |stat: &Stat| (stat.st_uid, stat.st_gid) == (model.stat.st_uid, model.stat.st_gid);
+    let same_owner =
+        |stat: &Stat| (stat.st_uid, stat.st_gid) == (model.stat.st_uid, model.stat.st_gid);
     mkfifoat(dir, file, model.mode())?;
     let dress = || {
         let made = statat(dir, file, AtFlags::SYMLINK_NOFOLLOW)?;

@@ -67,7 +67,12 @@ impl Serial {
     ///
     /// # Errors
     /// When it is missing, no tty, not ours to open, or used by another program.
-    pub fn open(name: &str, settings: Settings, clock: Clock, stop: Arc<Bell>) -> Result<Self, Error> {
+    pub fn open(
+        name: &str,
+        settings: Settings,
+        clock: Clock,
+        stop: Arc<Bell>,
+    ) -> Result<Self, Error> {
         let path = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
         let port = Port::open(&path, settings)?;
         let buffer = vec![0; BUFFER].into_boxed_slice();
@@ -271,7 +276,8 @@ struct Watch(OwnedFd);
 
 impl Watch {
     fn around(path: &Path) -> Option<Self> {
-        let fd = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).ok()?;
+        let fd =
+            inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).ok()?;
         let dir = path.ancestors().skip(1).find(|dir| dir.is_dir())?;
         let changes = inotify::WatchFlags::CREATE
             | inotify::WatchFlags::MOVED_TO

@@ -7,18 +7,18 @@
 //!   they read temperatures and object lists, write setpoints, look for each other.
 //! - `riot`: RIOT's sniffer application hears three nodes that speak 6LoWPAN: ping, CoAP, RPL.
 //!
-//! What they say is written as templates in hex, see [`fill`].
-//!
-//! After the first [`INTACT`] bursts a few are damaged, as on a real line. The simulated nodes
-//! go on regardless: the noise is at our end.
+//! What they say is written below as templates in hex. After the first 200 bursts a few are
+//! damaged, as on a real line; the nodes go on regardless, as if the noise were at our end.
 
-use crc::{Algorithm, Crc, Table};
+use crc::{Algorithm, Crc};
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::ops::RangeInclusive;
 
 /// Bursts at the start that are never damaged.
 const INTACT: u32 = 200;
+/// Shows each type of frame within 50 bursts, and damage within 300.
+const SEED: u64 = 0x5e71_a15a_a2c0_ed1c;
 
 /// What the line says between two silences: an MS/TP frame, a record or a line of RIOT's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Simulator {
             _ => return None,
         };
         let baud = u64::from(baud.max(1));
-        let stage = Stage { baud, dice: Dice(0x5e71_a15a_a2c0_ffee), queue: VecDeque::new() };
+        let stage = Stage { baud, dice: Dice(SEED), queue: VecDeque::new() };
         Some(Self { scene, stage, bursts: 0 })
     }
 
@@ -164,7 +164,7 @@ fn fill(template: &str, fields: &[(char, &[u8])]) -> Vec<u8> {
         } else if let Some(digit) = sign.to_digit(16) {
             match high.take() {
                 None => high = Some(digit),
-                Some(high) => octets.push((high << 4 | digit) as u8),
+                Some(high) => octets.push(((high << 4) | digit) as u8),
             }
         }
     }
@@ -198,7 +198,8 @@ const USAGE_TIMEOUT: RangeInclusive<u32> = 22_000..=34_000;
 /// What a node waits at least before it drives the line: 40 bit times.
 const TURNAROUND_OCTETS: usize = 4;
 
-const HEADER_CRC: Crc<u8> = Crc::<u8>::new(&Algorithm {
+// Clause 9.4 and Annex G: x^8 + x^7 + 1, the CRC of HDLC, CRC-32K.
+static HEADER_CRC: Crc<u8> = Crc::<u8>::new(&Algorithm {
     width: 8,
     poly: 0x81,
     init: 0xff,
@@ -208,17 +209,9 @@ const HEADER_CRC: Crc<u8> = Crc::<u8>::new(&Algorithm {
     check: 0x89,
     residue: 0x55,
 });
-const DATA_CRC: Crc<u16> = Crc::<u16>::new(&crc::CRC_16_IBM_SDLC);
-const EXTENDED_CRC: Crc<u32> = Crc::<u32>::new(&Algorithm {
-    width: 32,
-    poly: 0x741b_8cd7,
-    init: 0xffff_ffff,
-    refin: true,
-    refout: true,
-    xorout: 0xffff_ffff,
-    check: 0x2d3d_d0ae,
-    residue: 0x0843_323b,
-});
+static DATA_CRC: Crc<u16> = Crc::<u16>::new(&crc::CRC_16_IBM_SDLC);
+static EXTENDED_CRC: Crc<u32> =
+    Crc::<u32>::new(&Algorithm { xorout: 0xffff_ffff, ..crc::CRC_32_MEF });
 
 /// An NPDU with its APDU, and the one that answers it. `#`: invoke ID; of the device that is
 /// asked, or that tells unasked: `@` its object identifier, `$` its temperature, `=` a setpoint
@@ -268,7 +261,7 @@ impl Master {
     fn new((mac, objects): (u8, u32)) -> Self {
         // Inputs, outputs and values, analog and binary, in turn.
         let objects = (0..objects).flat_map(|i| {
-            let [a, b, c, d] = ((i % 6) << 22 | (1 + i / 6)).to_be_bytes();
+            let [a, b, c, d] = (((i % 6) << 22) | (1 + i / 6)).to_be_bytes();
             [0xc4, a, b, c, d]
         });
         let celsius = 20.0 + f32::from(mac % 7) / 2.0;
@@ -276,19 +269,17 @@ impl Master {
     }
 
     fn fill(&self, template: &str, invoke_id: u8) -> Vec<u8> {
-        let device = (8 << 22 | 260_000 + u32::from(self.mac)).to_be_bytes();
+        let device = ((8 << 22) | (260_000 + u32::from(self.mac))).to_be_bytes();
         let celsius = self.celsius.to_be_bytes();
         let setpoint = self.celsius.round().to_be_bytes();
-        fill(
-            template,
-            &[
-                ('#', &[invoke_id]),
-                ('@', &device),
-                ('$', &celsius),
-                ('=', &setpoint),
-                ('*', &self.objects),
-            ],
-        )
+        let fields: [(char, &[u8]); 5] = [
+            ('#', &[invoke_id]),
+            ('@', &device),
+            ('$', &celsius),
+            ('=', &setpoint),
+            ('*', &self.objects),
+        ];
+        fill(template, &fields)
     }
 }
 
@@ -438,8 +429,8 @@ const BANNER: &str = "main(): This is RIOT! (Version: 2026.01)\n\
                       RIOT sniffer application, simulated: no radio is listening\n> ";
 const NODES: u32 = 3;
 /// From a request to its answer, and from a frame to its acknowledgement.
-const ANSWER_US: u32 = 4_000;
-const ACK_US: u32 = 192;
+const ANSWER_US: u64 = 4_000;
+const ACK_US: u64 = 192;
 /// In the first octet of a frame.
 const ACK_REQUEST: u8 = 0x20;
 const UDP: u8 = 17;
@@ -474,8 +465,8 @@ const DIO: &str = "9b01 0000 | 00 01 ^00 90 00 00 00, 20010db8 00000000 00534852
                    04 0e 00 14 03 0a 0700 0100 0000 00 3c 003c";
 /// RPL: DODAG Information Solicitation.
 const SOLICIT: Exchange = (MULTICAST, "9b00 0000 | 0000", DIO);
-/// Beacon Request; the beacon of a coordinator that permits association.
-const BEACON: Exchange = (BARE, "0308 % ffff ffff 07", "00c0 % 2300 < ffcf 00 00");
+/// Beacon Request; the beacon of a router that permits association.
+const BEACON: Exchange = (BARE, "0308 % ffff ffff 07", "00c0 % 2300 < ff8f 00 00");
 
 const EXCHANGES: [Exchange; 11] =
     [BEACON, SOLICIT, ECHO, COAP, ECHO, COAP, ADVERTISE, ECHO, COAP, ECHO, COAP];
@@ -514,13 +505,14 @@ impl Radio {
         }
         self.air_us = self.air_us.max(self.line_ns / 1000);
         stage.dice.drift(&mut self.celsius);
-        let wait_us = stage.dice.within(30_000..=250_000);
+        self.air_us += u64::from(stage.dice.within(30_000..=250_000));
         let node = 1 + stage.dice.below(NODES) as u8;
         let other = 1 + ((u32::from(node) + stage.dice.below(NODES - 1)) % NODES) as u8;
         let (carrier, question, answer) = stage.dice.choose(&EXCHANGES, self.exchanges);
-        self.send(stage, wait_us, carrier, node, other, question);
+        self.send(stage, carrier, node, other, question);
         if !answer.is_empty() {
-            self.send(stage, ANSWER_US, carrier, other, node, answer);
+            self.air_us += ANSWER_US;
+            self.send(stage, carrier, other, node, answer);
         }
         self.exchanges = self.exchanges.wrapping_add(1);
         if self.exchanges % LOG_EVERY == LOG_EVERY / 4 {
@@ -529,15 +521,7 @@ impl Radio {
     }
 
     /// A packet on the air, and its acknowledgement if it asks for one.
-    fn send(
-        &mut self,
-        stage: &mut Stage,
-        wait_us: u32,
-        carrier: Carrier,
-        from: u8,
-        to: u8,
-        template: &str,
-    ) {
+    fn send(&mut self, stage: &mut Stage, carrier: Carrier, from: u8, to: u8, packet: &str) {
         self.sequence = self.sequence.wrapping_add(1);
         let number = (self.exchanges as u16).to_be_bytes();
         let celsius = format!("{:.2}", self.celsius);
@@ -549,7 +533,7 @@ impl Radio {
             ('$', celsius.as_bytes()),
             ('^', &[if from == 1 { 1 } else { 2 }]),
         ];
-        let mut packet = fill(template, &fields);
+        let mut packet = fill(packet, &fields);
         let destination = if carrier == MULTICAST { ALL_RPL_NODES } else { ip_address(to) };
         let (header, next_header) = carrier;
         if next_header == UDP {
@@ -565,26 +549,26 @@ impl Radio {
             _ => {}
         }
         let psdu = [fill(header, &fields), packet].concat();
-        self.hear(stage, wait_us, &psdu);
+        self.hear(stage, &psdu);
         if psdu[0] & ACK_REQUEST != 0 {
-            self.hear(stage, ACK_US, &[0x02, 0x00, self.sequence]);
+            self.air_us += ACK_US;
+            self.hear(stage, &[0x02, 0x00, self.sequence]);
         }
     }
 
-    /// A frame `wait_us` after the last one. Its record waits until the line is free.
-    fn hear(&mut self, stage: &mut Stage, wait_us: u32, psdu: &[u8]) {
-        self.air_us += u64::from(wait_us);
-        let lqi = stage.dice.within(0x98..=0xe8);
+    /// A frame on the air. Its record waits until it has ended and the line is free.
+    fn hear(&mut self, stage: &mut Stage, psdu: &[u8]) {
         let (len, time) = (psdu.len(), self.air_us);
+        let lqi = stage.dice.within(0x98..=0xe8);
         let mut text = format!("rftest-rx --- len {len:08X} lqi {lqi:02X} rx_time {time:016X}\n");
         for octet in psdu {
             let _ = write!(text, "{octet:02X} "); // cannot fail
         }
         text.push_str("\n\n");
-        self.print(stage, text);
         // Preamble, delimiter and length are before the frame, the FCS behind it.
         self.air_us += (len as u64 + 6 + 2) * 32;
         self.frames = self.frames.wrapping_add(1);
+        self.print(stage, text);
     }
 
     fn print(&mut self, stage: &mut Stage, text: String) {
@@ -624,16 +608,14 @@ mod tests {
 
     #[test]
     fn frames_are_those_of_the_standard() {
-        let cases: [(_, &[u8], &[u8]); 3] = [
-            ((TOKEN, 16, 5), &[], b"\x55\xff\x00\x10\x05\x00\x00\x8c"),
-            ((3, 7, 0), b"\x01\x22\x30", b"\x55\xff\x03\x07\x00\x00\x03\xc8\x01\x22\x30\x10\xbd"),
-            ((6, 1, 2), &[0xaa; 508], b"\x55\xff\x21\x01\x02\x02\x01\x9d\xaa\xff"),
-        ];
-        for ((kind, to, from), data, begin) in cases {
-            assert!(frame(kind, to, from, data).starts_with(begin));
-        }
-        let two_full_blocks = frame(6, 1, 2, &[0xaa; 508]);
-        assert_eq!(two_full_blocks[8 + 510..], [0x50, 0x14, 0x42, 0x2b, 0xd2]);
+        assert_eq!(frame(TOKEN, 16, 5, &[]), fill("55ff 00 10 05 0000 8c", &[]));
+        assert_eq!(
+            frame(3, 7, 0, &[1, 0x22, 0x30]),
+            fill("55ff 03 07 00 0003 c8 012230 10bd", &[])
+        );
+        let two_full_blocks = frame(NOT_EXPECTING_REPLY, 1, 2, &[0xaa; 508]);
+        assert!(two_full_blocks.starts_with(&fill("55ff 21 01 02 0201 9d aaff", &[])));
+        assert_eq!(two_full_blocks[8 + 510..], fill("5014422bd2", &[]));
     }
 
     #[test]
@@ -655,7 +637,7 @@ mod tests {
         };
         assert!(bursts[..INTACT as usize].iter().all(|burst| is_whole(&burst.octets)));
         assert!(bursts.iter().any(|burst| !is_whole(&burst.octets)));
-        assert!(bursts.iter().any(|burst| burst.octets[..3] == [0x55, 0xff, 33]));
+        assert!(bursts.iter().any(|burst| burst.octets.starts_with(&[0x55, 0xff, 33])));
     }
 
     #[test]

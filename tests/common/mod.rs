@@ -1,0 +1,420 @@
+//! What the tests share: the real binary, a PTY as its port, frames, capture streams, tshark.
+//!
+//! Everything waits for a condition with a deadline; nothing sleeps to be right.
+#![allow(dead_code)] // each test file uses a part
+#![allow(missing_docs)]
+#![allow(clippy::unwrap_used)]
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// Far longer than anything takes, even on a loaded machine.
+pub const LONG: Duration = Duration::from_secs(30);
+
+/// The master side of a PTY whose slave is the program's port.
+pub struct Pty {
+    pub master: std::fs::File,
+    pub path: PathBuf,
+}
+
+impl Pty {
+    pub fn new() -> Self {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let master =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        Self { master: master.into(), path: name.to_str().unwrap().into() }
+    }
+
+    /// Blocks while the program does not read.
+    pub fn send(&self, octets: &[u8]) {
+        (&self.master).write_all(octets).unwrap();
+    }
+
+    /// What the program sent to its port until `enough` says so.
+    pub fn receive_until(&self, enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+        let deadline = Instant::now() + LONG;
+        let mut received = Vec::new();
+        while !enough(&received) {
+            assert!(readable(&self.master, deadline), "sent only {:?}", text(&received));
+            let mut chunk = [0; 4096];
+            let len = (&self.master).read(&mut chunk).unwrap();
+            received.extend_from_slice(&chunk[..len]);
+        }
+        received
+    }
+
+    /// What the program has sent to its port up to now.
+    pub fn received_now(&self) -> Vec<u8> {
+        let mut received = Vec::new();
+        while readable(&self.master, Instant::now()) {
+            let mut chunk = [0; 4096];
+            match (&self.master).read(&mut chunk) {
+                Ok(len) if len > 0 => received.extend_from_slice(&chunk[..len]),
+                _ => break,
+            }
+        }
+        received
+    }
+
+    pub fn path(&self) -> &str {
+        self.path.to_str().unwrap()
+    }
+}
+
+pub fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+/// Waits until `fd` is readable or hung up.
+pub fn readable(fd: impl AsFd, deadline: Instant) -> bool {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let timeout = Timespec::try_from(left).unwrap();
+    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+    poll(&mut fds, Some(&timeout)).unwrap() > 0
+}
+
+/// Waits until `condition` gives something. Looks every few milliseconds.
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + LONG;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "not within {LONG:?}: {what}");
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+/// A running serialshark, ended at the latest when dropped.
+pub struct Program {
+    pub child: Child,
+    lines: Arc<(Mutex<Vec<String>>, Condvar)>,
+}
+
+impl Program {
+    pub fn start<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(args: I) -> Self {
+        let mut command = Self::command();
+        command.args(args).stdout(Stdio::piped());
+        Self::spawn(command)
+    }
+
+    pub fn command() -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_serialshark"));
+        command.stdin(Stdio::null()).env_remove("RUST_LOG");
+        command
+    }
+
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let lines = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let shared = Arc::clone(&lines);
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                shared.0.lock().unwrap().push(line);
+                shared.1.notify_all();
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Waits for the `n`th line (from 1) on stderr that contains `pattern`.
+    pub fn wait_for_nth(&self, n: usize, pattern: &str) -> String {
+        let deadline = Instant::now() + LONG;
+        let mut lines = self.lines.0.lock().unwrap();
+        loop {
+            if let Some(line) = lines.iter().filter(|line| line.contains(pattern)).nth(n - 1) {
+                return line.clone();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no {pattern:?} no. {n} in {lines:#?}");
+            lines = self.lines.1.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    pub fn wait_for(&self, pattern: &str) -> String {
+        self.wait_for_nth(1, pattern)
+    }
+
+    pub fn stderr(&self) -> Vec<String> {
+        self.lines.0.lock().unwrap().clone()
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + LONG;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "still running; it said {:#?}", self.stderr());
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+
+    /// SIGTERM; checks exit 0, and returns how long the end took.
+    pub fn terminate(&mut self) -> Duration {
+        let start = Instant::now();
+        self.signal(Signal::TERM);
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "it said {:#?}", self.stderr());
+        start.elapsed()
+    }
+
+    /// Voluntary and involuntary switches of all threads: how often any of them woke.
+    pub fn wakeups(&self) -> u64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        tasks
+            .flatten()
+            .filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok())
+            .flat_map(|status| {
+                status
+                    .lines()
+                    .filter(|line| line.starts_with("voluntary_ctxt_switches"))
+                    .filter_map(|line| line.rsplit('\t').next()?.parse::<u64>().ok())
+                    .collect::<Vec<_>>()
+            })
+            .sum()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs serialshark to its end and returns exit code, stdout and stderr.
+pub fn run(args: &[&str]) -> (i32, Vec<u8>, String) {
+    let output = Program::command().args(args).output().unwrap();
+    (output.status.code().unwrap(), output.stdout, text(&output.stderr))
+}
+
+/// Header CRC of MS/TP bit by bit, as clause 9 has it: not the program's table.
+fn header_crc(octets: &[u8]) -> u8 {
+    let mut crc = 0xffu8;
+    for octet in octets {
+        crc ^= octet;
+        for _ in 0..8 {
+            crc = if crc & 1 != 0 { crc >> 1 ^ 0x81 } else { crc >> 1 };
+        }
+    }
+    !crc
+}
+
+fn data_crc(octets: &[u8]) -> u16 {
+    let mut crc = 0xffffu16;
+    for octet in octets {
+        crc ^= u16::from(*octet);
+        for _ in 0..8 {
+            crc = if crc & 1 != 0 { crc >> 1 ^ 0x8408 } else { crc >> 1 };
+        }
+    }
+    !crc
+}
+
+/// A good MS/TP frame of a type that is not COBS encoded.
+pub fn mstp(frame_type: u8, destination: u8, source: u8, data: &[u8]) -> Vec<u8> {
+    let length = (data.len() as u16).to_be_bytes();
+    let header = [frame_type, destination, source, length[0], length[1]];
+    let mut frame = [&[0x55, 0xff][..], &header, &[header_crc(&header)]].concat();
+    if !data.is_empty() {
+        frame.extend_from_slice(data);
+        frame.extend_from_slice(&data_crc(data).to_le_bytes());
+    }
+    frame
+}
+
+/// Frame number `n` of a trunk where no two are alike: tokens, mostly.
+pub fn numbered_frame(n: u32) -> Vec<u8> {
+    let number = n.to_be_bytes();
+    match n % 4 {
+        0 => mstp(5, number[3], number[2], &[&number[..], &[0x11; 30]].concat()),
+        _ => mstp(0, number[3], number[2] & 0x7f, &[]),
+    }
+}
+
+/// A small deterministic generator, so that a failure can be repeated.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    pub fn octets(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next() as u8).collect()
+    }
+}
+
+/// A record of a classic pcap stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub time_us: u64,
+    pub original_len: u32,
+    pub data: Vec<u8>,
+}
+
+/// The reading end of a FIFO, as Wireshark has it: opened without waiting for a writer.
+pub struct FifoReader {
+    pub fd: OwnedFd,
+    octets: Vec<u8>,
+    pub link_type: Option<u32>,
+}
+
+impl FifoReader {
+    pub fn open(path: &Path) -> Self {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty()).unwrap();
+        Self { fd, octets: Vec::new(), link_type: None }
+    }
+
+    /// Reads once, waiting until `deadline`; `false` at the end of the stream.
+    ///
+    /// A read of 0 octets before the writer has come is no end, as in dumpcap's select.
+    fn fill(&mut self, deadline: Instant) -> bool {
+        assert!(readable(&self.fd, deadline), "nothing came; have {} octets", self.octets.len());
+        let mut chunk = [0; 65536];
+        match rustix::io::read(&self.fd, &mut chunk) {
+            Ok(len) => {
+                self.octets.extend_from_slice(&chunk[..len]);
+                len > 0
+            }
+            Err(rustix::io::Errno::AGAIN) => true,
+            Err(errno) => panic!("{errno}"),
+        }
+    }
+
+    /// Waits for the header, checks it, and returns how long it took.
+    pub fn header(&mut self) -> Duration {
+        let start = Instant::now();
+        while self.octets.len() < 24 {
+            assert!(self.fill(start + LONG), "stream without a header");
+        }
+        let took = start.elapsed();
+        let header: Vec<u8> = self.octets.drain(..24).collect();
+        let word = |at: usize| u32::from_ne_bytes(header[at..at + 4].try_into().unwrap());
+        assert_eq!(word(0), 0xa1b2_c3d4);
+        assert_eq!(header[4..8], [2u16.to_ne_bytes(), 4u16.to_ne_bytes()].concat());
+        assert_eq!((word(8), word(12), word(16)), (0, 0, 65_535));
+        self.link_type = Some(word(20));
+        took
+    }
+
+    fn parsed(&mut self) -> Option<Record> {
+        let (record, len) = parse_record(&self.octets)?;
+        self.octets.drain(..len);
+        Some(record)
+    }
+
+    /// The next record; `None` at the end of the stream, which must not be inside a record.
+    pub fn record(&mut self) -> Option<Record> {
+        if self.link_type.is_none() {
+            self.header();
+        }
+        loop {
+            if let Some(record) = self.parsed() {
+                return Some(record);
+            }
+            if !self.fill(Instant::now() + LONG) {
+                assert_eq!(self.octets.len(), 0, "the stream ends inside a record");
+                return None;
+            }
+        }
+    }
+
+    pub fn records(&mut self, count: usize) -> Vec<Record> {
+        (0..count).map(|n| self.record().unwrap_or_else(|| panic!("only {n} records"))).collect()
+    }
+
+    /// All records up to the end of the stream.
+    pub fn rest(&mut self) -> Vec<Record> {
+        std::iter::from_fn(|| self.record()).collect()
+    }
+}
+
+fn parse_record(octets: &[u8]) -> Option<(Record, usize)> {
+    let word = |at: usize| -> Option<u32> {
+        Some(u32::from_ne_bytes(octets.get(at..at + 4)?.try_into().ok()?))
+    };
+    let (seconds, micros, len, original_len) = (word(0)?, word(4)?, word(8)?, word(12)?);
+    assert!(micros < 1_000_000 && len > 0 && len <= original_len && len <= 65_535, "no record");
+    let data = octets.get(16..16 + len as usize)?.to_vec();
+    let time_us = u64::from(seconds) * 1_000_000 + u64::from(micros);
+    Some((Record { time_us, original_len, data }, 16 + len as usize))
+}
+
+/// All records of a classic pcap file, which must hold whole ones.
+pub fn pcap_records(file: &[u8]) -> Vec<Record> {
+    let mut octets = &file[24..];
+    let mut records = Vec::new();
+    while !octets.is_empty() {
+        let (record, len) = parse_record(octets).expect("ends inside a record");
+        records.push(record);
+        octets = &octets[len..];
+    }
+    records
+}
+
+/// A command of Wireshark's family. Without it a test is skipped loudly; under CI it fails.
+pub fn tool(name: &str) -> Option<Command> {
+    let found = Command::new(name)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok();
+    if found {
+        return Some(Command::new(name));
+    }
+    assert!(std::env::var_os("CI").is_none(), "{name} is missing under CI");
+    eprintln!("SKIPPED: {name} is not installed, so nothing was judged by it");
+    None
+}
+
+/// What tshark prints; its own failure is ours.
+pub fn tshark(args: &[&str], input: &[u8]) -> Option<String> {
+    let mut command = tool("tshark")?;
+    let mut child = command
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let feeder = std::thread::spawn(move || {
+        // tshark may have seen enough before all is written.
+        let _ = stdin.write_all(&input);
+    });
+    let output = child.wait_with_output().unwrap();
+    feeder.join().unwrap();
+    assert!(output.status.success(), "tshark: {}", text(&output.stderr));
+    Some(text(&output.stdout))
+}
