@@ -15,7 +15,7 @@
 //! that belong to no frame.
 
 mod hunt;
-mod mstp;
+pub(crate) mod mstp;
 mod pinoccio;
 mod riot;
 mod wpan;
@@ -94,6 +94,9 @@ pub enum Channel {
     Required,
 }
 
+/// Makes our side of the talk with a sniffer.
+pub type MakeDialogue = fn(&Setup) -> Box<dyn Dialogue>;
+
 /// A row of the table: all that the rest of the program knows about a protocol.
 pub struct Protocol {
     /// What the user calls it.
@@ -107,7 +110,7 @@ pub struct Protocol {
     /// Makes its framer.
     pub framer: fn(&Setup) -> Box<dyn Framer>,
     /// Makes its side of the talk with the sniffer; without it nothing is ever transmitted.
-    pub dialogue: Option<fn(&Setup) -> Box<dyn Dialogue>>,
+    pub dialogue: Option<MakeDialogue>,
     /// Whether DTR and RTS are dropped at open: on RS-485 adapters RTS may drive the bus,
     /// while a sniffer with native USB sends nothing until DTR is raised.
     pub drop_lines: bool,

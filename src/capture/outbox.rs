@@ -72,11 +72,6 @@ impl Outbox {
         })
     }
 
-    /// What the stream is called in messages.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Offers the frames of one read of port number `port`; never blocks.
     pub fn offer(&self, port: usize, batch: &Arc<Batch>) {
         let counters = &self.ports[port];

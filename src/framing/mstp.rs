@@ -32,7 +32,7 @@ const COBS_MASK: u8 = 0x55;
 const ENCODED_CRC_LEN: usize = 5;
 
 /// Clause 9.4.1 (Annex G.1): x^8 + x^7 + 1.
-const HEADER_CRC: Crc<u8> = Crc::<u8>::new(&Algorithm {
+pub(crate) static HEADER_CRC: Crc<u8> = Crc::<u8>::new(&Algorithm {
     width: 8,
     poly: 0x81,
     init: 0xff,
@@ -43,18 +43,10 @@ const HEADER_CRC: Crc<u8> = Crc::<u8>::new(&Algorithm {
     residue: 0x55,
 });
 /// Clause 9.4.2 (Annex G.2): the CRC of HDLC.
-static DATA_CRC: Crc<u16, Table<16>> = Crc::<u16, Table<16>>::new(&crc::CRC_16_IBM_SDLC);
+pub(crate) static DATA_CRC: Crc<u16, Table<16>> = Crc::<u16, Table<16>>::new(&crc::CRC_16_IBM_SDLC);
 /// Annex G.3: Koopman's CRC-32K.
-static EXTENDED_CRC: Crc<u32> = Crc::<u32>::new(&Algorithm {
-    width: 32,
-    poly: 0x741b_8cd7,
-    init: 0xffff_ffff,
-    refin: true,
-    refout: true,
-    xorout: 0xffff_ffff,
-    check: 0x2d3d_d0ae,
-    residue: 0x0843_323b,
-});
+pub(crate) static EXTENDED_CRC: Crc<u32> =
+    Crc::<u32>::new(&Algorithm { xorout: 0xffff_ffff, ..crc::CRC_32_MEF });
 
 /// Makes a framer for MS/TP.
 pub(super) fn framer(setup: &Setup) -> Hunter<MsTp> {

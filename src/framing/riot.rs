@@ -20,7 +20,7 @@
 //! as many digits in each number, a space at the end of the data. (If two headers in a row
 //! deviate in the same way, it is the firmware that differs.) What nothing speaks against: a
 //! digit changed into another, a digit missing from `lqi` or `rx_time` in the first header of
-//! all, and a loss from the middle of one record to just the same place in a later one.
+//! all, and a loss from within one record to just the same place in a later one.
 //!
 //! A record without its packet counts as a damaged frame, but its octets count as skipped, as
 //! all text does. A header so damaged that its first 18 characters are not there is just text.
@@ -37,7 +37,7 @@ use std::mem;
 
 /// What a header begins with.
 const MARK: &[u8] = b"rftest-rx --- len ";
-/// Octets of a header line before its LF; 61 at most have been seen.
+/// Octets of a header line before its LF; 58 in both layouts.
 const MAX_HEADER: usize = 128;
 /// Octets of a data line before its LF; 127 of `0x41 ` and a few prompts are far less.
 const MAX_DATA: usize = 1024;
@@ -325,7 +325,8 @@ fn digit_value(digit: u8) -> Option<u8> {
 ///
 /// Its first record is dated by its arrival. After that its clock is followed, with a
 /// correction of at most 100 ppm while it is more than 20 ms off, since two crystals never
-/// agree; but not in a burst, which is no measure of it. It is given up, and the record dated by its arrival, when it
+/// agree; but not in a burst, which is no measure of it. It is given up, and the record dated
+/// by its arrival, when it
 /// - stands back by more than 10 s (it was asleep), or steps back (it was restarted), unless
 ///   that is a counter of 32 bits that turned over: then the step fits our clock to within 10 s;
 /// - steps further ahead of our clock than 32 bits of it go (71 minutes): it did not.
@@ -796,7 +797,7 @@ mod tests {
         let mut batch = Batch::new(0);
         let first = record(1).replace("time 0000000000", "time 000000000"); // a digit lost
         let later = record(2).replace("time 000000000", "time 000000001"); // 4 minutes
-        let text = [&first, &later, &later].map(String::as_str).concat();
+        let text = [first, later].concat();
         framer.push(text.as_bytes(), Timestamp::from_ns(SECOND), &mut batch);
         assert_eq!(batch.len(), 2);
         assert!(batch.packets().all(|packet| packet.time.as_ns() < SECOND));

@@ -1,0 +1,327 @@
+//! The contracts of `framing`, checked for every row of [`PROTOCOLS`] on lines made of good
+//! frames, frames that are cut off or changed, and noise.
+
+use crc::{Algorithm, CRC_16_IBM_SDLC, CRC_16_KERMIT, Crc};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::{RngSeed, TestRunner};
+use serialshark::framing::{Framer, PROTOCOLS, Protocol, Setup};
+use serialshark::packet::{Batch, Damage, Tally, Timestamp};
+use std::fmt;
+
+/// No framer holds more octets than this after a push of a few hundred.
+const MAX_HELD: u64 = 2 * 2053;
+
+/// A piece of a line.
+#[derive(Clone)]
+enum Piece {
+    Good(Vec<u8>),
+    /// Part of a good frame.
+    Cut(Vec<u8>),
+    /// A good frame with an octet changed, lost or doubled.
+    Changed(Vec<u8>),
+    Noise(Vec<u8>),
+}
+
+impl Piece {
+    fn octets(&self) -> &[u8] {
+        match self {
+            Self::Good(octets)
+            | Self::Cut(octets)
+            | Self::Changed(octets)
+            | Self::Noise(octets) => octets,
+        }
+    }
+}
+
+impl fmt::Debug for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Self::Good(_) => "good",
+            Self::Cut(_) => "cut",
+            Self::Changed(_) => "changed",
+            Self::Noise(_) => "noise",
+        };
+        write!(f, "{kind} {}", self.octets().escape_ascii())
+    }
+}
+
+/// Good frames as they are on the wire.
+fn good(protocol: &Protocol) -> BoxedStrategy<Vec<u8>> {
+    match protocol.name {
+        "mstp" => (prop_oneof![0..=31_u8, 128..=255_u8], any::<[u8; 2]>(), vec(any::<u8>(), 0..90))
+            .prop_map(|(frame_type, [destination, source], data)| {
+                const HEADER_CRC: Crc<u8> = Crc::<u8>::new(&Algorithm {
+                    width: 8,
+                    poly: 0x81,
+                    init: 0xff,
+                    refin: true,
+                    refout: true,
+                    xorout: 0xff,
+                    check: 0x89,
+                    residue: 0x55,
+                });
+                let header = [frame_type, destination, source, 0, data.len() as u8];
+                let mut frame = vec![0x55, 0xff];
+                frame.extend(header);
+                frame.push(HEADER_CRC.checksum(&header));
+                if !data.is_empty() {
+                    let crc = Crc::<u16>::new(&CRC_16_IBM_SDLC).checksum(&data);
+                    frame.extend(data);
+                    frame.extend(crc.to_le_bytes());
+                }
+                frame
+            })
+            .boxed(),
+        "riot" => (vec(any::<u8>(), 1..=127), any::<u8>(), 0..1_u64 << 40)
+            .prop_map(|(psdu, lqi, rx_us)| {
+                let data: String = psdu.iter().map(|octet| format!("{octet:02X} ")).collect();
+                let len = psdu.len();
+                format!("rftest-rx --- len {len:08X} lqi {lqi:02X} rx_time {rx_us:016X}\n{data}\n")
+                    .into_bytes()
+            })
+            .boxed(),
+        "pinoccio" => {
+            let headers = [
+                &[0x02, 0x00, 7][..],
+                &[0x41, 0x88, 1, 0xcd, 0xab, 0xff, 0xff, 0x34, 0x12],
+                &[0x00, 0x80, 2, 0xcd, 0xab, 0x34, 0x12],
+                &[0x23, 0xc8, 3, 0xcd, 0xab, 0, 0, 0xff, 0xff, 1, 2, 3, 4, 5, 6, 7, 8],
+            ];
+            (select(headers.to_vec()), vec(any::<u8>(), 0..=108))
+                .prop_map(|(header, payload)| {
+                    let payload = if header[0] == 0x02 { &[][..] } else { &payload };
+                    let psdu = [header, payload].concat();
+                    let crc = Crc::<u16>::new(&CRC_16_KERMIT).checksum(&psdu);
+                    [&[psdu.len() as u8 + 2][..], &psdu, &crc.to_le_bytes()].concat()
+                })
+                .boxed()
+        }
+        name => panic!("no good frames for {name}: add some"),
+    }
+}
+
+fn noise() -> impl Strategy<Value = Vec<u8>> {
+    let marks = [
+        &b"\x55\xff"[..],
+        b"\xff",
+        b"\x55",
+        b"SNIF",
+        b"> ",
+        b"\r\n",
+        b"\n",
+        b"rftest-rx --- len ",
+        b"\x05",
+        b"\x7f",
+    ];
+    let octets =
+        prop_oneof![vec(any::<u8>(), 1..9), select(marks.to_vec()).prop_map(<[u8]>::to_vec)];
+    vec(octets, 1..30).prop_map(|octets| octets.concat())
+}
+
+fn line(protocol: &Protocol) -> BoxedStrategy<Vec<Piece>> {
+    let good = good(protocol);
+    let piece = prop_oneof![
+        3 => good.clone().prop_map(Piece::Good),
+        1 => (good.clone(), any::<Index>()).prop_map(|(mut frame, at)| {
+            frame.truncate(at.index(frame.len() - 1)); // the last octet may be the next's first
+            Piece::Cut(frame)
+        }),
+        1 => (good, any::<Index>(), any::<u8>(), 0..3).prop_map(|(mut frame, at, octet, how)| {
+            let at = at.index(frame.len());
+            match how {
+                0 => frame[at] = octet,
+                1 if at < frame.len() - 1 => drop(frame.remove(at)),
+                _ => frame.insert(at, frame[at]),
+            }
+            Piece::Changed(frame)
+        }),
+        1 => noise().prop_map(Piece::Noise),
+    ];
+    vec(piece, 1..12).boxed()
+}
+
+fn octets(line: &[Piece]) -> Vec<u8> {
+    line.iter().flat_map(Piece::octets).copied().collect()
+}
+
+/// Lengths of chunks, over and over.
+fn chunks() -> impl Strategy<Value = Vec<usize>> {
+    vec(prop_oneof![1..4_usize, 1..200_usize], 1..20)
+}
+
+fn chunked<'a>(mut rest: &'a [u8], lengths: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
+    lengths.iter().cycle().map_while(move |&len| {
+        let chunk = rest.split_off(..len.min(rest.len()))?;
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+fn framer(protocol: &Protocol) -> Box<dyn Framer> {
+    (protocol.framer)(&Setup { baud: protocol.baud, channel: Some(26), init: None })
+}
+
+/// What a capture shows of a packet, but for its time.
+type Shown = (Vec<u8>, u32, u32, Damage);
+
+fn shown(batch: &Batch) -> Vec<Shown> {
+    batch.packets().map(|p| (p.data.to_vec(), p.original_len, p.skipped_before, p.damage)).collect()
+}
+
+/// All that comes of a line, to its end.
+fn frames<'a>(
+    protocol: &Protocol,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<Shown>, Tally) {
+    let mut framer = framer(protocol);
+    let mut batch = Batch::new(0);
+    for chunk in chunks {
+        framer.push(chunk, Timestamp::from_ns(1_000_000_000_000), &mut batch);
+    }
+    framer.finish(&mut batch);
+    (shown(&batch), framer.tally())
+}
+
+fn judged(tally: Tally) -> u64 {
+    tally.good_octets + tally.damaged_octets + tally.padding_octets + tally.skipped_octets
+}
+
+/// Runs `check` on each protocol and `cases` values made for it, the same ones each time: an
+/// FCS of 16 bits fits noise now and then.
+fn for_every_row<S: Strategy>(
+    cases: u32,
+    values: impl Fn(&Protocol) -> S,
+    check: impl Fn(&Protocol, S::Value),
+) {
+    for protocol in &PROTOCOLS {
+        let config = ProptestConfig { cases, rng_seed: RngSeed::Fixed(1), ..Default::default() };
+        let config = ProptestConfig { failure_persistence: None, ..config };
+        let result = TestRunner::new(config).run(&values(protocol), |value| {
+            check(protocol, value);
+            Ok(())
+        });
+        if let Err(error) = result {
+            panic!("{}: {error}", protocol.name);
+        }
+    }
+}
+
+#[test]
+fn any_split_gives_the_same_frames() {
+    for_every_row(
+        500,
+        |protocol| (line(protocol), chunks()),
+        |protocol, (line, lengths)| {
+            let octets = octets(&line);
+            let whole = frames(protocol, [&octets[..]]);
+            assert_eq!(frames(protocol, chunked(&octets, &lengths)), whole);
+            assert_eq!(frames(protocol, octets.chunks(1)), whole);
+        },
+    );
+}
+
+#[test]
+fn every_octet_is_accounted_for_and_few_are_held() {
+    for_every_row(
+        500,
+        |protocol| (line(protocol), chunks()),
+        |protocol, (line, lengths)| {
+            let octets = octets(&line);
+            let mut framer = framer(protocol);
+            let mut batch = Batch::new(0);
+            let mut pushed = 0;
+            for chunk in chunked(&octets, &lengths) {
+                framer.push(chunk, Timestamp::default(), &mut batch);
+                pushed += chunk.len() as u64;
+                let tally = framer.tally();
+                assert_eq!(tally.octets, pushed);
+                assert!(judged(tally) <= pushed && pushed - judged(tally) <= MAX_HELD);
+            }
+            framer.finish(&mut batch);
+            let tally = framer.tally();
+            assert_eq!(tally.octets, octets.len() as u64);
+            assert_eq!(judged(tally), tally.octets);
+            let good = batch.packets().filter(|packet| packet.damage.is_none()).count() as u64;
+            assert_eq!(tally.good_frames, good);
+            assert!(tally.damaged_frames >= batch.len() as u64 - good);
+            assert!(batch.packets().all(|packet| !packet.data.is_empty()));
+            assert_eq!(framer.deadline(), None);
+        },
+    );
+}
+
+#[test]
+fn the_next_good_frame_is_found() {
+    for_every_row(500, line, |protocol, line| {
+        let (found, _) = frames(protocol, [&octets(&line)[..]]);
+        let mut found = found.iter().filter(|frame| frame.3.is_none());
+        for piece in &line {
+            let Piece::Good(frame) = piece else { continue };
+            let (alone, _) = frames(protocol, [&frame[..]]);
+            assert_eq!(alone.len(), 1);
+            assert!(found.any(|found| found.0 == alone[0].0), "not found: {frame:02x?}");
+        }
+    });
+}
+
+#[test]
+fn good_frames_alone_are_recorded_and_nothing_else() {
+    for_every_row(
+        300,
+        |protocol| (vec(good(protocol), 1..20), chunks()),
+        |protocol, (line, lengths)| {
+            let octets = line.concat();
+            let (found, tally) = frames(protocol, chunked(&octets, &lengths));
+            let alone: Vec<Shown> =
+                line.iter().flat_map(|frame| frames(protocol, [&frame[..]]).0).collect();
+            assert_eq!(found, alone);
+            assert_eq!(tally.good_octets, octets.len() as u64);
+        },
+    );
+}
+
+#[test]
+fn times_do_not_run_backwards_and_silence_is_asked_for_once() {
+    let gaps = || vec(prop_oneof![0..20_000_000_u64, 0..400_000_000_u64], 1..20);
+    for_every_row(
+        300,
+        |protocol| (line(protocol), chunks(), gaps()),
+        |protocol, (line, lengths, gaps)| {
+            let octets = octets(&line);
+            let mut framer = framer(protocol);
+            let mut batch = Batch::new(0);
+            let mut now = Timestamp::from_ns(1_000_000_000_000);
+            for (chunk, gap) in chunked(&octets, &lengths).zip(gaps.iter().cycle()) {
+                framer.push(chunk, now, &mut batch);
+                let deadline = framer.deadline();
+                assert!(deadline.is_none_or(|deadline| deadline > now));
+                now = now.plus_ns(*gap);
+                let frames = batch.len();
+                framer.expire(now, &mut batch);
+                if deadline.is_some_and(|deadline| deadline <= now) {
+                    assert_eq!(framer.deadline(), None);
+                } else {
+                    assert_eq!((framer.deadline(), batch.len()), (deadline, frames));
+                }
+            }
+            framer.finish(&mut batch);
+            assert_eq!(judged(framer.tally()), octets.len() as u64);
+            assert!(batch.packets().map(|packet| packet.time).is_sorted());
+        },
+    );
+}
+
+#[test]
+fn every_recorded_packet_has_a_summary() {
+    for_every_row(
+        300,
+        |protocol| (line(protocol), vec(any::<u8>(), 0..40)),
+        |protocol, (line, octets_of_any_kind)| {
+            for (data, ..) in frames(protocol, [&octets(&line)[..]]).0 {
+                assert!(!(protocol.summary)(&data).is_empty());
+            }
+            assert!(!(protocol.summary)(&octets_of_any_kind).is_empty());
+        },
+    );
+}
