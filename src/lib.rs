@@ -10,6 +10,19 @@
 //! the list. And a stream is a header and whole records, always: each reader of each output
 //! gets a fresh header first and only whole records after it.
 //!
+//! ```
+//! use serialshark::framing::{self, Setup};
+//! use serialshark::packet::{Batch, Timestamp};
+//!
+//! let mstp = framing::protocol("mstp").expect("is in the table");
+//! let mut framer = (mstp.framer)(&Setup { baud: 38_400, channel: None, init: None });
+//! let mut frames = Batch::new(0);
+//! framer.push(b"noise\x55\xff\x00\x10\x05\x00\x00\x8c", Timestamp::from_ns(0), &mut frames);
+//! let token = frames.packets().next().expect("a frame");
+//! assert_eq!((mstp.summary)(token.data), "Token 5 > 16");
+//! assert_eq!(token.skipped_before, 5);
+//! ```
+//!
 //! The modules in the order of the flow:
 //!
 //! - [`error`], [`bell`], [`packet`]: the vocabulary

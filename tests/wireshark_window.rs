@@ -2,26 +2,32 @@
 //!
 //! Wireshark's wiki says that these do not work with a pipe. Here someone presses their keys, on
 //! a display of their own, and three witnesses tell what comes of it: serialshark (who read what
-//! from the FIFO), Wireshark (a tap in Lua sees what the window shows) and capinfos and tshark
+//! from the FIFO), Wireshark (a tap in Lua sees what the window shows), and capinfos and tshark
 //! (what is in the capture file).
 
 #![cfg(target_os = "linux")]
 
-use rustix::process::{Pid, Signal, kill_process};
-use std::fs::{self, File};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// For anything to happen, on a machine that has much else to do.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// For a process to end when asked to.
+const GRACE: Duration = Duration::from_secs(5);
 /// How often to look for what nobody tells us.
 const LOOK: Duration = Duration::from_millis(50);
 /// How often Restart is pressed.
 const RESTARTS: usize = 12;
+/// How often Stop is pressed, and Start after it.
+const STARTS: usize = 3;
 
 const TOOLS: [&str; 5] = ["Xvfb", "xdotool", "wireshark", "capinfos", "tshark"];
 
@@ -51,44 +57,45 @@ fn wireshark_can_restart_stop_and_start_a_capture_from_a_fifo() {
         return;
     }
     let mut desk = Desk::new();
-    let mut times = Vec::new();
-
-    desk.wait_for_packets();
-    for _ in 0..RESTARTS {
-        let pressed = Instant::now();
-        desk.press("ctrl+r");
-        desk.wait_for_packets();
-        times.push(pressed.elapsed());
-    }
-    desk.press("ctrl+e");
-    desk.check_stopped();
-
-    let pressed = Instant::now();
-    desk.press("ctrl+e");
-    desk.wait_for_packets();
-    let start = pressed.elapsed();
-    desk.press("ctrl+e");
-    desk.check_stopped();
-
-    assert_eq!(desk.readers, RESTARTS + 2);
+    desk.wait_for_packets(Instant::now());
+    let restarts = (0..RESTARTS).map(|_| desk.press_start("ctrl+r")).collect();
+    desk.press_stop();
+    let starts = (0..STARTS).map(|_| {
+        let delays = desk.press_start("ctrl+e");
+        desk.press_stop();
+        delays
+    });
+    let starts = starts.collect();
+    assert_eq!(desk.readers, 1 + RESTARTS + STARTS);
     assert_eq!(desk.windows().len(), 1, "an error message? {:?}", desk.windows());
-    times.sort();
+    report("Restart", restarts);
+    report("Start", starts);
+}
+
+/// How long after the key a new reader came to the FIFO, and the window showed packets from it
+/// (Wireshark 4.0 looks for packets twice a second).
+type Delays = (Duration, Duration);
+
+fn report(key: &str, delays: Vec<Delays>) {
+    let range = |mut delays: Vec<Duration>| {
+        delays.sort();
+        format!("{} to {} ms", delays[0].as_millis(), delays[delays.len() - 1].as_millis())
+    };
+    let times = delays.len();
+    let (readers, packets) = delays.into_iter().unzip();
     say(&format!(
-        "Wireshark's window: {RESTARTS} x Restart, packets {} to {} ms after the key (median {}); \
-         Stop; Start, packets after {} ms; Stop",
-        times[0].as_millis(),
-        times[RESTARTS - 1].as_millis(),
-        times[RESTARTS / 2].as_millis(),
-        start.as_millis(),
+        "Wireshark's window: {times} x {key}: next reader after {}, its packets shown after {}",
+        range(readers),
+        range(packets),
     ));
 }
 
 /// A display with Wireshark's window, and serialshark behind it. Fields are dropped in this
 /// order, and end their processes.
 struct Desk {
-    wireshark: Process,
-    serialshark: Process,
-    xvfb: Process,
+    _wireshark: Process,
+    _serialshark: Process,
+    _xvfb: Process,
     log: Arc<Log>,
     dir: tempfile::TempDir,
     display: String,
@@ -101,7 +108,9 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        // As private as Qt wants the directory for what belongs to a session.
+        let private = fs::Permissions::from_mode(0o700);
+        let dir = tempfile::Builder::new().permissions(private).tempdir().expect("a directory");
         let log = Arc::new(Log::default());
         let file = |path: &str, text: &str| {
             let path = dir.path().join(path);
@@ -119,7 +128,8 @@ impl Desk {
         command.args(["-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp"]);
         let xvfb = Process::start("Xvfb", &mut command, &log);
         let display = log.wait("Xvfb to tell its display", |lines| {
-            lines.iter().find_map(|line| Some(format!(":{}", line.strip_prefix("Xvfb: ")?)))
+            let number = |line: &String| line.strip_prefix("Xvfb: ")?.parse().ok();
+            lines.iter().find_map(number).map(|number: u32| format!(":{number}"))
         });
 
         let mut command = Command::new(env!("CARGO_BIN_EXE_serialshark"));
@@ -135,9 +145,9 @@ impl Desk {
         let wireshark = Process::start("wireshark", &mut command, &log);
 
         let mut desk = Self {
-            wireshark,
-            serialshark,
-            xvfb,
+            _wireshark: wireshark,
+            _serialshark: serialshark,
+            _xvfb: xvfb,
             log,
             dir,
             display,
@@ -146,8 +156,8 @@ impl Desk {
             first: 0.0,
         };
         desk.window = desk.log.wait("a window that captures", |_| {
-            let (id, title) = desk.windows().pop()?;
-            title.starts_with("Capturing from ").then_some(id)
+            let captures = |(_, title): &(_, String)| title.starts_with("Capturing from ");
+            desk.windows().into_iter().find(captures).map(|(id, _)| id)
         });
         // Nobody else does it without a window manager.
         desk.xdotool(&["windowfocus", "--sync", &desk.window]);
@@ -159,22 +169,35 @@ impl Desk {
         self.xdotool(&["key", key]);
     }
 
-    /// Waits until the next reader has come to the FIFO, and Wireshark shows packets from it.
-    fn wait_for_packets(&mut self) {
-        self.readers += 1;
-        let what = format!("packets for reader {}", self.readers);
-        let (readers, last) = (self.readers, self.first);
-        self.first = self.log.wait(&what, |lines| {
-            let first = lines.iter().filter_map(|line| line.split_once(": first packet, of "));
-            let first = first.filter_map(|(_, time)| time.parse().ok()).find(|time| *time > last);
-            first.filter(|_| count(lines, ": a reader has come") == readers)
-        });
-        self.wait_for_title("Capturing from ");
+    /// Presses a key that starts a capture, and waits for its packets.
+    fn press_start(&mut self, key: &str) -> Delays {
+        let pressed = Instant::now();
+        self.press(key);
+        self.wait_for_packets(pressed)
     }
 
-    /// Waits until Wireshark has stopped, then asks the witnesses.
-    fn check_stopped(&self) {
-        self.wait_for_title("*");
+    /// Waits until the next reader has come to the FIFO, and Wireshark shows packets from it.
+    fn wait_for_packets(&mut self, start: Instant) -> Delays {
+        self.readers += 1;
+        let (readers, last) = (self.readers, self.first);
+        self.log.wait(&format!("reader {readers}"), |lines| {
+            let come = lines.iter().filter(|line| line.contains(": a reader has come"));
+            (come.count() == readers).then_some(())
+        });
+        let come = start.elapsed();
+        self.first = self.log.wait(&format!("packets for reader {readers}"), |lines| {
+            let first = lines.iter().filter_map(|line| line.split_once(": first packet, of "));
+            first.filter_map(|(_, time)| time.parse().ok()).find(|time| *time > last)
+        });
+        (come, start.elapsed())
+    }
+
+    /// Presses the key that stops, waits for it, and asks the witnesses.
+    fn press_stop(&self) {
+        self.press("ctrl+e");
+        self.log.wait("a title that says so", |_| {
+            self.windows().iter().any(|(_, title)| title.starts_with('*')).then_some(())
+        });
         let left = self.log.wait("the last reader to leave", |lines| {
             let left: Vec<_> =
                 lines.iter().filter(|line| line.contains(": its reader left after ")).collect();
@@ -190,11 +213,11 @@ impl Desk {
         assert!(delivered.iter().all(|delivered| *delivered > 0), "{left:#?}");
 
         let captures = fs::read_dir(self.dir.path().join("captures")).expect("captures");
-        let mut captures: Vec<PathBuf> =
-            captures.map(|entry| entry.expect("a capture").path()).collect();
-        let capture = captures.pop().expect("the last capture");
-        assert_eq!(captures, [PathBuf::new(); 0], "Wireshark removes those before the last");
-        let infos = output(Command::new("capinfos").args(["-M", "-E", "-c"]).arg(&capture));
+        let captures: Vec<_> = captures.map(|entry| entry.expect("a capture").path()).collect();
+        let [capture] = &captures[..] else {
+            panic!("Wireshark keeps the last capture alone, not {captures:?}");
+        };
+        let infos = output(Command::new("capinfos").args(["-M", "-E", "-c"]).arg(capture));
         let info = |name| {
             let value = infos.lines().find_map(|line| line.strip_prefix(name));
             value.unwrap_or_else(|| panic!("no {name} in {infos}")).trim()
@@ -204,14 +227,8 @@ impl Desk {
         // What Wireshark leaves unread in the pipe has been delivered all the same.
         assert!(0 < packets && packets <= delivered[self.readers - 1], "{infos}{left:#?}");
         let mut tshark = in_desk("tshark", self.dir.path(), &self.display);
-        let mstp = output(tshark.args(["-Y", "mstp", "-r"]).arg(&capture));
+        let mstp = output(tshark.args(["-Y", "mstp", "-r"]).arg(capture));
         assert_eq!(mstp.lines().count() as u64, packets);
-    }
-
-    fn wait_for_title(&self, start: &str) {
-        self.log.wait(&format!("a title that starts with {start:?}"), |_| {
-            self.windows().iter().any(|(_, title)| title.starts_with(start)).then_some(())
-        });
     }
 
     /// Wireshark's windows, with their titles.
@@ -237,13 +254,8 @@ impl Desk {
 impl Drop for Desk {
     fn drop(&mut self) {
         if thread::panicking() {
-            let windows = self.windows();
-            say(&format!("Windows: {windows:?}\n{}", self.log.lines().join("\n")));
+            say(&format!("Wireshark's windows: {:?}", self.windows()));
         }
-        // Wireshark last opened a FIFO that serialshark removes, on a display that Xvfb shows.
-        self.wireshark.end();
-        self.serialshark.end();
-        self.xvfb.end();
     }
 }
 
@@ -270,28 +282,85 @@ fn is_installed(tool: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(tool).is_file())
 }
 
-fn count(lines: &[String], part: &str) -> usize {
-    lines.iter().filter(|line| line.contains(part)).count()
-}
-
 /// To the terminal, past the test harness, which keeps what a test that passes prints.
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// A process that ends with this value.
-struct Process {
-    child: Child,
-    readers: Vec<JoinHandle<()>>,
-}
+/// A process, and what it starts, that end with this value.
+struct Process(Child);
 
 impl Process {
     fn start(name: &'static str, command: &mut Command, log: &Arc<Log>) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
-        let stdout = child.stdout.take().expect("a pipe");
-        let stderr = child.stderr.take().expect("a pipe");
-        let readers = vec![log.read(name, stdout), log.read(name, stderr)];
-        Self { child, readers }
+        log.read(name, child.stdout.take());
+        log.read(name, child.stderr.take());
+        Self(child)
+    }
+
+    /// Whether the process has ended; leaves its id taken, and that of its group.
+    fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(waitid(WaitId::Pid(Pid::from_child(&self.0)), options), Ok(None))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let group = Pid::from_child(&self.0);
+        let _ = kill_process_group(group, Signal::TERM);
+        let deadline = Instant::now() + GRACE;
+        while !self.has_ended() && Instant::now() < deadline {
+            thread::sleep(LOOK);
+        }
+        let _ = kill_process_group(group, Signal::KILL);
+        let _ = self.0.wait();
+    }
+}
+
+/// What all processes have said, by lines that begin with the name of the process.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    grown: Condvar,
+}
+
+impl Log {
+    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what comes out of a pipe, on a thread that ends with it.
+    fn read(self: &Arc<Self>, name: &'static str, pipe: Option<impl Read + Send + 'static>) {
+        let log = Arc::clone(self);
+        let pipe = BufReader::new(pipe.expect("a pipe"));
+        thread::spawn(move || {
+            for line in pipe.lines().map_while(Result::ok) {
+                log.lines().push(format!("{name}: {line}"));
+                log.grown.notify_all();
+            }
+        });
+    }
+
+    /// Waits until `look` sees something, in the lines or elsewhere.
+    fn wait<T>(&self, what: &str, look: impl Fn(&[String]) -> Option<T>) -> T {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let lines = self.lines().clone();
+            if let Some(seen) = look(&lines) {
+                return seen;
+            }
+            let lines = self.lines();
+            let (lines, _) =
+                self.grown.wait_timeout(lines, LOOK).unwrap_or_else(PoisonError::into_inner);
+            assert!(
+                Instant::now() < deadline,
+                "waited {} s for {what}; this is what happened:\n{}",
+                DEADLINE.as_secs(),
+                lines.join("\n"),
+            );
+        }
     }
 }

@@ -1,0 +1,244 @@
+//! The command line: help, bad input, exit codes, what goes where.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+use tempfile::TempDir;
+
+/// One line `serialshark: ...`, and perhaps a hint; nothing on stdout.
+fn fails(args: &[&str], says: &str) {
+    let (code, stdout, stderr) = run(args);
+    assert_eq!(code, 1, "{args:?}: {stderr}");
+    assert!(stdout.is_empty());
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert!(lines[0].starts_with("serialshark: "), "{stderr}");
+    assert!(lines.len() == 1 || lines.len() == 2 && lines[1].starts_with("  hint: "), "{stderr}");
+    assert!(stderr.contains(says), "{stderr}");
+}
+
+#[test]
+fn a_port_that_is_none_gets_one_line_and_a_hint() {
+    fails(&["/dev/ttyUSB99"], "/dev/ttyUSB99: cannot open: No such file or directory");
+    fails(&["/dev/ttyUSB99"], "  hint: ");
+    fails(&["/dev/null"], "/dev/null: is not a serial port");
+    fails(&["/tmp"], "/tmp: cannot open: Is a directory");
+    fails(&["Cargo.toml"], "Cargo.toml: is not a serial port");
+}
+
+#[test]
+fn a_port_without_permission_names_the_group() {
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "CI is not root");
+        eprintln!("SKIPPED: only root can become somebody else");
+        return;
+    }
+    let pty = Pty::new();
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.args([env!("CARGO_BIN_EXE_serialshark"), pty.path()]);
+    let output = command.output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr
+            .contains("cannot open: Permission denied\n  hint: add yourself to the group dialout"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn wrong_usage_says_what_is_allowed() {
+    for (args, says) in [
+        (&["x", "-p", "modbus"][..], "mstp, riot, pinoccio"),
+        (&["x", "-b", "0"], "not in 1.."),
+        (&["x", "-b", "fast"], "invalid digit"),
+        (&["x", "-p", "riot", "--channel", "27"], "not in 11..=26"),
+        (&["x", "-p", "riot"], "riot needs --channel, 11 to 26"),
+        (&["sim:modbus"], "sim:mstp, sim:riot"),
+        (&["x", "--format", "csv", "-w", "a"], "pcap, pcapng"),
+        (&["x", "-w"], "--write <FILE>"),
+        (&[], "<PORT>"),
+    ] {
+        let (code, stdout, stderr) = run(args);
+        assert_eq!(code, 2, "{args:?}");
+        assert!(stdout.is_empty() && stderr.contains(says), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    let (code, stdout, stderr) = run(&["--help"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let help = text(&stdout);
+    for option in [
+        "--protocol <NAME>",
+        "--baud <RATE>",
+        "--fifo <PATH>",
+        "--write <FILE>",
+        "--format <FORMAT>",
+        "--channel <CHANNEL>",
+        "--init <STRING>",
+        "--count <N>",
+        "--verbose",
+        "--quiet",
+    ] {
+        assert!(help.contains(option), "{option} is not in {help}");
+    }
+    assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    assert_eq!(
+        text(&run(&["--version"]).1),
+        concat!("serialshark ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}
+
+#[test]
+fn without_an_output_there_is_a_line_per_packet() {
+    let (code, stdout, stderr) = run(&["sim:mstp", "-c", "20"]);
+    assert_eq!(code, 0, "{stderr}");
+    let lines = text(&stdout);
+    assert_eq!(lines.lines().count(), 20);
+    let token = lines.lines().find(|line| line.contains("Token")).expect("a token");
+    let (time, rest) = token.split_once(' ').unwrap();
+    assert_eq!((time.len(), time.as_bytes()[2], time.as_bytes()[8]), (15, b':', b'.'), "{token}");
+    assert!(rest.starts_with("length 8: Token ") && rest.contains(": 55ff00"), "{token}");
+}
+
+#[test]
+fn when_stdout_is_closed_it_ends_quietly() {
+    for args in [&["sim:mstp", "-q"][..], &["sim:mstp", "-q", "-w", "-"]] {
+        let mut command = Program::command();
+        command.args(args).stdout(Stdio::piped());
+        let mut program = Program::spawn(command);
+        let mut stdout = BufReader::new(program.child.stdout.take().unwrap());
+        stdout.read_until(b'\n', &mut Vec::new()).unwrap();
+        drop(stdout);
+        assert_eq!(program.wait().code(), Some(0));
+        assert_eq!(program.stderr(), [""; 0]);
+    }
+}
+
+#[test]
+fn stdout_carries_records_and_nothing_else() {
+    let (code, stdout, stderr) = run(&["sim:mstp", "-c", "5", "-w", "-", "-vv"]);
+    assert_eq!(code, 0);
+    assert_eq!(pcap_records(&stdout).len(), 5);
+    assert!(stderr.contains("reading mstp"));
+}
+
+#[test]
+fn quiet_is_quiet_and_rust_log_is_heard() {
+    assert_eq!(run(&["sim:mstp", "-c", "1", "-q"]).2, "");
+    let mut command = Program::command();
+    command.args(["sim:mstp", "-c", "1"]).env("RUST_LOG", "error");
+    assert_eq!(text(&command.output().unwrap().stderr), "");
+}
+
+#[test]
+fn a_terminal_gets_no_records() {
+    let pty = Pty::new();
+    let terminal = std::fs::OpenOptions::new().write(true).open(&pty.path).unwrap();
+    let output =
+        Program::command().args(["sim:mstp", "-w", "-"]).stdout(terminal).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("tshark -r -"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_file_is_written_in_the_format_of_its_name() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (code, _, stderr) =
+        run(&["sim:mstp", "-c", "30", "-w", &at("a.pcap"), "-w", &at("b.pcapng"), "-w", "-"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(pcap_records(&std::fs::read(at("a.pcap")).unwrap()).len(), 30);
+    assert_eq!(std::fs::read(at("b.pcapng")).unwrap()[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
+    if let Some(mut capinfos) = tool("capinfos") {
+        for file in ["a.pcap", "b.pcapng"] {
+            let output = capinfos.args(["-c", "-E", &at(file)]).output().unwrap();
+            let says = text(&output.stdout);
+            assert!(says.contains("BACnet MS/TP") && says.contains("30"), "{says}");
+        }
+    }
+}
+
+#[test]
+fn a_capture_file_is_not_overwritten_unless_told_to() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("precious.pcap");
+    std::fs::write(&file, "mine").unwrap();
+    let path = file.to_str().unwrap();
+    fails(&["sim:mstp", "-q", "-w", path], "exists and is not empty\n  hint: ");
+    assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+    let (code, _, stderr) = run(&["sim:mstp", "-c", "2", "-w", path, "--force"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(pcap_records(&std::fs::read(&file).unwrap()).len(), 2);
+}
+
+#[test]
+fn a_file_that_cannot_be_made_or_written_ends_its_output_alone() {
+    fails(&["sim:mstp", "-q", "-w", "/nowhere/a.pcap"], "/nowhere/a.pcap: cannot write: No such");
+    fails(
+        &["sim:mstp", "-q", "-w", "/dev/full"],
+        "/dev/full: cannot write: No space left on device",
+    );
+    let (code, stdout, stderr) = run(&["sim:mstp", "-c", "9", "-w", "/dev/full", "-w", "-"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("error: /dev/full: cannot write: No space left on device"), "{stderr}");
+    assert_eq!(pcap_records(&stdout).len(), 9);
+}
+
+/// A file on a disk that fills up ends with a whole record.
+#[test]
+fn a_full_disk_leaves_whole_records() {
+    let dir = TempDir::new().unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs", dir.path().to_str().unwrap()])
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: no small file system can be mounted here");
+        return;
+    }
+    let file = dir.path().join("a.pcap");
+    let pty = Pty::new();
+    let mut program = Program::start([pty.path(), "-w", file.to_str().unwrap()]);
+    program.wait_for("reading mstp");
+    let code = loop {
+        if let Some(status) = program.child.try_wait().unwrap() {
+            break status.code();
+        }
+        if !program.stderr().iter().any(|line| line.contains("No space left")) {
+            pty.send(&mstp(5, 1, 2, &[9; 400]));
+        }
+    };
+    let records = pcap_records(&std::fs::read(&file).unwrap());
+    let unmounted = std::process::Command::new("umount").arg(dir.path()).status().unwrap();
+    assert!(unmounted.success());
+    assert_eq!(code, Some(1), "{:#?}", program.stderr());
+    assert!(records.len() > 50);
+}
+
+#[test]
+fn an_unknown_output_changes_nothing_on_disk() {
+    let dir = TempDir::new().unwrap();
+    let fifo = dir.path().join("sharkfin");
+    // The second output cannot be had, so the first must not stay behind.
+    fails(&["sim:mstp", "-q", "--fifo", fifo.to_str().unwrap(), "-w", "/nowhere/a"], "/nowhere/a");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_simulator_of_a_radio_needs_no_channel() {
+    let mut command = Program::command();
+    let mut program = Program::spawn({
+        command.args(["sim:riot", "-w", "-", "-c", "10"]).stdout(Stdio::piped());
+        command
+    });
+    let mut stdout = Vec::new();
+    program.child.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+    assert_eq!(program.wait().code(), Some(0));
+    assert_eq!(stdout[20..24], 283u32.to_ne_bytes());
+    assert_eq!(pcap_records(&stdout).len(), 10);
+}

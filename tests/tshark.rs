@@ -1,0 +1,158 @@
+//! Wireshark's own program as the judge of the main job.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// The first words of the README, as they are written there.
+#[test]
+fn twenty_simulated_frames_through_a_pipe_none_malformed() {
+    if tool("tshark").is_none() {
+        return;
+    }
+    let serialshark = env!("CARGO_BIN_EXE_serialshark");
+    for (sim, fields, wanted) in [
+        ("sim:mstp", "-e frame.protocols -e mstp.frame_type", "mstp"),
+        ("sim:riot", "-e frame.protocols -e wpan-tap.lqi", "wpan"),
+    ] {
+        let pipeline = format!(
+            "{serialshark} -q {sim} -w - | tshark -r - -c 20 -T fields -e _ws.malformed {fields}"
+        );
+        let output = Command::new("sh").args(["-c", &pipeline]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let says = text(&output.stdout);
+        assert_eq!(says.lines().count(), 20, "{says}");
+        for line in says.lines() {
+            let columns: Vec<_> = line.split('\t').collect();
+            assert!(columns[0].is_empty() && columns[1].contains(wanted), "{line}");
+            assert!(!columns[2].is_empty(), "{line}");
+        }
+        if sim == "sim:riot" {
+            assert!(says.contains("6lowpan"), "{says}");
+        } else {
+            assert!(says.contains("bacnet"), "{says}");
+        }
+    }
+}
+
+#[test]
+fn tshark_on_the_fifo_again_and_again_and_two_at_once() {
+    if tool("tshark").is_none() {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let fifo = dir.path().join("sharkfin");
+    let fifo = fifo.to_str().unwrap();
+    let mut program = Program::start(["sim:mstp", "--fifo", fifo]);
+    program.wait_for("reading mstp");
+    let start = || {
+        Command::new("tshark")
+            .args([
+                "-i",
+                fifo,
+                "-c",
+                "10",
+                "-T",
+                "fields",
+                "-e",
+                "mstp.frame_type",
+                "-e",
+                "_ws.malformed",
+            ])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let judge = |tshark: std::process::Child| {
+        let output = tshark.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let says = text(&output.stdout);
+        assert_eq!(says.lines().count(), 10, "{says}");
+        for line in says.lines() {
+            let (frame_type, malformed) = line.split_once('\t').unwrap();
+            assert!(frame_type.parse::<u8>().is_ok() && malformed.is_empty(), "{says}");
+        }
+    };
+    for _ in 0..5 {
+        judge(start());
+    }
+    let (first, second) = (start(), start());
+    judge(first);
+    judge(second);
+    program.terminate();
+    assert!(program.stderr().iter().filter(|line| line.contains("its reader left")).count() >= 7);
+}
+
+#[test]
+fn on_a_quiet_line_each_tshark_is_served_and_shows_what_comes() {
+    if tool("tshark").is_none() {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let fifo = dir.path().join("sharkfin");
+    let pty = Pty::new();
+    let program = Program::start([pty.path(), "--fifo", fifo.to_str().unwrap()]);
+    program.wait_for("reading mstp");
+    for round in 1..=3 {
+        let tshark = Command::new("tshark")
+            .args(["-i", fifo.to_str().unwrap(), "-c", "1", "-x"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        program.wait_for_nth(round, "a reader has come");
+        pty.send(&mstp(0, 16, 5, &[]));
+        let output = tshark.wait_with_output().unwrap();
+        let says = text(&output.stdout);
+        assert!(says.contains("55 ff 00 10 05 00 00 8c"), "{says}");
+        program.wait_for_nth(round, "its reader left");
+    }
+}
+
+#[test]
+fn pcapng_shows_damage_skipped_octets_and_where_packets_come_from() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("a.pcapng");
+    let pty = Pty::new();
+    let mut program = Program::start([pty.path(), "-w", file.to_str().unwrap()]);
+    program.wait_for("reading mstp");
+    let mut bad_data = mstp(5, 1, 2, b"some data");
+    bad_data[12] ^= 0x40;
+    let good = mstp(0, 16, 5, &[]);
+    let cut = &mstp(6, 1, 2, &[3; 60])[..30];
+    pty.send(&[&good[..], &bad_data, &[1, 2, 3], &good, cut, &good].concat());
+    eventually("five packets", || {
+        let pcapng = std::fs::read(&file).unwrap();
+        let says = tshark(&["-r", "-"], &pcapng).unwrap_or_default();
+        (says.lines().count() == 5 || tool("tshark").is_none()).then_some(())
+    });
+    program.terminate();
+    let fields = [
+        "frame.packet_flags_crc_error",
+        "frame.packet_flags_packet_too_short_error",
+        "frame.len",
+        "frame.cap_len",
+        "frame.interface_name",
+        "frame.comment",
+    ];
+    let mut args = vec!["-r", "-", "-T", "fields", "-E", "separator=|"];
+    args.extend(fields.iter().flat_map(|field| ["-e", field]));
+    let Some(says) = tshark(&args, &std::fs::read(&file).unwrap()) else { return };
+    let port = pty.path();
+    let expected = [
+        format!("||8|8|{port}|"),
+        format!("1|0|19|19|{port}|damaged: CRC error"),
+        format!("||8|8|{port}|3 octets outside frames before this one"),
+        format!("0|1|70|30|{port}|damaged: too short, 30 of 70 octets"),
+        format!("||8|8|{port}|"),
+    ];
+    assert_eq!(says.lines().collect::<Vec<_>>(), expected);
+    // A cut frame is shown as cut, and not as malformed.
+    let filter = "_ws.malformed && frame.packet_flags_packet_too_short_error == 1";
+    let malformed = tshark(&["-r", "-", "-Y", filter], &std::fs::read(&file).unwrap());
+    assert_eq!(malformed.unwrap(), "");
+}
