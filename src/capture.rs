@@ -22,7 +22,7 @@ use crate::bell::Bell;
 use crate::encode::{Encoder, Format, Interface, StreamCounts};
 use crate::error::Error;
 use crate::framing::{Protocol, Setup};
-use crate::output::{Listener, Stream, fifo::Fifo, file};
+use crate::output::{Listener, Stream, fifo::Fifo, file, socket::Socket};
 use crate::packet::{Batch, Clock, Tally, Timestamp};
 use crate::source::{self, Input, Source, serial};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -59,6 +59,10 @@ pub struct Port {
 pub enum Output {
     /// To each reader of this FIFO.
     Fifo(PathBuf),
+    /// To each client of this TCP address, `[ADDR:]PORT`.
+    Tcp(String),
+    /// To each client of this Unix socket.
+    Unix(PathBuf),
     /// Into this file.
     File(PathBuf),
     /// To standard output.
@@ -126,6 +130,8 @@ pub fn run(config: &Config) -> Result<(), Error> {
     for (output, format) in &config.outputs {
         match output {
             Output::Fifo(path) => listeners.push((Box::new(Fifo::listen(path)?), *format)),
+            Output::Tcp(address) => listeners.push((Box::new(Socket::tcp(address)?), *format)),
+            Output::Unix(path) => listeners.push((Box::new(Socket::unix(path)?), *format)),
             Output::File(path) => streams.push((file::create(path, config.force)?, *format)),
             Output::Stdout => streams.push((file::stdout(*format != Format::Text)?, *format)),
         }
@@ -177,7 +183,7 @@ fn supervise(
         }
         let mut listening = Vec::new();
         for (listener, format) in listeners {
-            info!("{}: waiting for a reader: wireshark -k -i {0}", listener.name());
+            info!("{}: waiting for a reader: {}", listener.name(), listener.how_to_read());
             let accept = move || accept(scope, shared, listener.as_ref(), *format);
             listening.push(spawn(scope, shared, "accept", accept));
             listening.push(spawn(scope, shared, "tend", || listener.tend()));
@@ -328,7 +334,7 @@ fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Source>)
                     dialogue.hear(octets, arrival);
                 }
             }
-            Input::Silence => framer.expire(shared.clock.now(), &mut batch),
+            Input::Silence(now) => framer.expire(now, &mut batch),
             Input::Gone(why) => {
                 framer.finish(&mut batch);
                 let more = shared.publish(std::mem::replace(&mut batch, Batch::new(index as u16)));
@@ -341,7 +347,7 @@ fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Source>)
                     }
                 }
             }
-            Input::Stopped => {
+            Input::Ended | Input::Stopped => {
                 framer.finish(&mut batch);
                 back = false;
             }

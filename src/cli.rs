@@ -43,6 +43,14 @@ struct Args {
     #[arg(long, value_name = "PATH")]
     fifo: Vec<PathBuf>,
 
+    /// Serve readers of this TCP address; without ADDR only those of this machine. May be repeated
+    #[arg(long, value_name = "[ADDR:]PORT")]
+    tcp: Vec<String>,
+
+    /// Serve readers of this Unix socket. May be repeated
+    #[arg(long, value_name = "PATH")]
+    unix: Vec<PathBuf>,
+
     /// Write to this file, or to standard output with -. May be repeated
     #[arg(short, long, value_name = "FILE")]
     write: Vec<PathBuf>,
@@ -136,6 +144,18 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
             return Err(usage("--fifo takes a path; for standard output use -w -"));
         }
         outputs.push((Output::Fifo(path.clone()), format(&args, path)));
+    }
+    for address in &args.tcp {
+        let port = address.rsplit_once(':').map_or(address.as_str(), |(_, port)| port);
+        if port.parse::<u16>().is_err() {
+            return Err(usage(format!(
+                "--tcp {address}: takes a port such as 19000, or ADDR:PORT"
+            )));
+        }
+        outputs.push((Output::Tcp(address.clone()), format(&args, Path::new(""))));
+    }
+    for path in &args.unix {
+        outputs.push((Output::Unix(path.clone()), format(&args, path)));
     }
     for path in &args.write {
         let output = match path {

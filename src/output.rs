@@ -5,6 +5,7 @@
 
 pub mod fifo;
 pub mod file;
+pub mod socket;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::any::Any;
@@ -28,6 +29,9 @@ pub trait Listener: Send + Sync {
 
     /// What to call it in a message.
     fn name(&self) -> &str;
+
+    /// A command that makes Wireshark its reader.
+    fn how_to_read(&self) -> &str;
 }
 
 /// How a stream's descriptor behaves.
@@ -37,6 +41,8 @@ enum Kind {
     Pipe,
     /// A descriptor shared with other programs, which must stay in blocking mode.
     Shared,
+    /// A connected stream socket of our own, non-blocking.
+    Socket,
     /// A file: never full, never without a reader.
     File,
 }
@@ -66,13 +72,18 @@ impl Stream {
     pub fn largest_write(&self) -> usize {
         match self.kind {
             Kind::Pipe | Kind::Shared => 4096,
-            Kind::File => 64 * 1024,
+            Kind::Socket | Kind::File => 64 * 1024,
         }
     }
 
     /// Whether its reader's going can be waited for.
     pub fn watched(&self) -> Option<BorrowedFd<'_>> {
         (self.kind != Kind::File).then(|| self.fd.as_fd())
+    }
+
+    /// Whether its reader may say something, which is of no interest, but its going is.
+    pub fn may_talk(&self) -> bool {
+        self.kind == Kind::Socket
     }
 
     /// Readable once the reader has gone, where `watched` may miss it.
@@ -87,9 +98,10 @@ impl Stream {
     /// file cannot be written; a file then ends with the last write that succeeded.
     pub fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         let result = match self.kind {
-            Kind::Pipe => rustix::io::write(&self.fd, octets).map_err(io::Error::from),
             Kind::Shared if !self.has_room()? => Err(io::ErrorKind::WouldBlock.into()),
-            Kind::Shared => rustix::io::write(&self.fd, octets).map_err(io::Error::from),
+            Kind::Pipe | Kind::Shared | Kind::Socket => {
+                rustix::io::write(&self.fd, octets).map_err(io::Error::from)
+            }
             Kind::File => self.write_file(octets),
         };
         if let Ok(len) = result {

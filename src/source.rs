@@ -18,10 +18,12 @@ use std::sync::Arc;
 pub enum Input<'a> {
     /// Octets, the last of which arrived at this time.
     Octets(&'a [u8], Timestamp),
-    /// None until the deadline.
-    Silence,
+    /// None until the deadline, which is this time or before it.
+    Silence(Timestamp),
     /// The port has vanished, for this reason; [`Source::reopen`] waits for its return.
     Gone(String),
+    /// There are no more.
+    Ended,
     /// The bell given at the opening was rung.
     Stopped,
 }
@@ -142,7 +144,7 @@ impl Source for Simulated {
         let until = deadline.map_or(self.due, |deadline| deadline.min(self.due));
         match wait(None, Some(until), &self.clock, &self.stop) {
             Woken::Stop => Input::Stopped,
-            _ if until < self.due => Input::Silence,
+            _ if until < self.due => Input::Silence(until),
             _ => {
                 self.delivered = true;
                 Input::Octets(&self.burst, self.due)

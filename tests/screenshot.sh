@@ -45,8 +45,8 @@ gui.ask_unsaved: FALSE
 capture.auto_scroll: FALSE
 END
 cat >"$dir/home/.config/wireshark/recent" <<'END'
-gui.geometry_main_upper_pane: 300
-gui.geometry_main_lower_pane: 750
+gui.geometry_main_upper_pane: 260
+gui.geometry_main_lower_pane: 715
 column.width: %m, 60, %t, 90, %s, 80, %d, 90, %p, 120, %L, 60, %i, 740
 END
 cat >"$dir/home/.config/wireshark/recent_common" <<'END'
@@ -63,7 +63,7 @@ until_true test -s "$dir/display"
 DISPLAY=:$(cat "$dir/display")
 export DISPLAY
 
-openbox 2>"$dir/openbox.log" &
+openbox >"$dir/openbox.log" 2>&1 &
 pids="$! $pids"
 "$serialshark" sim:mstp --fifo $fifo 2>"$dir/serialshark.log" &
 pids="$! $pids"
@@ -88,7 +88,10 @@ sleep 1
 xdotool type "$number"
 xdotool key Return
 sleep 1
-xdotool key ctrl+Right # expand all
+xdotool mousemove 300 380 click 1 mousemove 1000 600 # the frame, first in the packet's details
+sleep 1
+xdotool key Down Down Down Right Up Right Up Right # open APDU, NPDU, MS/TP
+xdotool key End Up                                 # the value, before the closing tag
 sleep 2
 
 import -window root "$dir/root.png"

@@ -155,8 +155,10 @@ impl Writer<'_> {
 struct Waiter<'a> {
     outbox: &'a Outbox,
     epoll: OwnedFd,
-    /// The stream once more, if it can be waited for; closing it is up to the stream.
+    /// The stream once more, if it can be waited for.
     stream: Option<OwnedFd>,
+    /// What to wait for when there is nothing to write.
+    idle: epoll::EventFlags,
 }
 
 const STREAM: u64 = 0;
@@ -173,18 +175,24 @@ impl<'a> Waiter<'a> {
             let data = epoll::EventData::new_u64(LATCH);
             epoll::add(&epoll, latch, data, epoll::EventFlags::IN)?;
         }
+        // A socket tells of its reader's going as a read that returns nothing.
+        let idle = if stream.may_talk() {
+            epoll::EventFlags::IN | epoll::EventFlags::RDHUP
+        } else {
+            epoll::EventFlags::empty()
+        };
         let mut watched = None;
         if let Some(fd) = stream.watched() {
             let data = epoll::EventData::new_u64(STREAM);
             let fd = fd.try_clone_to_owned()?;
-            match epoll::add(&epoll, &fd, data, epoll::EventFlags::empty()) {
+            match epoll::add(&epoll, &fd, data, idle) {
                 Ok(()) => watched = Some(fd),
                 // A device such as /dev/null: never full, never without a reader.
                 Err(Errno::PERM) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
-        Ok(Self { outbox, epoll, stream: watched })
+        Ok(Self { outbox, epoll, stream: watched, idle })
     }
 
     /// Waits until a parcel is there, or none will come.
@@ -205,7 +213,7 @@ impl<'a> Waiter<'a> {
         let interest = |flags| {
             epoll::modify(&self.epoll, stream.as_fd(), epoll::EventData::new_u64(STREAM), flags)
         };
-        interest(epoll::EventFlags::OUT)?;
+        interest(self.idle | epoll::EventFlags::OUT)?;
         let room = loop {
             match self.wait(self.outbox.closing()) {
                 Ok(false) => {} // the bell: the time may be limited now
@@ -213,7 +221,7 @@ impl<'a> Waiter<'a> {
                 Err(end) => break Err(end),
             }
         };
-        interest(epoll::EventFlags::empty())?;
+        interest(self.idle)?;
         room
     }
 
@@ -236,8 +244,23 @@ impl<'a> Waiter<'a> {
             if source == LATCH || (source == STREAM && flags.intersects(gone)) {
                 return Err(End::ReaderGone);
             }
-            has_room |= source == STREAM;
+            if source == STREAM
+                && flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP)
+            {
+                self.hear_out()?;
+            }
+            has_room |= source == STREAM && flags.contains(epoll::EventFlags::OUT);
         }
         Ok(has_room)
+    }
+
+    /// Throws away what the reader says; its end means that it has gone.
+    fn hear_out(&self) -> Result<(), End> {
+        let Some(stream) = &self.stream else { return Ok(()) };
+        match rustix::io::read(stream, &mut [0; 4096]) {
+            Ok(0) => Err(End::ReaderGone),
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
     }
 }

@@ -49,6 +49,7 @@ const PIPE_CAPACITY: usize = 1 << 20;
 /// A FIFO that readers open by its path.
 pub struct Fifo {
     name: String,
+    how: String,
     dir: OwnedFd,
     file: OsString,
     shared: Arc<Shared>,
@@ -169,6 +170,7 @@ impl Fifo {
             warn!("{name}: {reason}: only one reader at a time can use it");
         }
         let fifo = Self {
+            how: format!("wireshark -k -i {name}"),
             name,
             dir,
             file,
@@ -374,6 +376,10 @@ impl Listener for Fifo {
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn how_to_read(&self) -> &str {
+        &self.how
     }
 }
 

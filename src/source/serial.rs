@@ -86,7 +86,7 @@ impl Source for Serial {
         loop {
             match wait(Some(port.fd.as_fd()), deadline, &self.clock, &self.stop) {
                 Woken::Stop => return Input::Stopped,
-                Woken::Deadline => return Input::Silence,
+                Woken::Deadline => return Input::Silence(self.clock.now()),
                 Woken::Ready => {}
             }
             let mut len = 0;

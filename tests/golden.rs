@@ -1,0 +1,464 @@
+//! Golden captures: what was on a line, and what comes of it.
+//!
+//! Each directory of `tests/data` is a case: `input.txt` is the line, `expected.txt` what the
+//! framer makes of it, to the nanosecond. `BLESS=1 cargo test --test golden` writes the latter
+//! anew; `git diff` then shows what has changed.
+//!
+//! ```text
+//! # comment; the first ones say what the case Shows, its Provenance and its Licence
+//! protocol: mstp
+//! baud: 38400
+//! channel: 11             if there is one
+//! dissects: yes           whether tshark must find no intact packet malformed
+//! 1002083: 55ff0010       a chunk: when it arrived, in us after EPOCH, and its octets
+//!          0500008c       more of it
+//! 1004000: "text\r\n"     the same as text; escapes: \n \r \t \\ \" \xHH
+//! silence: 1200000        nothing came up to this time
+//! ```
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::tshark;
+use pcap_parser::pcapng::{Block, InterfaceDescriptionBlock};
+use pcap_parser::traits::PcapNGPacketBlock;
+use pcap_parser::{LegacyPcapSlice, PcapBlockOwned, PcapNGOption, PcapNGSlice};
+use serialshark::encode::{Encoder, Format, Interface, StreamCounts};
+use serialshark::framing::{Protocol, Setup, protocol};
+use serialshark::packet::{Batch, Damage, Packet, Tally, Timestamp};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// 2023-11-14 22:13:20 UTC.
+const EPOCH: Timestamp = Timestamp::from_ns(1_700_000_000_000_000_000);
+/// As many cases there are at least: a walk through nothing shows nothing.
+const CASES: usize = 11;
+const VECTORS: usize = 23;
+
+struct Case {
+    dir: PathBuf,
+    protocol: &'static Protocol,
+    setup: Setup,
+    dissects: bool,
+    events: Vec<Event>,
+}
+
+enum Event {
+    Chunk(Timestamp, Vec<u8>),
+    Silence(Timestamp),
+}
+
+impl Case {
+    fn read(dir: &Path) -> Self {
+        let path = dir.join("input.txt");
+        let input =
+            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for word in ["# Shows: ", "# Provenance: ", "# Licence: "] {
+            assert!(input.contains(word), "{}: no line {word:?}", path.display());
+        }
+        let (mut named, mut baud, mut channel, mut dissects) = (None, None, None, None);
+        let mut events: Vec<Event> = Vec::new();
+        let mut last = EPOCH;
+        for (number, line) in input.lines().enumerate() {
+            let wrong = || -> ! { panic!("{}:{}: {line}", path.display(), number + 1) };
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if line.starts_with(' ') {
+                match (events.last_mut(), octets(line.trim_start())) {
+                    (Some(Event::Chunk(_, chunk)), Some(more)) => chunk.extend(more),
+                    _ => wrong(),
+                }
+                continue;
+            }
+            let Some((key, value)) = line.split_once(": ") else { wrong() };
+            let mut time = |text: &str| match text.parse::<u64>() {
+                Ok(us) if EPOCH.plus_ns(us * 1000) >= last => {
+                    last = EPOCH.plus_ns(us * 1000);
+                    last
+                }
+                _ => wrong(),
+            };
+            match key {
+                "protocol" => named = protocol(value),
+                "baud" => baud = value.parse().ok(),
+                "channel" => channel = value.parse().ok(),
+                "dissects" => dissects = Some(value == "yes"),
+                "silence" => events.push(Event::Silence(time(value))),
+                _ => {
+                    let Some(octets) = octets(value) else { wrong() };
+                    events.push(Event::Chunk(time(key), octets));
+                }
+            }
+        }
+        let (Some(protocol), Some(baud), Some(dissects)) = (named, baud, dissects) else {
+            panic!("{}: protocol, baud or dissects is missing or wrong", path.display())
+        };
+        let setup = Setup { baud, channel, init: None };
+        Self { dir: dir.to_owned(), protocol, setup, dissects, events }
+    }
+
+    fn all() -> Vec<Self> {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+        let mut dirs: Vec<PathBuf> =
+            fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).collect();
+        dirs.retain(|path| path.is_dir());
+        dirs.sort();
+        assert!(dirs.len() >= CASES, "only {dirs:?}");
+        dirs.iter().map(|dir| Self::read(dir)).collect()
+    }
+
+    fn name(&self) -> String {
+        self.dir.file_name().unwrap().to_string_lossy().into_owned()
+    }
+
+    /// What the framer makes of it, if chunks come as they are, or an octet at a time.
+    fn frames(&self, octet_by_octet: bool) -> (Batch, Tally) {
+        let octet_ns = 10_000_000_000 / u64::from(self.setup.baud);
+        let mut framer = (self.protocol.framer)(&self.setup);
+        let mut batch = Batch::new(0);
+        for event in &self.events {
+            match event {
+                Event::Chunk(at, octets) if octet_by_octet => {
+                    for (left, octet) in (0..octets.len() as u64).rev().zip(octets) {
+                        framer.push(&[*octet], at.minus_ns(left * octet_ns), &mut batch);
+                    }
+                }
+                Event::Chunk(at, octets) => framer.push(octets, *at, &mut batch),
+                Event::Silence(until) => framer.expire(*until, &mut batch),
+            }
+        }
+        framer.finish(&mut batch);
+        (batch, framer.tally())
+    }
+
+    /// A capture of it.
+    fn encoded(&self, format: Format, batch: &Batch) -> Vec<u8> {
+        let interfaces = Arc::new([Interface {
+            name: self.name(),
+            description: self.protocol.help.to_owned(),
+            baud: self.setup.baud,
+            protocol: self.protocol,
+        }]);
+        let mut file = Vec::new();
+        let mut encoder = Encoder::start(format, interfaces, EPOCH, &mut file).unwrap();
+        for packet in batch.packets() {
+            encoder.packet(&packet, 0, &mut file).unwrap();
+        }
+        let framed = batch.len() as u64;
+        let counts = StreamCounts { framed, delivered: framed, ..StreamCounts::default() };
+        encoder.finish(&[counts], EPOCH, &mut file).unwrap();
+        file
+    }
+}
+
+/// Octets as hex or as quoted text.
+fn octets(text: &str) -> Option<Vec<u8>> {
+    let hex = |digits: &str| u8::from_str_radix(digits, 16).ok();
+    if !text.starts_with('"') {
+        let pairs = (0..text.len()).step_by(2).map(|at| hex(text.get(at..at + 2)?));
+        return pairs.collect();
+    }
+    let quoted = text.strip_prefix('"')?.strip_suffix('"')?;
+    let mut octets = Vec::new();
+    let mut rest = quoted.chars();
+    while let Some(c) = rest.next() {
+        octets.push(match c {
+            '\\' => match rest.next()? {
+                'n' => b'\n',
+                'r' => b'\r',
+                't' => b'\t',
+                'x' => {
+                    let digits = rest.as_str().get(..2)?;
+                    rest = rest.as_str()[2..].chars();
+                    hex(digits)?
+                }
+                c @ ('\\' | '"') => c as u8,
+                _ => return None,
+            },
+            ' '..='~' if c != '"' => c as u8,
+            _ => return None,
+        });
+    }
+    Some(octets)
+}
+
+/// What `expected.txt` says.
+fn in_words(batch: &Batch, tally: Tally) -> String {
+    let mut text = String::new();
+    for packet in batch.packets() {
+        assert!(packet.time >= EPOCH, "{packet:?}");
+        let Packet { data, original_len, skipped_before, damage, .. } = packet;
+        let ns = packet.time.ns_since(EPOCH);
+        let _ = write!(text, "{ns} ns, {} of {original_len} octets, {damage}, ", data.len());
+        let _ = write!(text, "{skipped_before} skipped before: ");
+        data.iter().for_each(|octet| write!(text, "{octet:02x}").unwrap());
+        text.push('\n');
+    }
+    let Tally { octets, good_octets, damaged_octets, padding_octets, skipped_octets, .. } = tally;
+    let _ = writeln!(
+        text,
+        "{octets} octets = {good_octets} in frames + {damaged_octets} in damaged ones + \
+         {padding_octets} padding + {skipped_octets} skipped; {} frames, {} damaged",
+        tally.good_frames + tally.damaged_frames,
+        tally.damaged_frames
+    );
+    text
+}
+
+/// Lines that are in one text and not in the other.
+fn difference(expected: &str, found: &str) -> String {
+    const MOST: usize = 10;
+    let only = |sign: char, these: &str, others: &str| -> Vec<String> {
+        let others: Vec<_> = others.lines().collect();
+        let mut lines: Vec<_> = these
+            .lines()
+            .filter(|line| !others.contains(line))
+            .map(|line| format!("  {sign} {line}"))
+            .collect();
+        if lines.len() > MOST {
+            let more = lines.split_off(MOST).len();
+            lines.push(format!("  {sign} and {more} more"));
+        }
+        lines
+    };
+    let lines = [only('-', expected, found), only('+', found, expected)].concat();
+    if lines.is_empty() {
+        "  another order or number of lines".to_owned()
+    } else {
+        lines.join("\n")
+    }
+}
+
+#[test]
+fn every_line_gives_what_is_expected_and_nothing_else() {
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut failures = String::new();
+    for case in Case::all() {
+        let name = case.name();
+        let path = case.dir.join("expected.txt");
+        let (batch, tally) = case.frames(false);
+        let found = in_words(&batch, tally);
+        if bless {
+            fs::write(&path, &found).unwrap();
+            eprintln!("{name}: blessed, so this run shows nothing");
+        }
+        let expected = fs::read_to_string(&path).unwrap_or_default();
+        if found != expected {
+            let _ = writeln!(failures, "{name}:\n{}", difference(&expected, &found));
+        }
+        let (batch, tally) = case.frames(true);
+        let found = in_words(&batch, tally);
+        if found != expected {
+            let _ =
+                writeln!(failures, "{name}, octet by octet:\n{}", difference(&expected, &found));
+        }
+    }
+    assert!(failures.is_empty(), "- expected, + found; BLESS=1 if that is right\n{failures}");
+}
+
+#[test]
+fn every_vector_is_a_good_frame_by_itself_and_with_any_octet_changed_it_is_not() {
+    let case = Case::all().into_iter().find(|case| case.name() == "mstp-vectors").unwrap();
+    let mut vectors = 0;
+    for event in &case.events {
+        let Event::Chunk(_, vector) = event else { panic!("silence among the vectors") };
+        let good = |octets: &[u8]| -> Vec<Vec<u8>> {
+            let mut framer = (case.protocol.framer)(&case.setup);
+            let mut batch = Batch::new(0);
+            framer.push(octets, EPOCH, &mut batch);
+            framer.finish(&mut batch);
+            let good = batch.packets().filter(|packet| packet.damage.is_none());
+            good.map(|packet| packet.data.to_vec()).collect()
+        };
+        assert_eq!(good(vector), [&vector[..]]);
+        for at in 0..vector.len() {
+            let mut changed = vector.clone();
+            changed[at] ^= 1 << (at % 8);
+            // One vector has a whole frame in its data; none that begins where it does is good.
+            let found = good(&changed);
+            assert!(found.iter().all(|frame| frame.len() < vector.len()), "{at} of {vector:02x?}");
+        }
+        vectors += 1;
+    }
+    assert_eq!(vectors, VECTORS);
+}
+
+/// A packet as a reader of capture files has it.
+#[derive(Debug, PartialEq, Eq)]
+struct Recorded {
+    time_ns: u64,
+    original_len: u32,
+    flags: u32,
+    data: Vec<u8>,
+}
+
+impl Recorded {
+    fn of(packet: &Packet<'_>, format: Format) -> Self {
+        let (ns, flags) = (packet.time.as_ns(), packet.damage.epb_flags());
+        let pcapng = format == Format::Pcapng;
+        Self {
+            time_ns: if pcapng { ns } else { ns / 1000 * 1000 },
+            original_len: packet.original_len,
+            flags: if pcapng { flags } else { 0 },
+            data: packet.data.to_vec(),
+        }
+    }
+}
+
+#[test]
+fn another_reader_finds_the_same_in_pcap() {
+    for case in Case::all() {
+        let (batch, _) = case.frames(false);
+        let file = case.encoded(Format::Pcap, &batch);
+        let reader = LegacyPcapSlice::from_slice(&file).unwrap();
+        assert_eq!(reader.header.network.0, i32::from(case.protocol.link_type.0));
+        let found: Vec<Recorded> = reader
+            .map(|block| match block.unwrap() {
+                PcapBlockOwned::Legacy(packet) => Recorded {
+                    time_ns: u64::from(packet.ts_sec) * 1_000_000_000
+                        + u64::from(packet.ts_usec) * 1000,
+                    original_len: packet.origlen,
+                    flags: 0,
+                    data: packet.data.to_vec(),
+                },
+                _ => panic!("no packet"),
+            })
+            .collect();
+        let expected: Vec<_> =
+            batch.packets().map(|packet| Recorded::of(&packet, Format::Pcap)).collect();
+        assert_eq!(found, expected, "{}", case.name());
+    }
+}
+
+#[test]
+fn another_reader_finds_the_same_in_pcapng() {
+    const EPB_FLAGS: u16 = 2;
+    for case in Case::all() {
+        let name = case.name();
+        let (batch, _) = case.frames(false);
+        let file = case.encoded(Format::Pcapng, &batch);
+        let mut blocks =
+            PcapNGSlice::from_slice(&file).unwrap().map(|block| match block.unwrap() {
+                PcapBlockOwned::NG(block) => block,
+                _ => panic!("{name}: no pcapng"),
+            });
+        assert!(matches!(blocks.next(), Some(Block::SectionHeader(_))), "{name}");
+        let Some(Block::InterfaceDescription(interface)) = blocks.next() else {
+            panic!("{name}: no interface")
+        };
+        check_interface(&interface, &case);
+        for packet in batch.packets() {
+            let Some(Block::EnhancedPacket(block)) = blocks.next() else {
+                panic!("{name}: a packet is missing")
+            };
+            let option = |code| block.options.iter().find(|option| option.code.0 == code);
+            let found = Recorded {
+                time_ns: u64::from(block.ts_high) << 32 | u64::from(block.ts_low),
+                original_len: block.origlen,
+                flags: option(EPB_FLAGS).map_or(0, word),
+                data: block.packet_data().to_vec(),
+            };
+            assert_eq!(found, Recorded::of(&packet, Format::Pcapng), "{name}");
+            let flawed = !packet.damage.is_none() || packet.skipped_before > 0;
+            assert_eq!(option(1).is_some(), flawed, "{name}: a comment for {packet:?}");
+        }
+        let Some(Block::InterfaceStatistics(statistics)) = blocks.next() else {
+            panic!("{name}: a packet too many, or no statistics")
+        };
+        assert_eq!(statistics.isb_usrdeliv(), Some(Ok(batch.len() as u64)));
+        assert!(blocks.next().is_none(), "{name}: a block too many");
+    }
+}
+
+fn check_interface(interface: &InterfaceDescriptionBlock<'_>, case: &Case) {
+    assert_eq!(interface.linktype.0, i32::from(case.protocol.link_type.0));
+    assert_eq!(interface.if_tsresol, 9);
+    assert_eq!(interface.if_name(), Some(Ok(&case.name()[..])));
+    assert_eq!(interface.if_speed(), Some(Ok(case.setup.baud.into())));
+}
+
+fn word(option: &PcapNGOption<'_>) -> u32 {
+    u32::from_ne_bytes(option.as_bytes().unwrap().try_into().unwrap())
+}
+
+#[test]
+fn tshark_finds_the_same_and_judges_it_as_we_do() {
+    const FIELDS: [&str; 12] = [
+        "frame.time_epoch",
+        "frame.cap_len",
+        "frame.len",
+        "frame.packet_flags",
+        "frame.protocols",
+        "_ws.malformed",
+        "mstp.frame_type",
+        "mstp.checksum.status",
+        "wpan.fcs_ok",
+        "wpan-tap.fcs_type",
+        "wpan-tap.ch_num",
+        "wpan-tap.lqi",
+    ];
+    let mut args = vec!["-r", "-", "-T", "fields"];
+    args.extend(FIELDS.iter().flat_map(|field| ["-e", field]));
+    for case in Case::all() {
+        let (batch, _) = case.frames(false);
+        for format in [Format::Pcap, Format::Pcapng] {
+            let Some(says) = tshark(&args, &case.encoded(format, &batch)) else { return };
+            assert_eq!(says.lines().count(), batch.len(), "{}: {says}", case.name());
+            for (packet, line) in batch.packets().zip(says.lines()) {
+                let columns: Vec<&str> = line.split('\t').collect();
+                let expected = Recorded::of(&packet, format);
+                let what = format!("{} {format:?}: {line}: {packet:02x?}", case.name());
+                assert_eq!(columns.len(), FIELDS.len(), "{what}");
+                let ns: u64 = columns[0].replace('.', "").parse().unwrap();
+                assert_eq!(ns, expected.time_ns, "{what}");
+                assert_eq!(columns[1], expected.data.len().to_string(), "{what}");
+                assert_eq!(columns[2], expected.original_len.to_string(), "{what}");
+                let flags = columns[3].trim_start_matches("0x");
+                assert_eq!(u32::from_str_radix(flags, 16).unwrap_or(0), expected.flags, "{what}");
+                judge(&case, &packet, &columns[4..], &what);
+            }
+        }
+    }
+}
+
+/// Checks what tshark makes of the octets of a packet.
+fn judge(case: &Case, packet: &Packet<'_>, columns: &[&str], what: &str) {
+    let &[protocols, malformed, frame_type, checksums, fcs_ok, fcs_type, channel, lqi] = columns
+    else {
+        panic!("{what}")
+    };
+    let intact = packet.damage.is_none();
+    if intact && case.dissects {
+        assert_eq!(malformed, "", "{what}");
+    }
+    let has_crc_error = packet.damage.has(Damage::CRC_ERROR);
+    match case.protocol.name {
+        "mstp" => {
+            assert!(protocols.starts_with("mstp"), "{what}");
+            // tshark knows COBS for these two types only (4.0.17), and of a frame with data
+            // that it finds malformed it judges the header alone.
+            let is_known = !matches!(frame_type.parse(), Ok(34..=127));
+            if is_known && malformed.is_empty() {
+                let all_good = checksums.split(',').all(|status| status == "1");
+                assert!(!intact || all_good, "{what}");
+                assert!(!has_crc_error || !all_good, "{what}");
+            }
+            assert!(!intact || checksums.starts_with('1'), "{what}");
+        }
+        "pinoccio" => {
+            assert!(protocols.starts_with("wpan"), "{what}");
+            assert!(!intact || fcs_ok == "1", "{what}");
+            assert!(!has_crc_error || fcs_ok != "1", "{what}");
+        }
+        "riot" => {
+            assert!(protocols.contains("wpan"), "{what}");
+            let expected = case.setup.channel.unwrap().to_string();
+            assert_eq!((fcs_type, channel), ("0", &expected[..]), "{what}");
+            assert_eq!(lqi, packet.data[24].to_string(), "{what}");
+        }
+        name => panic!("how does tshark judge {name}?"),
+    }
+}
