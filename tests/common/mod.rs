@@ -32,12 +32,29 @@ impl Pty {
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
+        rustix::io::ioctl_fionbio(&master, true).unwrap();
         Self { master: master.into(), path: name.to_str().unwrap().into() }
     }
 
-    /// Blocks while the program does not read.
-    pub fn send(&self, octets: &[u8]) {
-        (&self.master).write_all(octets).unwrap();
+    /// Waits while the program does not read.
+    pub fn send(&self, mut octets: &[u8]) {
+        let deadline = Instant::now() + LONG;
+        while !octets.is_empty() {
+            octets = &octets[self.offer(octets)..];
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut fds = [PollFd::new(&self.master, PollFlags::OUT)];
+            poll(&mut fds, Some(&Timespec::try_from(left).unwrap())).unwrap();
+            assert!(!left.is_zero(), "the program does not read");
+        }
+    }
+
+    /// Sends what goes out without waiting, and returns how much that is.
+    pub fn offer(&self, octets: &[u8]) -> usize {
+        match (&self.master).write(octets) {
+            Ok(len) => len,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// What the program sent to its port until `enough` says so.
