@@ -30,6 +30,7 @@ use log::{debug, info, warn};
 use outbox::Outbox;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +41,9 @@ use writer::End;
 
 /// How long writers may take at the end for a reader that is slow to take the rest.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// Memory that the history may take, whatever the seconds asked for.
+const HISTORY_MEMORY: usize = 16 << 20;
 
 /// A port to read and what is spoken on it.
 #[derive(Clone, Debug)]
@@ -78,6 +82,8 @@ pub struct Config {
     pub outputs: Vec<(Output, Format)>,
     /// Whether capture files that exist may be overwritten.
     pub force: bool,
+    /// How many of the last seconds a new reader gets first.
+    pub history_s: u64,
     /// Ends after this many packets.
     pub count: Option<u64>,
 }
@@ -98,10 +104,54 @@ enum News {
 struct Shared {
     clock: Clock,
     interfaces: Arc<[Interface]>,
-    streams: Mutex<Vec<Arc<Outbox>>>,
+    streams: Mutex<Streams>,
     /// Packets still to be framed; `u64::MAX` without `--count`.
     remaining: AtomicU64,
     news: Sender<News>,
+}
+
+/// The open streams, and what a new one gets first.
+struct Streams {
+    open: Vec<Arc<Outbox>>,
+    /// The last batches, oldest first, and what they take.
+    history: VecDeque<Arc<Batch>>,
+    history_memory: usize,
+    /// How far back the history goes.
+    history_ns: u64,
+}
+
+impl Streams {
+    /// Hands a batch to every open stream, and keeps it for those to come.
+    fn offer(&mut self, batch: Batch) {
+        let port = batch.port();
+        let batch = Arc::new(batch);
+        for outbox in &self.open {
+            outbox.offer(port, &batch);
+        }
+        if self.history_ns == 0 {
+            return;
+        }
+        let newest = batch.last_time();
+        self.history_memory += batch.memory();
+        self.history.push_back(batch);
+        while let Some(oldest) = self.history.front()
+            && (self.history_memory > HISTORY_MEMORY
+                || newest.ns_since(oldest.last_time()) > self.history_ns)
+        {
+            self.history_memory -= oldest.memory();
+            self.history.pop_front();
+        }
+    }
+
+    /// Opens a stream: first the history goes into it, then all that comes from now on.
+    fn open(&mut self, outbox: &Arc<Outbox>, now: Timestamp) {
+        for batch in &self.history {
+            if now.ns_since(batch.last_time()) <= self.history_ns {
+                outbox.offer(batch.port(), batch);
+            }
+        }
+        self.open.push(Arc::clone(outbox));
+    }
 }
 
 /// Captures until it is told to end, until `count` packets were framed, or until no output is
@@ -141,7 +191,12 @@ pub fn run(config: &Config) -> Result<(), Error> {
     let shared = Shared {
         clock,
         interfaces: config.ports.iter().map(interface).collect(),
-        streams: Mutex::new(Vec::new()),
+        streams: Mutex::new(Streams {
+            open: Vec::new(),
+            history: VecDeque::new(),
+            history_memory: 0,
+            history_ns: config.history_s.saturating_mul(1_000_000_000),
+        }),
         remaining: AtomicU64::new(config.count.unwrap_or(u64::MAX)),
         news,
     };
@@ -256,7 +311,7 @@ impl Shared {
         let _ = self.news.send(news);
     }
 
-    fn streams(&self) -> MutexGuard<'_, Vec<Arc<Outbox>>> {
+    fn streams(&self) -> MutexGuard<'_, Streams> {
         // A panic elsewhere ends the program; the list is whole at every point.
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -275,11 +330,7 @@ impl Shared {
         batch.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
         let more = batch.len() as u64 != wanted;
         if !batch.is_empty() {
-            let port = batch.port();
-            let batch = Arc::new(batch);
-            for outbox in self.streams().iter() {
-                outbox.offer(port, &batch);
-            }
+            self.streams().offer(batch);
         }
         if !more {
             self.tell(News::CountReached);
@@ -288,7 +339,7 @@ impl Shared {
     }
 
     fn close_streams(&self, deadline: Instant) {
-        for outbox in self.streams().iter() {
+        for outbox in &self.streams().open {
             outbox.close(deadline);
         }
     }
@@ -395,7 +446,9 @@ fn open_stream<'scope>(
     let opened = shared.clock.now();
     let mut buffer = Vec::new();
     let encoder = Encoder::start(format, Arc::clone(&shared.interfaces), opened, &mut buffer);
-    let outbox = Outbox::new(&name, shared.interfaces.len()).map(Arc::new);
+    // Room for the history on top, or a new reader would start with drops.
+    let memory = outbox::QUEUE_MEMORY + shared.streams().history_memory;
+    let outbox = Outbox::new(&name, shared.interfaces.len(), memory).map(Arc::new);
     let (encoder, outbox) = match encoder.and_then(|encoder| Ok((encoder, outbox?))) {
         Ok(both) => both,
         Err(error) => {
@@ -408,13 +461,13 @@ fn open_stream<'scope>(
             return;
         }
     };
-    shared.streams().push(Arc::clone(&outbox));
+    shared.streams().open(&outbox, opened);
     if !only {
         info!("{name}: a reader has come");
     }
     spawn(scope, shared, "writer", move || {
         let end = writer::run(&outbox, stream, encoder, buffer, &shared.clock);
-        shared.streams().retain(|other| !Arc::ptr_eq(other, &outbox));
+        shared.streams().open.retain(|other| !Arc::ptr_eq(other, &outbox));
         outbox.abandon_all();
         let counts = total(&outbox.counts());
         let error = ended(&name, &end, &counts, opened, shared.clock.now());

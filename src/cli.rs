@@ -60,6 +60,10 @@ struct Args {
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<FileFormat>,
 
+    /// Give each new reader the last seconds first: what happened just before you looked
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
+    history: u64,
+
     /// Overwrite capture files that exist
     #[arg(long)]
     force: bool,
@@ -175,7 +179,13 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
         }
         outputs.push((Output::Stdout, Format::Text));
     }
-    let config = Config { ports: vec![port], outputs, force: args.force, count: args.count };
+    let config = Config {
+        ports: vec![port],
+        outputs,
+        force: args.force,
+        history_s: args.history,
+        count: args.count,
+    };
     Ok(Request { config, level })
 }
 

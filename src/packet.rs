@@ -217,6 +217,11 @@ impl Batch {
         self.frames.is_empty()
     }
 
+    /// When its last frame began; 1970 if it has none.
+    pub fn last_time(&self) -> Timestamp {
+        self.frames.last().map_or_else(Timestamp::default, |frame| frame.time)
+    }
+
     /// Octets of all frames together.
     pub fn octets(&self) -> usize {
         self.octets.len()

@@ -427,24 +427,19 @@ fn times(start: u64, steps: &[u64]) -> Vec<u64> {
 #[test]
 fn records_of_one_burst_are_spaced_as_rx_time_says() {
     let second = 1_000_000;
+    let mut random = Random(8);
+    let real: Vec<u64> = (0..100).map(|_| 200 + random.below(40_000)).collect();
     for steps in [
         &[1; 30][..],
         &[0, 1, 7, 0, 999, 1000, 1001, 2],
         &[60 * second, 1, 100_000, 3600 * second, 250_000, 33],
         &[70 * 60 * second; 20], // more than 71 minutes at once is no step of a clock
+        &real,                   // about as long as the text of a record takes
     ] {
         for start in [0, 123_456_789, 1 << 32, 0x0123_4567_89ab_cdef] {
-            for (found, said) in distances(times(start, steps)) {
-                assert_eq!(found, said, "{steps:?} from {start}");
-            }
+            let distances = distances(times(start, steps));
+            assert!(distances.iter().all(|(found, said)| found == said), "{distances:?}");
         }
-    }
-    // Steps as on a real channel, about as long as the text of a record takes: these may be
-    // corrected by 100 ppm of that, which is 42 ms at most (127 octets at 115200 baud).
-    let mut random = Random(8);
-    let steps: Vec<u64> = (0..300).map(|_| 200 + random.below(40_000)).collect();
-    for (found, said) in distances(times(5_000_000, &steps)) {
-        assert!(found.abs_diff(said) <= 4200, "{found} ns for {said}");
     }
 }
 
@@ -572,6 +567,7 @@ fn pinoccio_is_started_each_time_it_is_plugged_in() {
         (&["--init", "#", "--channel", "11"], "#"),
     ];
     // Each is given two seconds to boot: all at the same time.
+    let start = Instant::now();
     let mut running: Vec<_> = cases
         .iter()
         .map(|(args, hears)| {
@@ -587,6 +583,7 @@ fn pinoccio_is_started_each_time_it_is_plugged_in() {
         for (plug, pty, file, program, hears) in &mut running {
             let heard = pty.as_ref().unwrap().receive_until(|heard| heard.len() >= hears.len());
             assert_eq!(text(&heard), **hears);
+            assert!(start.elapsed() >= u32::from(round) * Duration::from_secs(2), "no time to boot");
             let begun = [b"\r\nStarting capture\r\nSNIF", &prefixed(&marker(round))[..]].concat();
             frame_through(pty.as_ref().unwrap(), &begun, file, &marker(round));
             assert_eq!(text(&pty.as_ref().unwrap().received_now()), "");

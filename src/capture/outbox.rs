@@ -46,6 +46,7 @@ pub struct Outbox {
     sender: Sender<Parcel>,
     receiver: Receiver<Parcel>,
     memory: AtomicUsize,
+    memory_limit: usize,
     bell: Bell,
     writer_sleeps: AtomicBool,
     /// Set once no more parcels come: until when the writer may take to finish.
@@ -54,17 +55,19 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An empty queue for a stream of packets from `ports` ports.
+    /// An empty queue of at most `memory_limit` octets for a stream of packets from `ports`
+    /// ports.
     ///
     /// # Errors
     /// When there are no descriptors left.
-    pub fn new(name: &str, ports: usize) -> io::Result<Self> {
+    pub fn new(name: &str, ports: usize, memory_limit: usize) -> io::Result<Self> {
         let (sender, receiver) = unbounded();
         Ok(Self {
             name: name.to_owned(),
             sender,
             receiver,
             memory: AtomicUsize::new(0),
+            memory_limit,
             bell: Bell::new()?,
             writer_sleeps: AtomicBool::new(false),
             closing: OnceLock::new(),
@@ -78,7 +81,7 @@ impl Outbox {
         let frames = batch.len() as u64;
         counters.framed.fetch_add(frames, Ordering::Relaxed);
         let memory = batch.memory();
-        if self.memory.load(Ordering::Relaxed) + memory > QUEUE_MEMORY {
+        if self.memory.load(Ordering::Relaxed) + memory > self.memory_limit {
             if counters.dropped.fetch_add(frames, Ordering::Relaxed) == 0 {
                 log::warn!("{}: reader too slow: dropping packets", self.name);
             }

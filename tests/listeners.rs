@@ -1,0 +1,234 @@
+//! Outputs other than the FIFO that accept readers, and what all of them have in common.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A TCP port that nobody listens on.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Reads a header and `count` records.
+fn records(stream: &mut impl Read, count: usize) -> Vec<Record> {
+    let mut octets = vec![0; 24];
+    stream.read_exact(&mut octets).unwrap();
+    assert_eq!(octets[..4], 0xa1b2_c3d4u32.to_ne_bytes());
+    for _ in 0..count {
+        let mut head = [0; 16];
+        stream.read_exact(&mut head).unwrap();
+        let len = u32::from_ne_bytes(head[8..12].try_into().unwrap()) as usize;
+        octets.extend(head);
+        let start = octets.len();
+        octets.resize(start + len, 0);
+        stream.read_exact(&mut octets[start..]).unwrap();
+    }
+    pcap_records(&octets)
+}
+
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream
+}
+
+#[test]
+fn tcp_serves_three_tsharks_at_once_one_stopped_and_one_killed() {
+    if tool("tshark").is_none() {
+        return;
+    }
+    let port = free_port();
+    let mut program = Program::start(["sim:mstp", "--tcp", &port.to_string()]);
+    program.wait_for("reading mstp");
+    let start = |count: &str| {
+        Command::new("tshark")
+            .args(["-i", &format!("TCP@127.0.0.1:{port}"), "-c", count])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let (mut stopped, mut killed, kept) = (start("1000000"), start("1000000"), start("100"));
+    program.wait_for_nth(3, "a reader has come");
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&stopped),
+        rustix::process::Signal::STOP,
+    )
+    .unwrap();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let output = kept.wait_with_output().unwrap();
+    let says = text(&output.stdout);
+    assert_eq!(says.lines().count(), 100, "{}", text(&output.stderr));
+    assert!(!says.contains("Malformed"), "{says}");
+    stopped.kill().unwrap();
+    stopped.wait().unwrap();
+    program.terminate();
+}
+
+#[test]
+fn tcp_clients_may_talk_nonsense_reset_or_leave_and_are_noticed() {
+    let (port, pty) = (free_port(), Pty::new());
+    let program = Program::start([pty.path(), "--tcp", &port.to_string()]);
+    program.wait_for("reading mstp");
+    let mut talker = connect(port);
+    program.wait_for("a reader has come");
+    talker.write_all(&Random(1).octets(100_000)).unwrap();
+    pty.send(&numbered_frame(1));
+    assert_eq!(records(&mut talker, 1)[0].data, numbered_frame(1));
+    drop(talker);
+    program.wait_for("its reader left");
+    // Unread octets at the close make it a reset.
+    let resetter = connect(port);
+    assert!(readable(&resetter, Instant::now() + LONG));
+    drop(resetter);
+    program.wait_for_nth(2, "its reader left");
+}
+
+#[test]
+fn tcp_listens_on_loopback_alone_unless_told_otherwise() {
+    for (address, listens) in [("", "127.0.0.1"), ("[::1]:", "[::1]"), ("0.0.0.0:", "0.0.0.0")] {
+        let port = free_port();
+        let mut program = Program::start(["sim:mstp", "--tcp", &format!("{address}{port}")]);
+        program.wait_for("reading mstp");
+        let line = program.wait_for("waiting for a reader");
+        assert!(line.contains(&format!("TCP@{listens}:{port}")), "{line}");
+        let warned = program.stderr().iter().any(|line| line.contains("can read the bus"));
+        assert_eq!(warned, listens == "0.0.0.0", "{:#?}", program.stderr());
+        program.terminate();
+    }
+}
+
+#[test]
+fn of_200_connections_64_are_served_and_the_rest_turned_away() {
+    let (port, pty) = (free_port(), Pty::new());
+    let mut program = Program::start([pty.path(), "--tcp", &port.to_string()]);
+    program.wait_for("reading mstp");
+    let clients: Vec<_> = (0..200).map(|_| connect(port)).collect();
+    let warning = program.wait_for("more than 64 clients");
+    assert_eq!(program.stderr().iter().filter(|line| **line == warning).count(), 1);
+    // Those turned away see the end at once, the others a header.
+    let served = clients
+        .into_iter()
+        .filter_map(|mut client| client.read_exact(&mut [0; 24]).is_ok().then_some(client))
+        .collect::<Vec<_>>();
+    assert_eq!(served.len(), 64);
+    drop(served);
+    program.wait_for_nth(64, "its reader left");
+    let mut client = connect(port);
+    program.wait_for_nth(65, "a reader has come");
+    pty.send(&numbered_frame(3));
+    assert_eq!(records(&mut client, 1)[0].data, numbered_frame(3));
+    program.terminate();
+}
+
+#[test]
+fn an_address_that_cannot_be_had_is_one_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let (code, _, stderr) = run(&["sim:mstp", "-q", "--tcp", &port]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("cannot listen: Address already in use\n  hint: "), "{stderr}");
+    let (code, _, stderr) = run(&["sim:mstp", "-q", "--tcp", "no.such.host.invalid:19000"]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("no.such.host.invalid:19000: is no TCP address"), "{stderr}");
+    let (code, _, stderr) = run(&["sim:mstp", "-q", "--tcp", "somewhere"]);
+    assert_eq!(code, 2, "{stderr}");
+}
+
+#[test]
+fn a_unix_socket_is_served_and_removed_a_stale_one_replaced_a_live_one_refused() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("sharkfin.sock");
+    let path_arg = path.to_str().unwrap();
+    // Left behind by a program that was killed.
+    drop(UnixListener::bind(&path).unwrap());
+    let pty = Pty::new();
+    let mut program = Program::start([pty.path(), "--unix", path_arg]);
+    program.wait_for("reading mstp");
+    let metadata = path.metadata().unwrap();
+    assert!(metadata.file_type().is_socket());
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o660);
+    let mut client = UnixStream::connect(&path).unwrap();
+    program.wait_for("a reader has come");
+    pty.send(&numbered_frame(2));
+    assert_eq!(records(&mut client, 1)[0].data, numbered_frame(2));
+    let (code, _, stderr) = run(&["sim:mstp", "-q", "--unix", path_arg]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("another program listens there"), "{stderr}");
+    drop(client);
+    program.wait_for("its reader left");
+    program.terminate();
+    assert!(!path.exists());
+
+    std::fs::write(&path, "mine").unwrap();
+    let (code, _, stderr) = run(&["sim:mstp", "-q", "--unix", path_arg]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("is not a socket"), "{stderr}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"mine");
+}
+
+#[test]
+fn tshark_reads_a_unix_socket() {
+    if tool("tshark").is_none() {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("sharkfin.sock");
+    let program = Program::start(["sim:mstp", "--unix", path.to_str().unwrap()]);
+    program.wait_for("reading mstp");
+    let output =
+        Command::new("tshark").args(["-i", path.to_str().unwrap(), "-c", "20"]).output().unwrap();
+    let says = text(&output.stdout);
+    assert_eq!(says.lines().count(), 20, "{}", text(&output.stderr));
+}
+
+#[test]
+fn history_gives_a_late_reader_the_last_frames_in_order_and_once() {
+    let dir = TempDir::new().unwrap();
+    let fifo = dir.path().join("sharkfin");
+    let pty = Pty::new();
+    let mut program =
+        Program::start([pty.path(), "--fifo", fifo.to_str().unwrap(), "--history", "3600"]);
+    program.wait_for("reading mstp");
+    let mut early = FifoReader::open(&fifo);
+    early.header();
+    pty.send(&(0..500).flat_map(numbered_frame).collect::<Vec<_>>());
+    early.records(500);
+    let mut late = FifoReader::open(&fifo);
+    let history = late.records(500);
+    pty.send(&(500..600).flat_map(numbered_frame).collect::<Vec<_>>());
+    let all = [history, late.records(100)].concat();
+    let frames: Vec<_> = all.iter().map(|record| record.data.clone()).collect();
+    assert_eq!(frames, (0..600).map(numbered_frame).collect::<Vec<_>>());
+    assert!(all.windows(2).all(|two| two[0].time_us <= two[1].time_us));
+    program.terminate();
+    assert_eq!(late.rest(), []);
+}
+
+#[test]
+fn history_ends_at_its_seconds() {
+    let dir = TempDir::new().unwrap();
+    let fifo = dir.path().join("sharkfin");
+    let pty = Pty::new();
+    let program = Program::start([pty.path(), "--fifo", fifo.to_str().unwrap(), "--history", "1"]);
+    program.wait_for("reading mstp");
+    let mut early = FifoReader::open(Path::new(&fifo));
+    early.header();
+    pty.send(&numbered_frame(1));
+    early.records(1);
+    std::thread::park_timeout(Duration::from_millis(1100));
+    let mut late = FifoReader::open(&fifo);
+    late.header();
+    pty.send(&numbered_frame(2));
+    assert_eq!(late.records(1)[0].data, numbered_frame(2), "older than a second");
+}
