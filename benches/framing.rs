@@ -74,6 +74,7 @@ fn encoders(criterion: &mut Criterion) {
         description: "bench".into(),
         baud: 115_200,
         protocol: &PROTOCOLS[0],
+        direction: serialshark::encode::Direction::Unknown,
     }]);
     for (name, format) in
         [("pcap", Format::Pcap), ("pcapng", Format::Pcapng), ("text", Format::Text)]

@@ -15,25 +15,26 @@
 //! frames; then listeners, so that nobody new comes; then the queues are closed, and writers
 //! have [`GRACE`] to write what is left and their trailers.
 
+mod merge;
 mod outbox;
 mod writer;
 
 use crate::bell::Bell;
-use crate::encode::{Encoder, Format, Interface, StreamCounts};
+use crate::encode::{Direction, Encoder, Format, Interface, StreamCounts};
 use crate::error::Error;
-use crate::framing::{Protocol, Setup};
+use crate::framing::{Framer, Protocol, Setup};
 use crate::output::{Listener, Stream, fifo::Fifo, file, socket::Socket};
 use crate::packet::{Batch, Clock, Tally, Timestamp};
 use crate::source::{self, Input, Source, serial};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{debug, info, warn};
+use merge::{Merger, Run};
 use outbox::Outbox;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -56,6 +57,8 @@ pub struct Port {
     pub setup: Setup,
     /// Whether the sniffer may be sent commands.
     pub transmit: bool,
+    /// Which direction of a full-duplex line it is.
+    pub direction: Direction,
 }
 
 /// Where packets go.
@@ -105,35 +108,45 @@ struct Shared {
     clock: Clock,
     interfaces: Arc<[Interface]>,
     streams: Mutex<Streams>,
-    /// Packets still to be framed; `u64::MAX` without `--count`.
-    remaining: AtomicU64,
     news: Sender<News>,
 }
 
-/// The open streams, and what a new one gets first.
+/// Where frames meet streams.
 struct Streams {
+    merger: Merger,
+    /// Packets still wanted; `u64::MAX` without `--count`.
+    remaining: u64,
     open: Vec<Arc<Outbox>>,
-    /// The last batches, oldest first, and what they take.
-    history: VecDeque<Arc<Batch>>,
+    /// What a new stream gets first, oldest first, and what it takes.
+    history: VecDeque<Run>,
     history_memory: usize,
     /// How far back the history goes.
     history_ns: u64,
 }
 
 impl Streams {
-    /// Hands a batch to every open stream, and keeps it for those to come.
-    fn offer(&mut self, batch: Batch) {
-        let port = batch.port();
-        let batch = Arc::new(batch);
-        for outbox in &self.open {
-            outbox.offer(port, &batch);
+    /// Hands all frames that may leave to every open stream, and keeps them for those to come.
+    fn release(&mut self, now: Timestamp) {
+        while self.remaining > 0
+            && let Some(mut run) = self.merger.pop(now)
+        {
+            if self.remaining < u64::MAX {
+                run.truncate(usize::try_from(self.remaining).unwrap_or(usize::MAX));
+                self.remaining -= run.len() as u64;
+            }
+            for outbox in &self.open {
+                outbox.offer(&run);
+            }
+            if self.history_ns > 0 {
+                self.remember(run);
+            }
         }
-        if self.history_ns == 0 {
-            return;
-        }
-        let newest = batch.last_time();
-        self.history_memory += batch.memory();
-        self.history.push_back(batch);
+    }
+
+    fn remember(&mut self, run: Run) {
+        let newest = run.last_time();
+        self.history_memory += run.memory();
+        self.history.push_back(run);
         while let Some(oldest) = self.history.front()
             && (self.history_memory > HISTORY_MEMORY
                 || newest.ns_since(oldest.last_time()) > self.history_ns)
@@ -143,11 +156,11 @@ impl Streams {
         }
     }
 
-    /// Opens a stream: first the history goes into it, then all that comes from now on.
+    /// Opens a stream: first the history goes into it, then all that leaves from now on.
     fn open(&mut self, outbox: &Arc<Outbox>, now: Timestamp) {
-        for batch in &self.history {
-            if now.ns_since(batch.last_time()) <= self.history_ns {
-                outbox.offer(batch.port(), batch);
+        for run in &self.history {
+            if now.ns_since(run.last_time()) <= self.history_ns {
+                outbox.offer(run);
             }
         }
         self.open.push(Arc::clone(outbox));
@@ -192,12 +205,13 @@ pub fn run(config: &Config) -> Result<(), Error> {
         clock,
         interfaces: config.ports.iter().map(interface).collect(),
         streams: Mutex::new(Streams {
+            merger: Merger::new(config.ports.len()),
+            remaining: config.count.unwrap_or(u64::MAX),
             open: Vec::new(),
             history: VecDeque::new(),
             history_memory: 0,
             history_ns: config.history_s.saturating_mul(1_000_000_000),
         }),
-        remaining: AtomicU64::new(config.count.unwrap_or(u64::MAX)),
         news,
     };
     let opened = Opened { sources, listeners: &listeners, streams, signals, stop: &stop };
@@ -210,6 +224,7 @@ fn interface(port: &Port) -> Interface {
         description: format!("{}, {} baud", port.protocol.help, port.setup.baud),
         baud: port.setup.baud,
         protocol: port.protocol,
+        direction: port.direction,
     }
 }
 
@@ -316,26 +331,25 @@ impl Shared {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands the frames of one read to every open stream; `false` once no more are wanted.
-    fn publish(&self, mut batch: Batch) -> bool {
-        if batch.is_empty() {
-            return true;
-        }
-        let wanted = self
-            .remaining
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |remaining| {
-                (remaining < u64::MAX).then(|| remaining.saturating_sub(batch.len() as u64))
-            })
-            .unwrap_or(u64::MAX);
-        batch.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
-        let more = batch.len() as u64 != wanted;
-        if !batch.is_empty() {
-            self.streams().offer(batch);
-        }
-        if !more {
+    /// Takes the frames of one read, and hands on what may leave. Returns when to call again
+    /// although nothing has come; `None` if no more packets are wanted.
+    fn publish(&self, batch: Batch, framer: &dyn Framer) -> Option<Again> {
+        let mut streams = self.streams();
+        streams.merger.push(batch, framer.open_since());
+        streams.release(self.clock.now());
+        if streams.remaining == 0 {
+            drop(streams);
             self.tell(News::CountReached);
+            return None;
         }
-        more
+        Some(Again(streams.merger.deadline()))
+    }
+
+    /// No more frames come from this port.
+    fn end_port(&self, port: usize) {
+        let mut streams = self.streams();
+        streams.merger.end(port);
+        streams.release(self.clock.now());
     }
 
     fn close_streams(&self, deadline: Instant) {
@@ -344,6 +358,9 @@ impl Shared {
         }
     }
 }
+
+/// When frames that wait for other ports may leave.
+struct Again(Option<Timestamp>);
 
 /// Spawns a thread whose death is told to the main thread.
 fn spawn<'scope, T: Send + 'scope>(
@@ -373,12 +390,14 @@ fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Source>)
     if let Some(dialogue) = &mut dialogue {
         dialogue.start(shared.clock.now());
     }
+    let mut again = Again(None);
     loop {
         let dialogue_deadline = dialogue.as_ref().and_then(|dialogue| dialogue.deadline());
-        let deadline = [framer.deadline(), dialogue_deadline].into_iter().flatten().min();
+        let deadlines = [framer.deadline(), dialogue_deadline, again.0];
         let mut batch = Batch::new(index as u16);
-        let mut back = true;
-        match source.read(deadline) {
+        let mut gone = false;
+        let mut ended = false;
+        match source.read(deadlines.into_iter().flatten().min()) {
             Input::Octets(octets, arrival) => {
                 framer.push(octets, arrival, &mut batch);
                 if let Some(dialogue) = &mut dialogue {
@@ -388,20 +407,30 @@ fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Source>)
             Input::Silence(now) => framer.expire(now, &mut batch),
             Input::Gone(why) => {
                 framer.finish(&mut batch);
-                let more = shared.publish(std::mem::replace(&mut batch, Batch::new(index as u16)));
                 warn!("{}: {why}; waiting for its return", port.name);
-                back = more && source.reopen();
-                if back {
-                    info!("{}: is back", port.name);
-                    if let Some(dialogue) = &mut dialogue {
-                        dialogue.start(shared.clock.now());
-                    }
-                }
+                gone = true;
             }
             Input::Ended | Input::Stopped => {
                 framer.finish(&mut batch);
-                back = false;
+                ended = true;
             }
+        }
+        match shared.publish(batch, framer.as_ref()) {
+            Some(next) => again = next,
+            None => ended = true,
+        }
+        if gone && !ended {
+            ended = !source.reopen();
+            if !ended {
+                info!("{}: is back", port.name);
+                if let Some(dialogue) = &mut dialogue {
+                    dialogue.start(shared.clock.now());
+                }
+            }
+        }
+        if ended {
+            shared.end_port(index);
+            return framer.tally();
         }
         if let Some(dialogue) = &mut dialogue
             && let Some(command) = dialogue.say(shared.clock.now())
@@ -410,9 +439,6 @@ fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Source>)
             if let Err(error) = source.write(&command) {
                 warn!("{}: cannot send to the sniffer: {error}", port.name);
             }
-        }
-        if !shared.publish(batch) || !back {
-            return framer.tally();
         }
     }
 }

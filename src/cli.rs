@@ -1,7 +1,7 @@
 //! The command line: arguments in, a validated [`Config`] out. The only module that knows clap.
 
 use crate::capture::{Config, Output, Port};
-use crate::encode::Format;
+use crate::encode::{Direction, Format};
 use crate::framing::{Channel, PROTOCOLS, Protocol, Setup, protocol};
 use crate::source::sim::Simulator;
 use clap::builder::PossibleValuesParser;
@@ -25,8 +25,11 @@ Exit status: 0 ended as asked, 1 failed while running, 2 wrong usage.";
 #[command(name = "serialshark", version, about = "Capture a serial line, live in Wireshark",
           after_help = EXAMPLES, max_term_width = 100)]
 struct Args {
-    /// Serial port (/dev/ttyUSB0, any tty, a link to one), or sim:mstp, sim:riot
-    port: String,
+    /// Serial port (/dev/ttyUSB0, any tty, a link to one), or sim:mstp, sim:riot. Of several, each
+    /// may have its protocol before it (mstp:/dev/ttyUSB0), and after it =in or =out where it is one
+    /// direction of a full-duplex line
+    #[arg(required = true, value_name = "PORT")]
+    ports: Vec<String>,
 
     /// What is spoken on the line [default: mstp]
     #[arg(short, long, value_name = "NAME",
@@ -56,7 +59,7 @@ struct Args {
     write: Vec<PathBuf>,
 
     /// Capture format; pcapng shows damage, drops and comments in Wireshark, pcap cannot
-    /// [default: by file extension, else pcap]
+    /// [default: by file extension, else pcap, or pcapng with several ports]
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<FileFormat>,
 
@@ -141,7 +144,14 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
         (1, _) => LevelFilter::Debug,
         _ => LevelFilter::Trace,
     };
-    let port = port(&args)?;
+    let ports =
+        args.ports.iter().map(|port_arg| port(port_arg, &args)).collect::<Result<Vec<_>, _>>()?;
+    for (i, port) in ports.iter().enumerate() {
+        if ports[..i].iter().any(|other| other.name == port.name) && !port.name.starts_with("sim:")
+        {
+            return Err(usage(format!("the port {} is named twice", port.name)));
+        }
+    }
     let mut outputs = Vec::new();
     for path in &args.fifo {
         if path == Path::new("-") {
@@ -173,63 +183,79 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
             return Err(usage("the same output is named twice"));
         }
     }
+    let kinds = |port: &Port| port.protocol.link_type;
+    if outputs.iter().any(|(_, format)| *format == Format::Pcap)
+        && ports.iter().any(|port| kinds(port) != kinds(&ports[0]))
+    {
+        return Err(usage(
+            "pcap holds one kind of packets; for ports of different kinds use --format pcapng",
+        ));
+    }
     if outputs.is_empty() {
         if args.format.is_some() {
             return Err(usage("--format needs an output: --fifo PATH or -w FILE"));
         }
         outputs.push((Output::Stdout, Format::Text));
     }
-    let config = Config {
-        ports: vec![port],
-        outputs,
-        force: args.force,
-        history_s: args.history,
-        count: args.count,
-    };
+    let config =
+        Config { ports, outputs, force: args.force, history_s: args.history, count: args.count };
     Ok(Request { config, level })
 }
 
-fn port(args: &Args) -> Result<Port, clap::Error> {
-    let simulated = args.port.strip_prefix("sim:");
-    if let Some(name) = simulated
-        && !Simulator::NAMES.contains(&name)
+/// A port as it was typed: `[PROTOCOL:]PORT[=in|=out]`.
+fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
+    let (name, direction) = match typed.rsplit_once('=') {
+        Some((name, "in")) => (name, Direction::Inbound),
+        Some((name, "out")) => (name, Direction::Outbound),
+        _ => (typed, Direction::Unknown),
+    };
+    let (own, name) = match name.split_once(':').map(|(own, rest)| (protocol(own), rest)) {
+        Some((Some(own), rest)) => (Some(own), rest),
+        _ => (None, name),
+    };
+    let simulated = name.strip_prefix("sim:");
+    if let Some(sim) = simulated
+        && !Simulator::NAMES.contains(&sim)
     {
         let names = Simulator::NAMES.map(|name| format!("sim:{name}")).join(", ");
-        return Err(usage(format!("no simulated port {}; there are {names}", args.port)));
+        return Err(usage(format!("no simulated port {name}; there are {names}")));
     }
-    let named = args.protocol.as_deref();
-    if let (Some(named), Some(simulated)) = (named, simulated)
-        && named != simulated
-    {
-        return Err(usage(format!("sim:{simulated} speaks {simulated}, not {named}")));
-    }
+    let named = own.or(args.protocol.as_deref().and_then(protocol));
     let protocol: &'static Protocol =
-        named.or(simulated).and_then(protocol).unwrap_or(&PROTOCOLS[0]);
-    let name = protocol.name;
+        named.or(simulated.and_then(protocol)).unwrap_or(&PROTOCOLS[0]);
+    if let Some(sim) = simulated
+        && protocol.name != sim
+    {
+        return Err(usage(format!("sim:{sim} speaks {sim}, not {}", protocol.name)));
+    }
+    // With several ports an option is for those that take it.
+    let alone = args.ports.len() == 1;
     match (protocol.channel, args.channel) {
-        (Channel::None, Some(_)) => {
-            return Err(usage(format!("--channel: {name} has no channels")));
+        (Channel::None, Some(_)) if alone => {
+            return Err(usage(format!("--channel: {} has no channels", protocol.name)));
         }
         // A simulated sniffer is not told anything.
         (Channel::Required, None) if simulated.is_none() => {
             return Err(usage(format!(
-                "{name} needs --channel, 11 to 26: its sniffer is told to tune to it"
+                "{} needs --channel, 11 to 26: its sniffer is told to tune to it",
+                protocol.name
             )));
         }
         _ => {}
     }
-    if args.init.is_some() && !protocol.takes_init {
-        return Err(usage(format!("--init: {name} does not take one")));
+    if args.init.is_some() && !protocol.takes_init && alone {
+        return Err(usage(format!("--init: {} does not take one", protocol.name)));
     }
     Ok(Port {
-        name: args.port.clone(),
+        name: name.to_owned(),
         protocol,
         setup: Setup {
             baud: args.baud.unwrap_or(protocol.baud),
-            channel: args.channel,
-            init: args.init.clone(),
+            channel: args.channel.filter(|_| protocol.channel != Channel::None),
+            init: args.init.clone().filter(|_| protocol.takes_init),
         },
         transmit: named.is_some() && simulated.is_none(),
+        direction,
     })
 }
 
@@ -239,6 +265,10 @@ fn format(args: &Args, path: &Path) -> Format {
         Some(FileFormat::Pcap) => Format::Pcap,
         Some(FileFormat::Pcapng) => Format::Pcapng,
         None if path.extension().is_some_and(|ext| ext == "pcapng") => Format::Pcapng,
+        // Only pcapng can tell which packet came from where.
+        None if args.ports.len() > 1 && path.extension().is_none_or(|ext| ext != "pcap") => {
+            Format::Pcapng
+        }
         None => Format::Pcap,
     }
 }
@@ -289,6 +319,30 @@ mod tests {
         assert!(!transmits("s /dev/ttyUSB0"));
         assert!(transmits("s /dev/ttyUSB0 -p riot --channel 26"));
         assert!(!transmits("s sim:riot"));
+    }
+
+    #[test]
+    fn several_ports_each_with_its_own() {
+        let config =
+            parsed("s mstp:/dev/a=in /dev/b=out riot:/dev/c sim:mstp --channel 15 --fifo f");
+        let config = config.unwrap().config;
+        let ports: Vec<_> = config
+            .ports
+            .iter()
+            .map(|p| (p.name.as_str(), p.protocol.name, p.direction, p.setup.channel, p.transmit))
+            .collect();
+        assert_eq!(
+            ports,
+            [
+                ("/dev/a", "mstp", Direction::Inbound, None, true),
+                ("/dev/b", "mstp", Direction::Outbound, None, false),
+                ("/dev/c", "riot", Direction::Unknown, Some(15), true),
+                ("sim:mstp", "mstp", Direction::Unknown, None, false),
+            ]
+        );
+        assert_eq!(config.outputs, [(Output::Fifo("f".into()), Format::Pcapng)]);
+        assert!(refused("s sim:mstp sim:riot -w a.pcap").contains("--format pcapng"));
+        assert!(refused("s /dev/a /dev/a").contains("named twice"));
     }
 
     #[test]

@@ -47,6 +47,31 @@ pub struct Interface {
     pub baud: u32,
     /// What is spoken on it.
     pub protocol: &'static Protocol,
+    /// Which direction of a full-duplex line it is.
+    pub direction: Direction,
+}
+
+/// Which way the packets of a port go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// Both ways, or unknown.
+    #[default]
+    Unknown,
+    /// Towards the device that the tap belongs to.
+    Inbound,
+    /// Away from it.
+    Outbound,
+}
+
+impl Direction {
+    /// Bits 0 and 1 of `epb_flags`.
+    const fn epb_flags(self) -> u32 {
+        match self {
+            Self::Unknown => 0b00,
+            Self::Inbound => 0b01,
+            Self::Outbound => 0b10,
+        }
+    }
 }
 
 /// What became of the packets of one port in one stream.
@@ -66,6 +91,7 @@ pub struct StreamCounts {
 pub struct Encoder {
     interfaces: std::sync::Arc<[Interface]>,
     kind: Kind,
+    last_time: Timestamp,
 }
 
 enum Kind {
@@ -110,11 +136,12 @@ impl Encoder {
             }
             Format::Text => Kind::Text,
         };
-        Ok(Self { interfaces, kind })
+        Ok(Self { interfaces, kind, last_time: Timestamp::default() })
     }
 
     /// Adds the record of `packet` to `out`; `dropped` packets of the same port were refused
-    /// directly before it.
+    /// directly before it. Should it be earlier than the one before it, which can only have come
+    /// from another port, it gets that one's time.
     ///
     /// # Errors
     /// None that input can cause; `out` is as it was then.
@@ -124,9 +151,14 @@ impl Encoder {
         dropped: u64,
         out: &mut Vec<u8>,
     ) -> io::Result<()> {
+        self.last_time = self.last_time.max(packet.time);
+        let packet = &Packet { time: self.last_time, ..*packet };
         match &mut self.kind {
             Kind::Pcap => pcap_record(packet, out),
-            Kind::Pcapng(writer, _) => write_block(writer, enhanced_packet(packet, dropped), out),
+            Kind::Pcapng(writer, _) => {
+                let direction = self.interfaces[usize::from(packet.port)].direction;
+                write_block(writer, enhanced_packet(packet, direction, dropped), out)
+            }
             Kind::Text => {
                 let several = self.interfaces.len() > 1;
                 let interface = &self.interfaces[usize::from(packet.port)];
@@ -209,10 +241,15 @@ fn write_block<'a>(
     })
 }
 
-fn enhanced_packet<'a>(packet: &Packet<'a>, dropped: u64) -> EnhancedPacketBlock<'a> {
+fn enhanced_packet<'a>(
+    packet: &Packet<'a>,
+    direction: Direction,
+    dropped: u64,
+) -> EnhancedPacketBlock<'a> {
     let mut options = Vec::new();
-    if !packet.damage.is_none() {
-        options.push(EnhancedPacketOption::Flags(packet.damage.epb_flags()));
+    let flags = packet.damage.epb_flags() | direction.epb_flags();
+    if flags != 0 {
+        options.push(EnhancedPacketOption::Flags(flags));
     }
     if dropped > 0 {
         options.push(EnhancedPacketOption::DropCount(dropped));
@@ -297,6 +334,7 @@ mod tests {
             description: "mstp".into(),
             baud: 38_400,
             protocol: &PROTOCOLS[0],
+            direction: Direction::Unknown,
         }])
     }
 
@@ -328,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_flawless_packet_has_no_options_and_a_flawed_one_says_all() {
-        assert_eq!(enhanced_packet(&packet(&TOKEN), 0).options, []);
+        assert_eq!(enhanced_packet(&packet(&TOKEN), Direction::Unknown, 0).options, []);
         let flawed = Packet {
             original_len: 30,
             skipped_before: 7,
@@ -336,9 +374,9 @@ mod tests {
             ..packet(&TOKEN)
         };
         assert_eq!(
-            enhanced_packet(&flawed, 3).options,
+            enhanced_packet(&flawed, Direction::Outbound, 3).options,
             [
-                EnhancedPacketOption::Flags(1 << 26),
+                EnhancedPacketOption::Flags(1 << 26 | 0b10),
                 EnhancedPacketOption::DropCount(3),
                 EnhancedPacketOption::Common(CommonOption::Comment(Cow::Borrowed(
                     "damaged: too short, 8 of 30 octets; \

@@ -40,6 +40,10 @@ pub trait Framer: Send {
     /// When silence would end what is still open, if anything is.
     fn deadline(&self) -> Option<Timestamp>;
 
+    /// When the first octet began of what is still open, if anything is: no frame to come is
+    /// earlier.
+    fn open_since(&self) -> Option<Timestamp>;
+
     /// Says that nothing has arrived up to `now`: ends what is open if its deadline has passed.
     fn expire(&mut self, now: Timestamp, out: &mut Batch) {
         if self.deadline().is_some_and(|deadline| deadline <= now) {

@@ -3,6 +3,7 @@
 //! Nothing here does I/O. Everything else in the crate speaks in these words.
 
 use std::fmt;
+use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A point in time, in nanoseconds since 1970-01-01 00:00:00 UTC.
@@ -19,6 +20,9 @@ impl Timestamp {
     pub const fn as_ns(self) -> u64 {
         self.0
     }
+
+    /// The end of time (year 2554).
+    pub const MAX: Self = Self(u64::MAX);
 
     /// `ns` nanoseconds later; stays at the end of time (year 2554).
     #[must_use]
@@ -217,9 +221,9 @@ impl Batch {
         self.frames.is_empty()
     }
 
-    /// When its last frame began; 1970 if it has none.
-    pub fn last_time(&self) -> Timestamp {
-        self.frames.last().map_or_else(Timestamp::default, |frame| frame.time)
+    /// When frame number `frame` began; 1970 if there is none of that number.
+    pub fn time(&self, frame: usize) -> Timestamp {
+        self.frames.get(frame).map_or_else(Timestamp::default, |frame| frame.time)
     }
 
     /// Octets of all frames together.
@@ -227,17 +231,14 @@ impl Batch {
         self.octets.len()
     }
 
-    /// Forgets all frames but the first `len`.
-    pub fn truncate(&mut self, len: usize) {
-        if let Some(first_gone) = self.frames.get(len) {
-            self.octets.truncate(first_gone.start as usize);
-            self.frames.truncate(len);
-        }
-    }
-
     /// The frames in order.
     pub fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        self.frames.iter().map(|frame| Packet {
+        self.packets_in(0..self.len())
+    }
+
+    /// Some of the frames in order; none where there are not as many.
+    pub fn packets_in(&self, frames: Range<usize>) -> impl Iterator<Item = Packet<'_>> {
+        self.frames.get(frames).unwrap_or_default().iter().map(|frame| Packet {
             port: self.port,
             data: &self.octets[frame.start as usize..][..frame.len as usize],
             original_len: frame.original_len,
@@ -283,18 +284,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn truncate_forgets_frames_and_their_octets() {
+    fn a_batch_gives_back_what_was_pushed() {
         let mut batch = Batch::new(3);
         batch.push(&[b"ab", b"c"], Notes::default());
-        batch.push(&[b"de"], Notes::default());
-        batch.push(&[b"f"], Notes { original_len: 9, ..Notes::default() });
-        batch.truncate(5);
-        assert_eq!(batch.len(), 3);
-        assert_eq!(batch.packets().map(|p| p.original_len).collect::<Vec<_>>(), [3, 2, 9]);
-        batch.truncate(1);
-        assert_eq!((batch.len(), batch.octets()), (1, 3));
-        let only = batch.packets().next().unwrap();
-        assert_eq!((only.port, only.data), (3, &b"abc"[..]));
+        batch.push(&[b"de"], Notes { original_len: 9, ..Notes::default() });
+        assert_eq!((batch.port(), batch.len(), batch.octets()), (3, 2, 5));
+        let packets: Vec<_> = batch.packets().map(|p| (p.port, p.data, p.original_len)).collect();
+        assert_eq!(packets, [(3, &b"abc"[..], 3), (3, b"de", 9)]);
     }
 
     #[test]

@@ -151,11 +151,19 @@ impl Capture {
         Self { file: std::fs::read(&file).unwrap(), summary, stalls }
     }
 
-    /// Checks that these are the intact ones of the line, all of them, in order.
-    fn check<'a>(&self, line: &Line, found: impl IntoIterator<Item = &'a Captured>) {
+    /// Checks that these are the intact ones of the line, all of them, in order, and returns
+    /// those, one for each.
+    fn check<'a, 'l>(
+        &self,
+        line: &'l Line,
+        found: impl IntoIterator<Item = &'a Captured>,
+    ) -> Vec<&'l Intact> {
         let mut found = found.into_iter().peekable();
+        let mut matched = Vec::new();
         for (n, intact) in line.intact.iter().enumerate() {
-            if found.next_if(|found| found.data == intact.recorded).is_none() {
+            if found.next_if(|found| found.data == intact.recorded).is_some() {
+                matched.push(intact);
+            } else {
                 let Range { start, end } = intact.range;
                 assert!(
                     self.stalls.iter().any(|&at| start < at && at < end),
@@ -166,6 +174,7 @@ impl Capture {
             }
         }
         assert!(found.next().is_none(), "more than were intact");
+        matched
     }
 
     /// The numbers of the summary: frames, damaged, octets, good, in damaged, padding, skipped.
@@ -368,7 +377,7 @@ fn tshark_dissects_riot_records_with_lqi_and_channel() {
     let line = Line::riot(LAYOUTS[0], 1, 100);
     let capture = Capture::of(&line, 200, &RIOT);
     let packets = pcapng_packets(&capture.file, 283);
-    capture.check(&line, &packets);
+    let records = capture.check(&line, &packets);
     let fields = [
         "_ws.malformed",
         "frame.protocols",
@@ -381,14 +390,12 @@ fn tshark_dissects_riot_records_with_lqi_and_channel() {
     let args = [&["-r", "-", "-T", "fields", "-E", "occurrence=f"], &fields[..]].concat();
     let Some(says) = tshark(&args, &capture.file) else { return };
     assert_eq!(says.lines().count(), packets.len(), "{says}");
-    for (packet, line) in packets.iter().zip(says.lines()) {
-        let (lqi, sequence) = (packet.data[24].to_string(), packet.data[30].to_string());
+    for (record, line) in records.iter().zip(says.lines()) {
+        let (lqi, sequence) = (record.lqi.to_string(), record.recorded[28 + 2].to_string());
         let columns: Vec<&str> = line.split('\t').collect();
         assert!(columns[1].contains("wpan"), "{line}");
         assert_eq!((columns[0], &columns[2..]), ("", &["0", "26", &lqi, &sequence][..]), "{line}");
     }
-    // And that LQI is the one that was sent, which `check` has compared octet by octet.
-    assert!(line.intact.iter().all(|intact| intact.recorded[24] == intact.lqi));
 }
 
 /// Records at these times of the sniffer's, written in one burst; returns the distances in the
@@ -583,7 +590,10 @@ fn pinoccio_is_started_each_time_it_is_plugged_in() {
         for (plug, pty, file, program, hears) in &mut running {
             let heard = pty.as_ref().unwrap().receive_until(|heard| heard.len() >= hears.len());
             assert_eq!(text(&heard), **hears);
-            assert!(start.elapsed() >= u32::from(round) * Duration::from_secs(2), "no time to boot");
+            assert!(
+                start.elapsed() >= u32::from(round) * Duration::from_secs(2),
+                "no time to boot"
+            );
             let begun = [b"\r\nStarting capture\r\nSNIF", &prefixed(&marker(round))[..]].concat();
             frame_through(pty.as_ref().unwrap(), &begun, file, &marker(round));
             assert_eq!(text(&pty.as_ref().unwrap().received_now()), "");

@@ -8,22 +8,22 @@
 //! not on the channel. It says that it sleeps, and only then is its bell rung: on a busy line
 //! that saves a system call a batch.
 
+use super::merge::Run;
 use crate::bell::Bell;
 use crate::encode::StreamCounts;
-use crate::packet::Batch;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::io;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// Memory that one stream's queue may take: minutes of a slow line.
 pub const QUEUE_MEMORY: usize = 4 << 20;
 
-/// A batch on its way to a stream.
+/// Frames on their way to a stream.
 pub struct Parcel {
     /// The frames, shared between all streams.
-    pub batch: Arc<Batch>,
+    pub run: Run,
     /// Packets of the same port that were refused directly before it.
     pub dropped_before: u64,
 }
@@ -75,12 +75,12 @@ impl Outbox {
         })
     }
 
-    /// Offers the frames of one read of port number `port`; never blocks.
-    pub fn offer(&self, port: usize, batch: &Arc<Batch>) {
-        let counters = &self.ports[port];
-        let frames = batch.len() as u64;
+    /// Offers frames; never blocks.
+    pub fn offer(&self, run: &Run) {
+        let counters = &self.ports[run.port()];
+        let frames = run.len() as u64;
         counters.framed.fetch_add(frames, Ordering::Relaxed);
-        let memory = batch.memory();
+        let memory = run.memory();
         if self.memory.load(Ordering::Relaxed) + memory > self.memory_limit {
             if counters.dropped.fetch_add(frames, Ordering::Relaxed) == 0 {
                 log::warn!("{}: reader too slow: dropping packets", self.name);
@@ -91,7 +91,7 @@ impl Outbox {
         self.memory.fetch_add(memory, Ordering::Relaxed);
         let dropped_before = counters.unreported.swap(0, Ordering::Relaxed);
         // Cannot fail: we hold a receiver.
-        let _ = self.sender.send(Parcel { batch: Arc::clone(batch), dropped_before });
+        let _ = self.sender.send(Parcel { run: run.clone(), dropped_before });
         // The parcel must be visible before the flag is read; see `go_to_sleep`.
         fence(Ordering::SeqCst);
         if self.writer_sleeps.swap(false, Ordering::SeqCst) {
@@ -113,7 +113,7 @@ impl Outbox {
     /// The next parcel, if one waits.
     pub fn take(&self) -> Option<Parcel> {
         let parcel = self.receiver.try_recv().ok()?;
-        self.memory.fetch_sub(parcel.batch.memory(), Ordering::Relaxed);
+        self.memory.fetch_sub(parcel.run.memory(), Ordering::Relaxed);
         Some(parcel)
     }
 
@@ -157,7 +157,7 @@ impl Outbox {
     /// Empties the queue of a stream that has ended. No parcel may come after that.
     pub fn abandon_all(&self) {
         while let Some(parcel) = self.take() {
-            self.abandoned(parcel.batch.port(), parcel.batch.len() as u64);
+            self.abandoned(parcel.run.port(), parcel.run.len() as u64);
         }
     }
 

@@ -103,9 +103,9 @@ impl Writer<'_> {
 
     /// Adds the records of a parcel to the buffer, and sends what is too much for one write.
     fn encode(&mut self, parcel: &Parcel) -> Result<(), End> {
-        let port = parcel.batch.port();
+        let port = parcel.run.port();
         let mut dropped = parcel.dropped_before;
-        let mut packets = parcel.batch.packets();
+        let mut packets = parcel.run.packets();
         while let Some(packet) = packets.next() {
             let whole = self.buffer.len();
             let encoded =

@@ -209,6 +209,10 @@ impl<F: Format> Framer for Hunter<F> {
         self.window.deadline()
     }
 
+    fn open_since(&self) -> Option<Timestamp> {
+        self.deadline().map(|_| self.window.time_of(0))
+    }
+
     fn expire(&mut self, now: Timestamp, out: &mut Batch) {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             self.hunt(true, out);

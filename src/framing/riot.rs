@@ -245,6 +245,10 @@ impl Framer for Riot {
         }
     }
 
+    fn open_since(&self) -> Option<Timestamp> {
+        self.deadline().map(|_| self.window.time_of(0))
+    }
+
     fn expire(&mut self, now: Timestamp, out: &mut Batch) {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             self.read(true, out);
