@@ -3,7 +3,7 @@
 use crate::capture::{Config, Output, Port};
 use crate::encode::Format;
 use crate::framing::{Channel, PROTOCOLS, Protocol, Setup, protocol};
-use crate::source::sim::Simulator;
+use crate::source::{file, sim::Simulator};
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
@@ -25,7 +25,8 @@ Exit status: 0 ended as asked, 1 failed while running, 2 wrong usage.";
 #[command(name = "serialshark", version, about = "Capture a serial line, live in Wireshark",
           after_help = EXAMPLES, max_term_width = 100)]
 struct Args {
-    /// Serial port (/dev/ttyUSB0, any tty, a link to one), or sim:mstp, sim:riot
+    /// Serial port (/dev/ttyUSB0, any tty, a link to one), tcp:HOST:PORT (ser2net in raw mode),
+    /// a file of octets, octets on standard input with -, or sim:mstp, sim:riot
     port: String,
 
     /// What is spoken on the line [default: mstp]
@@ -71,6 +72,10 @@ struct Args {
     /// Text that starts the sniffer, in place of the protocol's own (pinoccio); \r and \n are known
     #[arg(long, value_name = "STRING")]
     init: Option<String>,
+
+    /// Replay a file in real time; without, as fast as possible
+    #[arg(long)]
+    replay_paced: bool,
 
     /// End after this many packets
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -187,6 +192,19 @@ fn port(args: &Args) -> Result<Port, clap::Error> {
         let names = Simulator::NAMES.map(|name| format!("sim:{name}")).join(", ");
         return Err(usage(format!("no simulated port {}; there are {names}", args.port)));
     }
+    if let Some(host) = args.port.strip_prefix("tcp:")
+        && host
+            .rsplit_once(':')
+            .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().unwrap_or(0) == 0)
+    {
+        return Err(usage(format!("{}: the form is tcp:HOST:PORT", args.port)));
+    }
+    let octets = file::kind(&args.port);
+    if args.replay_paced && octets != file::Kind::Stored {
+        return Err(usage("--replay-paced needs a file as the port"));
+    }
+    // Nobody listens at the other end.
+    let one_way = simulated.is_some() || octets != file::Kind::Other;
     let named = args.protocol.as_deref();
     if let (Some(named), Some(simulated)) = (named, simulated)
         && named != simulated
@@ -200,8 +218,8 @@ fn port(args: &Args) -> Result<Port, clap::Error> {
         (Channel::None, Some(_)) => {
             return Err(usage(format!("--channel: {name} has no channels")));
         }
-        // A simulated sniffer is not told anything.
-        (Channel::Required, None) if simulated.is_none() => {
+        // A sniffer that is simulated or stored is not told anything.
+        (Channel::Required, None) if !one_way => {
             return Err(usage(format!(
                 "{name} needs --channel, 11 to 26: its sniffer is told to tune to it"
             )));
@@ -219,7 +237,8 @@ fn port(args: &Args) -> Result<Port, clap::Error> {
             channel: args.channel,
             init: args.init.clone(),
         },
-        transmit: named.is_some() && simulated.is_none(),
+        transmit: named.is_some() && !one_way,
+        paced: args.replay_paced,
     })
 }
 

@@ -2,12 +2,14 @@
 //!
 //! A reader never blocks here: what does not fit is dropped for this stream alone, and
 //! counted. The bound is in octets of memory, not in messages, since a batch may hold one
-//! frame or hundreds; so the channel itself needs no bound of its own.
+//! frame or hundreds; so the channel itself needs no bound of its own. A reader whose octets
+//! can wait, those of a file, waits for [`Outbox::has_room`] before it offers.
 //!
 //! The writer waits for two things, a parcel and its reader's going, and so in `epoll` and
 //! not on the channel. It says that it sleeps, and only then is its bell rung: on a busy line
 //! that saves a system call a batch.
 
+use super::room::Room;
 use crate::bell::Bell;
 use crate::encode::StreamCounts;
 use crate::packet::Batch;
@@ -19,6 +21,9 @@ use std::time::Instant;
 
 /// Memory that one stream's queue may take: minutes of a slow line.
 pub const QUEUE_MEMORY: usize = 4 << 20;
+/// What readers that can wait fill of it. What is left is far more than the batches of several
+/// such readers that all saw room at once, so that none is refused.
+const FILLED_AT_LEISURE: usize = QUEUE_MEMORY / 2;
 
 /// A batch on its way to a stream.
 pub struct Parcel {
@@ -48,8 +53,12 @@ pub struct Outbox {
     memory: AtomicUsize,
     bell: Bell,
     writer_sleeps: AtomicBool,
-    /// Set once no more parcels come: until when the writer may take to finish.
-    closing: OnceLock<Instant>,
+    /// Set once no more parcels come.
+    closing: AtomicBool,
+    /// Until when the writer may take to finish, if that is limited.
+    deadline: OnceLock<Instant>,
+    /// Told when a parcel was taken.
+    room: Arc<Room>,
     ports: Box<[Counters]>,
 }
 
@@ -58,7 +67,7 @@ impl Outbox {
     ///
     /// # Errors
     /// When there are no descriptors left.
-    pub fn new(name: &str, ports: usize) -> io::Result<Self> {
+    pub fn new(name: &str, ports: usize, room: Arc<Room>) -> io::Result<Self> {
         let (sender, receiver) = unbounded();
         Ok(Self {
             name: name.to_owned(),
@@ -67,7 +76,9 @@ impl Outbox {
             memory: AtomicUsize::new(0),
             bell: Bell::new()?,
             writer_sleeps: AtomicBool::new(false),
-            closing: OnceLock::new(),
+            closing: AtomicBool::new(false),
+            deadline: OnceLock::new(),
+            room,
             ports: (0..ports).map(|_| Counters::default()).collect(),
         })
     }
@@ -96,21 +107,38 @@ impl Outbox {
         }
     }
 
-    /// No more parcels will come; the writer may take until `deadline` to finish.
-    pub fn close(&self, deadline: Instant) {
-        let _ = self.closing.set(deadline);
+    /// Whether a reader that can wait may offer now.
+    pub fn has_room(&self) -> bool {
+        self.memory.load(Ordering::Relaxed) < FILLED_AT_LEISURE
+    }
+
+    /// No more parcels will come.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
         self.bell.ring();
     }
 
-    /// Until when the writer may take, once no more parcels come.
-    pub fn closing(&self) -> Option<Instant> {
-        self.closing.get().copied()
+    /// From now on the writer may take until `deadline` for a reader that is slow.
+    pub fn limit(&self, deadline: Instant) {
+        let _ = self.deadline.set(deadline);
+        self.bell.ring();
+    }
+
+    /// Whether no more parcels come.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// Until when the writer may take, if that is limited.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline.get().copied()
     }
 
     /// The next parcel, if one waits.
     pub fn take(&self) -> Option<Parcel> {
         let parcel = self.receiver.try_recv().ok()?;
         self.memory.fetch_sub(parcel.batch.memory(), Ordering::Relaxed);
+        self.room.changed();
         Some(parcel)
     }
 
@@ -129,7 +157,7 @@ impl Outbox {
         self.writer_sleeps.store(true, Ordering::SeqCst);
         // The flag must be visible before the queue is looked at; see `offer`.
         fence(Ordering::SeqCst);
-        let idle = !self.has_parcel() && self.closing.get().is_none();
+        let idle = !self.has_parcel() && !self.is_closing();
         if !idle {
             self.wake_up();
         }
