@@ -29,6 +29,7 @@ use crate::error::Error;
 use crate::framing::{Protocol, Setup};
 use crate::output::{Listener, Stream, fifo::Fifo, file, socket::Socket};
 use crate::packet::{Batch, Clock, Tally, Timestamp};
+use crate::source::record::{Header, Recorder};
 use crate::source::{self, Input, Source, serial};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{debug, info, warn};
@@ -37,7 +38,7 @@ use room::Room;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Scope;
@@ -60,6 +61,8 @@ pub struct Port {
     pub transmit: bool,
     /// Whether a file is replayed in real time, and not as fast as possible.
     pub paced: bool,
+    /// Where its octets are recorded.
+    pub record: Option<PathBuf>,
 }
 
 /// Where packets go.
@@ -143,7 +146,11 @@ pub fn run(config: &Config) -> Result<(), Error> {
         let settings =
             serial::Settings { baud: port.setup.baud, drop_lines: port.protocol.drop_lines };
         let stop = Arc::clone(&stop);
-        sources.push(source::open(&port.name, settings, port.paced, clock, stop)?);
+        let source = source::open(&port.name, settings, port.paced, clock, stop)?;
+        sources.push(match &port.record {
+            Some(path) => record(port, source, path, config.force, clock)?,
+            None => source,
+        });
     }
     let mut listeners: Vec<(Box<dyn Listener>, Format)> = Vec::new();
     let mut streams = Vec::new();
@@ -173,6 +180,27 @@ pub fn run(config: &Config) -> Result<(), Error> {
     };
     let opened = Opened { sources, listeners: &listeners, streams, signals, stop: &stop };
     supervise(config, &shared, inbox, opened)
+}
+
+/// A source that records what this one delivers.
+fn record(
+    port: &Port,
+    source: Box<dyn Source>,
+    path: &Path,
+    force: bool,
+    clock: Clock,
+) -> Result<Box<dyn Source>, Error> {
+    let header = Header {
+        protocol: port.protocol.name.to_owned(),
+        baud: port.setup.baud,
+        channel: port.setup.channel,
+        port: port.name.clone(),
+    };
+    let mut file = file::create(path, force)?;
+    let name = file.name().to_owned();
+    // A file takes all or nothing.
+    let append = Box::new(move |octets: &[u8]| file.write(octets).map(drop));
+    Ok(Box::new(Recorder::new(source, name, append, &header, clock)))
 }
 
 fn interface(port: &Port) -> Interface {

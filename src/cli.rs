@@ -3,7 +3,7 @@
 use crate::capture::{Config, Output, Port};
 use crate::encode::Format;
 use crate::framing::{Channel, PROTOCOLS, Protocol, Setup, protocol};
-use crate::source::{file, sim::Simulator};
+use crate::source::{file, record, sim::Simulator};
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
@@ -16,6 +16,7 @@ Examples:
   serialshark sim:mstp                            a line per packet of a simulated trunk
   serialshark /dev/ttyUSB0 --fifo /tmp/sharkfin   then: wireshark -k -i /tmp/sharkfin
   serialshark /dev/ttyUSB0 -b 76800 -w trunk.pcapng
+  serialshark /dev/ttyUSB0 --record trunk.rec     later: serialshark trunk.rec -w trunk.pcapng
   serialshark /dev/ttyACM0 -p riot --channel 26 -w - | tshark -r -
 
 Exit status: 0 ended as asked, 1 failed while running, 2 wrong usage.";
@@ -26,7 +27,8 @@ Exit status: 0 ended as asked, 1 failed while running, 2 wrong usage.";
           after_help = EXAMPLES, max_term_width = 100)]
 struct Args {
     /// Serial port (/dev/ttyUSB0, any tty, a link to one), tcp:HOST:PORT (ser2net in raw mode),
-    /// a file of octets, octets on standard input with -, or sim:mstp, sim:riot
+    /// a file (octets, or what --record made), octets on standard input with -, or sim:mstp,
+    /// sim:riot
     port: String,
 
     /// What is spoken on the line [default: mstp]
@@ -61,7 +63,7 @@ struct Args {
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<FileFormat>,
 
-    /// Overwrite capture files that exist
+    /// Overwrite capture files and recordings that exist
     #[arg(long)]
     force: bool,
 
@@ -72,6 +74,10 @@ struct Args {
     /// Text that starts the sniffer, in place of the protocol's own (pinoccio); \r and \n are known
     #[arg(long, value_name = "STRING")]
     init: Option<String>,
+
+    /// Store the octets and their times in this file, which as PORT gives the same packets again
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 
     /// Replay a file in real time; without, as fast as possible
     #[arg(long)]
@@ -174,6 +180,15 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
             return Err(usage("the same output is named twice"));
         }
     }
+    if let Some(path) = &args.record {
+        if path == Path::new("-") {
+            return Err(usage("--record takes a file"));
+        }
+        let is_it = |other: &Path| path == other || same_file(path, other);
+        if args.write.iter().any(|other| is_it(other)) || is_it(Path::new(&args.port)) {
+            return Err(usage("--record needs a file of its own"));
+        }
+    }
     if outputs.is_empty() {
         if args.format.is_some() {
             return Err(usage("--format needs an output: --fifo PATH or -w FILE"));
@@ -182,6 +197,14 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
     }
     let config = Config { ports: vec![port], outputs, force: args.force, count: args.count };
     Ok(Request { config, level })
+}
+
+/// Whether both are there and are the same.
+fn same_file(path: &Path, other: &Path) -> bool {
+    match (path.canonicalize(), other.canonicalize()) {
+        (Ok(path), Ok(other)) => path == other,
+        _ => false,
+    }
 }
 
 fn port(args: &Args) -> Result<Port, clap::Error> {
@@ -211,8 +234,16 @@ fn port(args: &Args) -> Result<Port, clap::Error> {
     {
         return Err(usage(format!("sim:{simulated} speaks {simulated}, not {named}")));
     }
+    // What is wrong with a file is said when it is opened.
+    let recorded = record::header(&args.port).ok().flatten();
+    let recorded_name = recorded.as_ref().map(|header| header.protocol.as_str());
+    if let (None, Some(name)) = (named, recorded_name)
+        && protocol(name).is_none()
+    {
+        return Err(usage(format!("{}: recorded as {name}; choose one with -p", args.port)));
+    }
     let protocol: &'static Protocol =
-        named.or(simulated).and_then(protocol).unwrap_or(&PROTOCOLS[0]);
+        named.or(simulated).or(recorded_name).and_then(protocol).unwrap_or(&PROTOCOLS[0]);
     let name = protocol.name;
     match (protocol.channel, args.channel) {
         (Channel::None, Some(_)) => {
@@ -233,12 +264,16 @@ fn port(args: &Args) -> Result<Port, clap::Error> {
         name: args.port.clone(),
         protocol,
         setup: Setup {
-            baud: args.baud.unwrap_or(protocol.baud),
-            channel: args.channel,
+            baud: args
+                .baud
+                .or(recorded.as_ref().map(|header| header.baud))
+                .unwrap_or(protocol.baud),
+            channel: args.channel.or(recorded.and_then(|header| header.channel)),
             init: args.init.clone(),
         },
         transmit: named.is_some() && !one_way,
         paced: args.replay_paced,
+        record: args.record.clone(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 pub mod file;
 mod ioctl;
+pub mod record;
 pub mod serial;
 pub mod sim;
 pub mod tcp;
@@ -75,7 +76,10 @@ pub fn open(
     }
     match file::kind(name) {
         file::Kind::Stored => {
-            let file = file::descriptor(name)?.into();
+            let file = std::fs::File::from(file::descriptor(name)?);
+            if let Some((_, len)) = record::inspect(name, &file)? {
+                return Ok(Box::new(record::Replay::new(name, file, len, paced, clock, stop)?));
+            }
             Ok(Box::new(file::Stored::new(name, file, settings.baud, paced, clock, stop)))
         }
         file::Kind::Piped => {

@@ -9,10 +9,11 @@
 //! dated when they arrive, as those of a serial port, since there may be one at its other end
 //! (`socat ... | serialshark -`).
 
-use super::{Input, Source, Woken, wait};
+use super::{Input, Source, Woken, record, wait};
 use crate::bell::Bell;
 use crate::error::Error;
 use crate::packet::{Clock, Timestamp};
+use log::warn;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -164,7 +165,13 @@ impl Source for Piped {
             // so that only the first read after `poll` is sure to return.
             match rustix::io::read(&self.fd, &mut self.buffer[..]) {
                 Ok(0) => return Input::Ended,
-                Ok(len) => return Input::Octets(&self.buffer[..len], self.clock.now()),
+                Ok(len) => {
+                    let octets = &self.buffer[..len];
+                    if record::looks_like_one(octets) {
+                        warn!("{}: is a recording, read as plain octets; name its file", self.name);
+                    }
+                    return Input::Octets(octets, self.clock.now());
+                }
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(errno) => {
                     log::error!("{}", Error::new(&self.name, "cannot read").because(errno));
