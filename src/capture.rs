@@ -13,10 +13,15 @@
 //!
 //! The end comes in the order of the flow: readers first, so that what they hold becomes
 //! frames; then listeners, so that nobody new comes; then the queues are closed, and writers
-//! have [`GRACE`] to write what is left and their trailers.
+//! write what is left and their trailers. After a signal they have [`GRACE`] for that; at the
+//! end of the input they have all the time they need, unless a signal comes then.
+//!
+//! What is not live is not dropped: its reader thread waits until a first stream is open, and
+//! then until all open ones have room. So one stalled reader stalls a replay, for all readers.
 
 mod merge;
 mod outbox;
+mod room;
 mod writer;
 
 use crate::bell::Bell;
@@ -25,17 +30,20 @@ use crate::error::Error;
 use crate::framing::{Framer, Protocol, Setup};
 use crate::output::{Listener, Stream, fifo::Fifo, file, socket::Socket};
 use crate::packet::{Batch, Clock, Tally, Timestamp};
+use crate::source::record::{Header, Recorder};
 use crate::source::{self, Input, Source, serial};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{debug, info, warn};
 use merge::{Merger, Run};
 use outbox::Outbox;
+use room::Room;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 use writer::End;
@@ -49,7 +57,7 @@ const HISTORY_MEMORY: usize = 16 << 20;
 /// A port to read and what is spoken on it.
 #[derive(Clone, Debug)]
 pub struct Port {
-    /// The path of a tty, or `sim:NAME`.
+    /// The path of a tty or a file, `-`, `sim:NAME`, or `tcp:HOST:PORT`.
     pub name: String,
     /// What is spoken.
     pub protocol: &'static Protocol,
@@ -59,6 +67,10 @@ pub struct Port {
     pub transmit: bool,
     /// Which direction of a full-duplex line it is.
     pub direction: Direction,
+    /// Whether a file is replayed in real time, and not as fast as possible.
+    pub paced: bool,
+    /// Where its octets are recorded.
+    pub record: Option<PathBuf>,
 }
 
 /// Where packets go.
@@ -97,6 +109,8 @@ enum News {
     Signal(i32),
     /// As many packets as asked for have been framed.
     CountReached,
+    /// A port has no more octets.
+    PortEnded,
     /// An output will take nothing more: with an error, or since its reader left.
     OutputEnded(Option<Error>),
     /// A thread died.
@@ -109,6 +123,15 @@ struct Shared {
     interfaces: Arc<[Interface]>,
     streams: Mutex<Streams>,
     news: Sender<News>,
+    room: Arc<Room>,
+    /// Whether a stream was ever open.
+    read_by_some: AtomicBool,
+    /// Writer threads that run.
+    writers: AtomicUsize,
+    /// Whether readers that wait for room are to give up.
+    stopping: AtomicBool,
+    /// Set by a signal: until when writers may take.
+    limit: OnceLock<Instant>,
 }
 
 /// Where frames meet streams.
@@ -156,6 +179,12 @@ impl Streams {
         }
     }
 
+    /// Whether frames of a port that is not live can be taken: by all open streams, and by those
+    /// that wait for other ports.
+    fn has_room(&self, port: usize) -> bool {
+        self.open.iter().all(|outbox| outbox.has_room()) && self.merger.has_room(port)
+    }
+
     /// Opens a stream: first the history goes into it, then all that leaves from now on.
     fn open(&mut self, outbox: &Arc<Outbox>, now: Timestamp) {
         for run in &self.history {
@@ -167,8 +196,8 @@ impl Streams {
     }
 }
 
-/// Captures until it is told to end, until `count` packets were framed, or until no output is
-/// left.
+/// Captures until it is told to end, until `count` packets were framed, until all ports have
+/// ended, or until no output is left.
 ///
 /// # Errors
 /// When a port or an output cannot be opened (then nothing has been started), or no output is
@@ -186,7 +215,12 @@ pub fn run(config: &Config) -> Result<(), Error> {
     for port in &config.ports {
         let settings =
             serial::Settings { baud: port.setup.baud, drop_lines: port.protocol.drop_lines };
-        sources.push(source::open(&port.name, settings, clock, Arc::clone(&stop))?);
+        let stop = Arc::clone(&stop);
+        let source = source::open(&port.name, settings, port.paced, clock, stop)?;
+        sources.push(match &port.record {
+            Some(path) => record(port, source, path, config.force, clock)?,
+            None => source,
+        });
     }
     let mut listeners: Vec<(Box<dyn Listener>, Format)> = Vec::new();
     let mut streams = Vec::new();
@@ -200,12 +234,13 @@ pub fn run(config: &Config) -> Result<(), Error> {
         }
     }
 
-    let (news, inbox) = bounded(64);
+    // Room for all that may be told before anybody hears it; signals are told only if they fit.
+    let (news, inbox) = bounded(64 + 4 * (config.ports.len() + config.outputs.len()));
     let shared = Shared {
         clock,
         interfaces: config.ports.iter().map(interface).collect(),
         streams: Mutex::new(Streams {
-            merger: Merger::new(config.ports.len()),
+            merger: Merger::new(sources.iter().map(|source| source.is_live())),
             remaining: config.count.unwrap_or(u64::MAX),
             open: Vec::new(),
             history: VecDeque::new(),
@@ -213,9 +248,35 @@ pub fn run(config: &Config) -> Result<(), Error> {
             history_ns: config.history_s.saturating_mul(1_000_000_000),
         }),
         news,
+        room: Arc::default(),
+        read_by_some: AtomicBool::new(false),
+        writers: AtomicUsize::new(0),
+        stopping: AtomicBool::new(false),
+        limit: OnceLock::new(),
     };
     let opened = Opened { sources, listeners: &listeners, streams, signals, stop: &stop };
     supervise(config, &shared, inbox, opened)
+}
+
+/// A source that records what this one delivers.
+fn record(
+    port: &Port,
+    source: Box<dyn Source>,
+    path: &Path,
+    force: bool,
+    clock: Clock,
+) -> Result<Box<dyn Source>, Error> {
+    let header = Header {
+        protocol: port.protocol.name.to_owned(),
+        baud: port.setup.baud,
+        channel: port.setup.channel,
+        port: port.name.clone(),
+    };
+    let mut file = file::create(path, force)?;
+    let name = file.name().to_owned();
+    // A file takes all or nothing.
+    let append = Box::new(move |octets: &[u8]| file.write(octets).map(drop));
+    Ok(Box::new(Recorder::new(source, name, append, &header, clock)))
 }
 
 fn interface(port: &Port) -> Interface {
@@ -246,6 +307,7 @@ fn supervise(
 ) -> Result<(), Error> {
     let Opened { sources, listeners, streams, mut signals, stop } = opened;
     let signal_handle = signals.handle();
+    let live = sources.iter().any(|source| source.is_live());
     std::thread::scope(|scope| {
         let outputs = streams.len() + listeners.len();
         for (stream, format) in streams {
@@ -260,7 +322,8 @@ fn supervise(
         }
         spawn(scope, shared, "signals", move || {
             for signal in signals.forever() {
-                shared.tell(News::Signal(signal));
+                shared.hurry(Instant::now() + GRACE);
+                let _ = shared.news.try_send(News::Signal(signal));
             }
         });
         let mut readers = Vec::new();
@@ -270,10 +333,12 @@ fn supervise(
             readers.push(spawn(scope, shared, "reader", read));
         }
 
-        let result = wait_for_the_end(&inbox, outputs);
-        // From here on nobody waits for news, and nobody waits to tell some.
-        drop(inbox);
+        let mut ending = Ending { outputs_left: outputs, ports_left: config.ports.len(), live };
+        let mut result = ending.wait(&inbox);
+        let at_leisure = matches!(result, Ok(Pace::Leisure));
         stop.ring();
+        shared.stopping.store(true, Ordering::SeqCst);
+        shared.room.changed();
         let tallies: Vec<_> = readers.into_iter().map(|reader| reader.join()).collect();
         for (listener, _) in listeners {
             listener.stop();
@@ -282,42 +347,85 @@ fn supervise(
             // What went wrong in it has been told.
             let _ = thread.join();
         }
+        if !at_leisure {
+            shared.hurry(Instant::now() + GRACE);
+        }
+        shared.close_streams();
+        shared.room.wait_until(|| shared.writers.load(Ordering::SeqCst) == 0);
         signal_handle.close();
-        shared.close_streams(Instant::now() + GRACE);
+        // An output that failed only now has failed all the same.
+        for news in inbox.try_iter() {
+            if let (Ok(_), Some(Err(error))) = (&result, ending.hear(news)) {
+                result = Err(error);
+            }
+        }
+        drop(inbox);
         for (port, tally) in config.ports.iter().zip(tallies) {
             if let Ok(Some(tally)) = tally {
                 report(&port.name, &tally);
             }
         }
-        result
+        result.map(|_| ())
     })
 }
 
-/// Hears the news until there is a reason to end.
-fn wait_for_the_end(inbox: &Receiver<News>, mut outputs_left: usize) -> Result<(), Error> {
-    while let Ok(news) = inbox.recv() {
-        match news {
-            News::Signal(signal) => {
-                debug!("signal {signal}: ending");
-                break;
-            }
-            News::CountReached => break,
-            News::Panicked(thread) => {
-                return Err(Error::new(format!("the {thread} thread"), "has died")
-                    .hint("this is a defect of serialshark; what it said above tells where"));
-            }
-            News::OutputEnded(error) => {
-                outputs_left -= 1;
-                match error {
-                    Some(error) if outputs_left == 0 => return Err(error),
-                    None if outputs_left == 0 => break,
-                    Some(error) => log::error!("{error}"),
-                    None => {}
-                }
+/// How to end.
+#[derive(Clone, Copy, Debug)]
+enum Pace {
+    /// Somebody waits for it.
+    Quick,
+    /// The input has ended: everything that was read is still wanted.
+    Leisure,
+}
+
+/// What has to come before the end.
+struct Ending {
+    outputs_left: usize,
+    ports_left: usize,
+    /// Whether any port is live.
+    live: bool,
+}
+
+impl Ending {
+    /// Hears the news until there is a reason to end.
+    fn wait(&mut self, inbox: &Receiver<News>) -> Result<Pace, Error> {
+        loop {
+            // Cannot fail: we hold a sender.
+            let Ok(news) = inbox.recv() else { return Ok(Pace::Quick) };
+            if let Some(end) = self.hear(news) {
+                return end;
             }
         }
     }
-    Ok(())
+
+    /// Whether this is a reason to end.
+    fn hear(&mut self, news: News) -> Option<Result<Pace, Error>> {
+        match news {
+            News::Signal(signal) => {
+                debug!("signal {signal}: ending");
+                Some(Ok(Pace::Quick))
+            }
+            News::CountReached => Some(Ok(if self.live { Pace::Quick } else { Pace::Leisure })),
+            News::PortEnded => {
+                self.ports_left = self.ports_left.saturating_sub(1);
+                (self.ports_left == 0).then_some(Ok(Pace::Leisure))
+            }
+            News::Panicked(thread) => {
+                Some(Err(Error::new(format!("the {thread} thread"), "has died")
+                    .hint("this is a defect of serialshark; what it said above tells where")))
+            }
+            News::OutputEnded(error) => {
+                self.outputs_left = self.outputs_left.saturating_sub(1);
+                match error {
+                    Some(error) if self.outputs_left == 0 => return Some(Err(error)),
+                    None if self.outputs_left == 0 => return Some(Ok(Pace::Quick)),
+                    Some(error) => log::error!("{error}"),
+                    None => {}
+                }
+                None
+            }
+        }
+    }
 }
 
 impl Shared {
@@ -331,18 +439,24 @@ impl Shared {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the frames of one read, and hands on what may leave. Returns when to call again
-    /// although nothing has come; `None` if no more packets are wanted.
-    fn publish(&self, batch: Batch, framer: &dyn Framer) -> Option<Again> {
+    /// Takes the frames of one read, and hands on what may leave; those of a port that is not
+    /// live wait for room first. Returns when to call again although nothing has come; `None` if
+    /// no more packets are wanted.
+    fn publish(&self, batch: Batch, framer: &dyn Framer, live: bool) -> Option<Again> {
+        if !live && !batch.is_empty() {
+            self.wait_for_room(batch.port());
+        }
         let mut streams = self.streams();
         streams.merger.push(batch, framer.open_since());
         streams.release(self.clock.now());
-        if streams.remaining == 0 {
-            drop(streams);
+        let (wanted, deadline) = (streams.remaining > 0, streams.merger.deadline());
+        drop(streams);
+        self.room.changed();
+        if !wanted {
             self.tell(News::CountReached);
             return None;
         }
-        Some(Again(streams.merger.deadline()))
+        Some(Again(deadline))
     }
 
     /// No more frames come from this port.
@@ -350,12 +464,52 @@ impl Shared {
         let mut streams = self.streams();
         streams.merger.end(port);
         streams.release(self.clock.now());
+        drop(streams);
+        self.room.changed();
     }
 
-    fn close_streams(&self, deadline: Instant) {
-        for outbox in &self.streams().open {
-            outbox.close(deadline);
+    /// Waits until what was read can be taken by all open streams, the first of which may
+    /// still be to come. For ports that are not live.
+    fn wait_for_room(&self, port: usize) {
+        let has_room = || {
+            self.stopping.load(Ordering::SeqCst)
+                || (self.read_by_some.load(Ordering::SeqCst) && self.streams().has_room(port))
+        };
+        if !has_room() {
+            self.room.wait_until(has_room);
         }
+    }
+
+    fn close_streams(&self) {
+        for outbox in &self.streams().open {
+            outbox.close();
+        }
+    }
+
+    /// From now on writers may take until `deadline` only.
+    fn hurry(&self, deadline: Instant) {
+        // First for those to come, then for those that are there.
+        let deadline = *self.limit.get_or_init(|| deadline);
+        for outbox in &self.streams().open {
+            outbox.limit(deadline);
+        }
+    }
+}
+
+/// A writer thread that runs; dropped when it ends, however it does.
+struct Running<'a>(&'a Shared);
+
+impl<'a> Running<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.writers.fetch_add(1, Ordering::SeqCst);
+        Self(shared)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.writers.fetch_sub(1, Ordering::SeqCst);
+        self.0.room.changed();
     }
 }
 
@@ -390,13 +544,13 @@ fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Source>)
     if let Some(dialogue) = &mut dialogue {
         dialogue.start(shared.clock.now());
     }
+    let live = source.is_live();
     let mut again = Again(None);
     loop {
         let dialogue_deadline = dialogue.as_ref().and_then(|dialogue| dialogue.deadline());
         let deadlines = [framer.deadline(), dialogue_deadline, again.0];
         let mut batch = Batch::new(index as u16);
-        let mut gone = false;
-        let mut ended = false;
+        let (mut gone, mut ended, mut all_read) = (false, false, false);
         match source.read(deadlines.into_iter().flatten().min()) {
             Input::Octets(octets, arrival) => {
                 framer.push(octets, arrival, &mut batch);
@@ -410,12 +564,17 @@ fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Source>)
                 warn!("{}: {why}; waiting for its return", port.name);
                 gone = true;
             }
-            Input::Ended | Input::Stopped => {
+            Input::Ended => {
+                framer.finish(&mut batch);
+                all_read = true;
+                ended = true;
+            }
+            Input::Stopped => {
                 framer.finish(&mut batch);
                 ended = true;
             }
         }
-        match shared.publish(batch, framer.as_ref()) {
+        match shared.publish(batch, framer.as_ref(), live) {
             Some(next) => again = next,
             None => ended = true,
         }
@@ -430,6 +589,10 @@ fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Source>)
         }
         if ended {
             shared.end_port(index);
+            if all_read {
+                info!("{}: no more octets", port.name);
+                shared.tell(News::PortEnded);
+            }
             return framer.tally();
         }
         if let Some(dialogue) = &mut dialogue
@@ -474,7 +637,8 @@ fn open_stream<'scope>(
     let encoder = Encoder::start(format, Arc::clone(&shared.interfaces), opened, &mut buffer);
     // Room for the history on top, or a new reader would start with drops.
     let memory = outbox::QUEUE_MEMORY + shared.streams().history_memory;
-    let outbox = Outbox::new(&name, shared.interfaces.len(), memory).map(Arc::new);
+    let outbox =
+        Outbox::new(&name, shared.interfaces.len(), memory, Arc::clone(&shared.room)).map(Arc::new);
     let (encoder, outbox) = match encoder.and_then(|encoder| Ok((encoder, outbox?))) {
         Ok(both) => both,
         Err(error) => {
@@ -488,13 +652,21 @@ fn open_stream<'scope>(
         }
     };
     shared.streams().open(&outbox, opened);
+    if let Some(deadline) = shared.limit.get() {
+        outbox.limit(*deadline);
+    }
+    shared.read_by_some.store(true, Ordering::SeqCst);
+    shared.room.changed();
+    let running = Running::new(shared);
     if !only {
         info!("{name}: a reader has come");
     }
     spawn(scope, shared, "writer", move || {
+        let _running = running;
         let end = writer::run(&outbox, stream, encoder, buffer, &shared.clock);
         shared.streams().open.retain(|other| !Arc::ptr_eq(other, &outbox));
         outbox.abandon_all();
+        shared.room.changed();
         let counts = total(&outbox.counts());
         let error = ended(&name, &end, &counts, opened, shared.clock.now());
         if only {

@@ -3,7 +3,7 @@
 use crate::capture::{Config, Output, Port};
 use crate::encode::{Direction, Format};
 use crate::framing::{Channel, PROTOCOLS, Protocol, Setup, protocol};
-use crate::source::sim::Simulator;
+use crate::source::{file, record, sim::Simulator};
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
@@ -16,6 +16,7 @@ Examples:
   serialshark sim:mstp                            a line per packet of a simulated trunk
   serialshark /dev/ttyUSB0 --fifo /tmp/sharkfin   then: wireshark -k -i /tmp/sharkfin
   serialshark /dev/ttyUSB0 -b 76800 -w trunk.pcapng
+  serialshark /dev/ttyUSB0 --record trunk.rec     later: serialshark trunk.rec -w trunk.pcapng
   serialshark /dev/ttyACM0 -p riot --channel 26 -w - | tshark -r -
 
 Exit status: 0 ended as asked, 1 failed while running, 2 wrong usage.";
@@ -25,9 +26,10 @@ Exit status: 0 ended as asked, 1 failed while running, 2 wrong usage.";
 #[command(name = "serialshark", version, about = "Capture a serial line, live in Wireshark",
           after_help = EXAMPLES, max_term_width = 100)]
 struct Args {
-    /// Serial port (/dev/ttyUSB0, any tty, a link to one), or sim:mstp, sim:riot. Of several, each
-    /// may have its protocol before it (mstp:/dev/ttyUSB0), and after it =in or =out where it is one
-    /// direction of a full-duplex line
+    /// Serial port (/dev/ttyUSB0, any tty, a link to one), tcp:HOST:PORT (ser2net in raw mode),
+    /// a file (octets, or what --record made), octets on standard input with -, or sim:mstp,
+    /// sim:riot. Of several, each may have its protocol before it (mstp:/dev/ttyUSB0), and after it
+    /// =in or =out where it is one direction of a full-duplex line
     #[arg(required = true, value_name = "PORT")]
     ports: Vec<String>,
 
@@ -67,7 +69,7 @@ struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
     history: u64,
 
-    /// Overwrite capture files that exist
+    /// Overwrite capture files and recordings that exist
     #[arg(long)]
     force: bool,
 
@@ -78,6 +80,14 @@ struct Args {
     /// Text that starts the sniffer, in place of the protocol's own (pinoccio); \r and \n are known
     #[arg(long, value_name = "STRING")]
     init: Option<String>,
+
+    /// Store the octets and their times in this file, which as PORT gives the same packets again
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+
+    /// Replay a file in real time; without, as fast as possible
+    #[arg(long)]
+    replay_paced: bool,
 
     /// End after this many packets
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -191,6 +201,20 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
             "pcap holds one kind of packets; for ports of different kinds use --format pcapng",
         ));
     }
+    if let Some(path) = &args.record {
+        if path == Path::new("-") {
+            return Err(usage("--record takes a file"));
+        }
+        let is_it = |other: &Path| path == other || same_file(path, other);
+        if args.ports.len() > 1 {
+            return Err(usage("--record takes one port"));
+        }
+        if args.write.iter().any(|other| is_it(other))
+            || args.ports.iter().any(|port| is_it(Path::new(port)))
+        {
+            return Err(usage("--record needs a file of its own"));
+        }
+    }
     if outputs.is_empty() {
         if args.format.is_some() {
             return Err(usage("--format needs an output: --fifo PATH or -w FILE"));
@@ -200,6 +224,14 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
     let config =
         Config { ports, outputs, force: args.force, history_s: args.history, count: args.count };
     Ok(Request { config, level })
+}
+
+/// Whether both are there and are the same.
+fn same_file(path: &Path, other: &Path) -> bool {
+    match (path.canonicalize(), other.canonicalize()) {
+        (Ok(path), Ok(other)) => path == other,
+        _ => false,
+    }
 }
 
 /// A port as it was typed: `[PROTOCOL:]PORT[=in|=out]`.
@@ -220,9 +252,30 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
         let names = Simulator::NAMES.map(|name| format!("sim:{name}")).join(", ");
         return Err(usage(format!("no simulated port {name}; there are {names}")));
     }
+    if let Some(host) = name.strip_prefix("tcp:")
+        && host
+            .rsplit_once(':')
+            .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().unwrap_or(0) == 0)
+    {
+        return Err(usage(format!("{name}: the form is tcp:HOST:PORT")));
+    }
+    let octets = file::kind(name);
+    if args.replay_paced && octets != file::Kind::Stored {
+        return Err(usage("--replay-paced needs a file as the port"));
+    }
+    // Nobody listens at the other end.
+    let one_way = simulated.is_some() || octets != file::Kind::Other;
+    // What is wrong with a file is said when it is opened.
+    let recorded = record::header(name).ok().flatten();
+    let recorded_name = recorded.as_ref().map(|header| header.protocol.as_str());
     let named = own.or(args.protocol.as_deref().and_then(protocol));
+    if let (None, Some(recorded)) = (named, recorded_name)
+        && protocol(recorded).is_none()
+    {
+        return Err(usage(format!("{name}: recorded as {recorded}; choose one with -p")));
+    }
     let protocol: &'static Protocol =
-        named.or(simulated.and_then(protocol)).unwrap_or(&PROTOCOLS[0]);
+        named.or(simulated.or(recorded_name).and_then(protocol)).unwrap_or(&PROTOCOLS[0]);
     if let Some(sim) = simulated
         && protocol.name != sim
     {
@@ -234,8 +287,8 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
         (Channel::None, Some(_)) if alone => {
             return Err(usage(format!("--channel: {} has no channels", protocol.name)));
         }
-        // A simulated sniffer is not told anything.
-        (Channel::Required, None) if simulated.is_none() => {
+        // A sniffer that is simulated or stored is not told anything.
+        (Channel::Required, None) if !one_way => {
             return Err(usage(format!(
                 "{} needs --channel, 11 to 26: its sniffer is told to tune to it",
                 protocol.name
@@ -250,12 +303,20 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
         name: name.to_owned(),
         protocol,
         setup: Setup {
-            baud: args.baud.unwrap_or(protocol.baud),
-            channel: args.channel.filter(|_| protocol.channel != Channel::None),
+            baud: args
+                .baud
+                .or(recorded.as_ref().map(|header| header.baud))
+                .unwrap_or(protocol.baud),
+            channel: args
+                .channel
+                .or(recorded.and_then(|header| header.channel))
+                .filter(|_| protocol.channel != Channel::None),
             init: args.init.clone().filter(|_| protocol.takes_init),
         },
-        transmit: named.is_some() && simulated.is_none(),
+        transmit: named.is_some() && !one_way,
         direction,
+        paced: args.replay_paced,
+        record: args.record.clone(),
     })
 }
 

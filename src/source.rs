@@ -1,8 +1,11 @@
 //! Sources: where octets come from. With `output` one of the two ends that do I/O.
 
+pub mod file;
 mod ioctl;
+pub mod record;
 pub mod serial;
 pub mod sim;
+pub mod tcp;
 
 use crate::bell::Bell;
 use crate::error::Error;
@@ -10,7 +13,7 @@ use crate::packet::{Clock, Timestamp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 /// What came of waiting for octets.
@@ -41,25 +44,50 @@ pub trait Source: Send {
     /// # Errors
     /// When the port does not take them all at once.
     fn write(&mut self, octets: &[u8]) -> io::Result<()>;
+
+    /// Whether octets come by themselves, and are lost if nobody takes them in time. One that
+    /// is not live is read no faster than the open streams take its packets.
+    fn is_live(&self) -> bool {
+        true
+    }
 }
 
-/// Opens a port by the name that the user gave: `sim:NAME` or the path of a tty.
+/// Opens a port by the name that the user gave: `sim:NAME`, `tcp:HOST:PORT`, `-`, or a path,
+/// where the type of the file tells what to do with it. A file that is replayed is read in real
+/// time when `paced`, else as fast as possible.
 ///
 /// # Errors
-/// When it is missing, no tty, not ours to open, or used by another program.
+/// When it is missing, no tty, not ours to open, or used by another program; when nobody
+/// answers; when a file holds something else.
 pub fn open(
     name: &str,
     settings: serial::Settings,
+    paced: bool,
     clock: Clock,
     stop: Arc<Bell>,
 ) -> Result<Box<dyn Source>, Error> {
-    match name.strip_prefix("sim:") {
-        Some(sim_name) => {
-            let simulator = sim::Simulator::named(sim_name, settings.baud)
-                .ok_or_else(|| Error::new(name, "no such simulated port"))?;
-            Ok(Box::new(Simulated::new(simulator, settings.baud, clock, stop)))
+    if let Some(sim_name) = name.strip_prefix("sim:") {
+        let simulator = sim::Simulator::named(sim_name, settings.baud)
+            .ok_or_else(|| Error::new(name, "no such simulated port"))?;
+        return Ok(Box::new(Simulated::new(simulator, settings.baud, clock, stop)));
+    }
+    if let Some(host) = name.strip_prefix("tcp:") {
+        return Ok(Box::new(tcp::Tcp::open(name, host, clock, stop)?));
+    }
+    match file::kind(name) {
+        file::Kind::Stored => {
+            let file = std::fs::File::from(file::descriptor(name)?);
+            if let Some((_, len)) = record::inspect(name, &file)? {
+                return Ok(Box::new(record::Replay::new(name, file, len, paced, clock, stop)?));
+            }
+            Ok(Box::new(file::Stored::new(name, file, settings.baud, paced, clock, stop)))
         }
-        None => Ok(Box::new(serial::Serial::open(name, settings, clock, stop)?)),
+        file::Kind::Piped => {
+            Ok(Box::new(file::Piped::new(name, file::descriptor(name)?, clock, stop)))
+        }
+        file::Kind::Terminal => Err(Error::new("standard input", "is a terminal")
+            .hint("pipe octets into it, or name the port: serialshark /dev/ttyUSB0")),
+        file::Kind::Other => Ok(Box::new(serial::Serial::open(name, settings, clock, stop)?)),
     }
 }
 
@@ -79,34 +107,80 @@ fn wait(
     stop: &Bell,
 ) -> Woken {
     loop {
-        let timeout = deadline.map(|deadline| {
-            let ns = deadline.ns_since(clock.now());
-            Timespec {
-                tv_sec: (ns / 1_000_000_000).cast_signed(),
-                tv_nsec: (ns % 1_000_000_000).cast_signed(),
-            }
-        });
-        let mut both;
-        let mut only;
-        let fds: &mut [PollFd<'_>] = match &fd {
-            Some(fd) => {
-                both = [PollFd::new(stop, PollFlags::IN), PollFd::new(fd, PollFlags::IN)];
-                &mut both
-            }
-            None => {
-                only = [PollFd::new(stop, PollFlags::IN)];
-                &mut only
-            }
-        };
-        match poll(fds, timeout.as_ref()) {
-            Ok(0) => return Woken::Deadline,
-            Ok(_) if !fds[0].revents().is_empty() => return Woken::Stop,
-            Ok(_) => return Woken::Ready,
-            Err(Errno::INTR) => {}
-            // Not enough memory for the call: what waits is still there afterwards.
-            Err(_) => return Woken::Ready,
+        if let Ok(woken) = wait_for(fd.map(|fd| (fd, PollFlags::IN)), deadline, clock, stop) {
+            return woken;
         }
     }
+}
+
+/// A signal came while we waited.
+#[derive(Clone, Copy, Debug)]
+struct Interrupted;
+
+/// As [`wait`], for any readiness of `fd`, and ended by a signal.
+fn wait_for(
+    fd: Option<(BorrowedFd<'_>, PollFlags)>,
+    deadline: Option<Timestamp>,
+    clock: &Clock,
+    stop: &Bell,
+) -> Result<Woken, Interrupted> {
+    let timeout = deadline.map(|deadline| {
+        let ns = deadline.ns_since(clock.now());
+        Timespec {
+            tv_sec: (ns / 1_000_000_000).cast_signed(),
+            tv_nsec: (ns % 1_000_000_000).cast_signed(),
+        }
+    });
+    let mut both;
+    let mut only;
+    let fds: &mut [PollFd<'_>] = match &fd {
+        Some((fd, readiness)) => {
+            both = [PollFd::new(stop, PollFlags::IN), PollFd::new(fd, *readiness)];
+            &mut both
+        }
+        None => {
+            only = [PollFd::new(stop, PollFlags::IN)];
+            &mut only
+        }
+    };
+    match poll(fds, timeout.as_ref()) {
+        Ok(0) => Ok(Woken::Deadline),
+        Ok(_) if !fds[0].revents().is_empty() => Ok(Woken::Stop),
+        Ok(_) => Ok(Woken::Ready),
+        Err(Errno::INTR) => Err(Interrupted),
+        // Not enough memory for the call: what waits is still there afterwards.
+        Err(_) => Ok(Woken::Ready),
+    }
+}
+
+/// A read that brings less has emptied the port, most likely.
+const MORE_LIKELY: usize = 1024;
+
+/// Reads what there is from a non-blocking descriptor; returns how much, and why there will
+/// be no more, if so.
+fn fill(fd: impl AsFd, buffer: &mut [u8]) -> (usize, Option<String>) {
+    let mut len = 0;
+    let end = loop {
+        match rustix::io::read(&fd, &mut buffer[len..]) {
+            Ok(0) => break Some("hung up".to_owned()),
+            Ok(count) => {
+                len += count;
+                if count < MORE_LIKELY || len == buffer.len() {
+                    break None;
+                }
+            }
+            Err(Errno::AGAIN) => break None,
+            Err(Errno::INTR) => {}
+            Err(error) => break Some(words(error)),
+        }
+    };
+    (len, end)
+}
+
+/// The system's words for an error, without its number.
+fn words(errno: Errno) -> String {
+    let text = io::Error::from(errno).to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 /// A simulated port: octets of a real protocol, in real time.

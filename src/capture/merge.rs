@@ -10,6 +10,9 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// What may wait of a port that can itself be kept waiting.
+const LANE_MEMORY: usize = 1 << 20;
+
 /// Frames of one batch that follow each other in the common order.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -70,7 +73,12 @@ pub struct Merger {
 
 #[derive(Debug, Default)]
 struct Lane {
+    /// Whether its silence means that nothing was said.
+    live: bool,
     waiting: VecDeque<Run>,
+    memory: usize,
+    /// When the last frame began that came.
+    last: Timestamp,
     /// When the frame began that its framer has open.
     open_since: Option<Timestamp>,
     ended: bool,
@@ -83,15 +91,22 @@ impl Lane {
             (Some(run), _) => run.first_time(),
             (None, _) if self.ended => Timestamp::MAX,
             (None, Some(since)) => since,
-            (None, None) => now.minus_ns(IDLE_GAP_NS),
+            (None, None) if self.live => now.minus_ns(IDLE_GAP_NS),
+            (None, None) => self.last,
         }
     }
 }
 
 impl Merger {
-    /// A merger of so many ports.
-    pub fn new(ports: usize) -> Self {
-        Self { lanes: (0..ports).map(|_| Lane::default()).collect() }
+    /// A merger of ports that are live, so that their silence means something, or not.
+    pub fn new(live: impl IntoIterator<Item = bool>) -> Self {
+        let lane = |live| Lane { live, ..Lane::default() };
+        Self { lanes: live.into_iter().map(lane).collect() }
+    }
+
+    /// Whether what waits of a port is little enough to take more.
+    pub fn has_room(&self, port: usize) -> bool {
+        self.lanes.get(port).is_none_or(|lane| lane.memory < LANE_MEMORY)
     }
 
     /// Takes the frames of one read, and since when the port's framer has one open, if it has.
@@ -100,6 +115,8 @@ impl Merger {
         lane.open_since = open_since;
         if !batch.is_empty() {
             let frames = 0..batch.len();
+            lane.last = batch.time(batch.len() - 1);
+            lane.memory += batch.memory();
             lane.waiting.push_back(Run { batch: Arc::new(batch), frames });
         }
     }
@@ -120,17 +137,22 @@ impl Merger {
         if first > bound {
             return None;
         }
-        let waiting = &mut self.lanes[port].waiting;
-        let run = waiting.front_mut()?.split_until(bound);
-        if waiting.front().is_some_and(|run| run.len() == 0) {
-            waiting.pop_front();
+        let lane = &mut self.lanes[port];
+        let run = lane.waiting.front_mut()?.split_until(bound);
+        if lane.waiting.front().is_some_and(|run| run.len() == 0) {
+            lane.waiting.pop_front();
+            lane.memory -= run.memory();
         }
         Some(run)
     }
 
-    /// When frames may leave although nothing new has come, if any wait.
+    /// When frames may leave although nothing new has come, if any wait for that alone.
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.first().map(|(_, first)| first.plus_ns(IDLE_GAP_NS))
+        let (port, first) = self.first()?;
+        let by_time_alone =
+            |(other, lane): (usize, &Lane)| other == port || lane.floor(Timestamp::MAX) >= first;
+        let waits = self.lanes.iter().enumerate().all(by_time_alone);
+        waits.then(|| first.plus_ns(IDLE_GAP_NS))
     }
 
     /// The port of the earliest frame that waits, and its time.
@@ -174,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_single_port_waits_for_nobody() {
-        let mut merger = Merger::new(1);
+        let mut merger = Merger::new([true]);
         merger.push(batch(0, &[1, 2, 3]), Some(at(4)));
         assert_eq!(leaving(&mut merger, at(0)), [(0, 1), (0, 2), (0, 3)]);
         assert_eq!(merger.deadline(), None);
@@ -182,7 +204,7 @@ mod tests {
 
     #[test]
     fn frames_of_two_ports_leave_in_the_order_of_time() {
-        let mut merger = Merger::new(2);
+        let mut merger = Merger::new([true, true]);
         merger.push(batch(0, &[1, 4, 5]), None);
         assert_eq!(leaving(&mut merger, at(6)), []);
         merger.push(batch(1, &[2, 3, 9]), None);
@@ -194,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_silent_port_is_waited_for_as_long_as_an_adapter_may_hold_octets() {
-        let mut merger = Merger::new(2);
+        let mut merger = Merger::new([true, true]);
         merger.push(batch(0, &[5]), None);
         let due = merger.deadline().unwrap();
         assert_eq!(due, at(5).plus_ns(IDLE_GAP_NS));
@@ -205,11 +227,25 @@ mod tests {
 
     #[test]
     fn a_frame_that_has_begun_is_waited_for_and_an_ended_port_is_not() {
-        let mut merger = Merger::new(2);
+        let mut merger = Merger::new([true, true]);
         merger.push(batch(0, &[5]), None);
         merger.push(batch(1, &[]), Some(at(4)));
         assert_eq!(leaving(&mut merger, at(1000)), []);
+        assert_eq!(merger.deadline(), None, "no time is enough");
         merger.end(1);
         assert_eq!(leaving(&mut merger, at(5)), [(0, 5)]);
+    }
+
+    #[test]
+    fn a_port_that_is_not_live_is_waited_for_however_long_it_takes() {
+        let mut merger = Merger::new([false, false]);
+        merger.push(batch(0, &[5, 7]), None);
+        assert_eq!(leaving(&mut merger, at(1_000_000)), []);
+        assert_eq!(merger.deadline(), None);
+        merger.push(batch(1, &[6]), None);
+        assert_eq!(leaving(&mut merger, at(1_000_000)), [(0, 5), (1, 6)]);
+        merger.end(1);
+        assert_eq!(leaving(&mut merger, at(1_000_000)), [(0, 7)]);
+        assert!(merger.has_room(0));
     }
 }

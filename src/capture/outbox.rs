@@ -2,23 +2,28 @@
 //!
 //! A reader never blocks here: what does not fit is dropped for this stream alone, and
 //! counted. The bound is in octets of memory, not in messages, since a batch may hold one
-//! frame or hundreds; so the channel itself needs no bound of its own.
+//! frame or hundreds; so the channel itself needs no bound of its own. A reader whose octets
+//! can wait, those of a file, waits for [`Outbox::has_room`] before it offers.
 //!
 //! The writer waits for two things, a parcel and its reader's going, and so in `epoll` and
 //! not on the channel. It says that it sleeps, and only then is its bell rung: on a busy line
 //! that saves a system call a batch.
 
 use super::merge::Run;
+use super::room::Room;
 use crate::bell::Bell;
 use crate::encode::StreamCounts;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::io;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// Memory that one stream's queue may take: minutes of a slow line.
 pub const QUEUE_MEMORY: usize = 4 << 20;
+/// What readers that can wait fill of it. What is left is far more than the batches of several
+/// such readers that all saw room at once, so that none is refused.
+const FILLED_AT_LEISURE: usize = QUEUE_MEMORY / 2;
 
 /// Frames on their way to a stream.
 pub struct Parcel {
@@ -49,8 +54,12 @@ pub struct Outbox {
     memory_limit: usize,
     bell: Bell,
     writer_sleeps: AtomicBool,
-    /// Set once no more parcels come: until when the writer may take to finish.
-    closing: OnceLock<Instant>,
+    /// Set once no more parcels come.
+    closing: AtomicBool,
+    /// Until when the writer may take to finish, if that is limited.
+    deadline: OnceLock<Instant>,
+    /// Told when a parcel was taken.
+    room: Arc<Room>,
     ports: Box<[Counters]>,
 }
 
@@ -60,7 +69,7 @@ impl Outbox {
     ///
     /// # Errors
     /// When there are no descriptors left.
-    pub fn new(name: &str, ports: usize, memory_limit: usize) -> io::Result<Self> {
+    pub fn new(name: &str, ports: usize, memory_limit: usize, room: Arc<Room>) -> io::Result<Self> {
         let (sender, receiver) = unbounded();
         Ok(Self {
             name: name.to_owned(),
@@ -70,7 +79,9 @@ impl Outbox {
             memory_limit,
             bell: Bell::new()?,
             writer_sleeps: AtomicBool::new(false),
-            closing: OnceLock::new(),
+            closing: AtomicBool::new(false),
+            deadline: OnceLock::new(),
+            room,
             ports: (0..ports).map(|_| Counters::default()).collect(),
         })
     }
@@ -99,21 +110,38 @@ impl Outbox {
         }
     }
 
-    /// No more parcels will come; the writer may take until `deadline` to finish.
-    pub fn close(&self, deadline: Instant) {
-        let _ = self.closing.set(deadline);
+    /// Whether a reader that can wait may offer now.
+    pub fn has_room(&self) -> bool {
+        self.memory.load(Ordering::Relaxed) < FILLED_AT_LEISURE
+    }
+
+    /// No more parcels will come.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
         self.bell.ring();
     }
 
-    /// Until when the writer may take, once no more parcels come.
-    pub fn closing(&self) -> Option<Instant> {
-        self.closing.get().copied()
+    /// From now on the writer may take until `deadline` for a reader that is slow.
+    pub fn limit(&self, deadline: Instant) {
+        let _ = self.deadline.set(deadline);
+        self.bell.ring();
+    }
+
+    /// Whether no more parcels come.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// Until when the writer may take, if that is limited.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline.get().copied()
     }
 
     /// The next parcel, if one waits.
     pub fn take(&self) -> Option<Parcel> {
         let parcel = self.receiver.try_recv().ok()?;
         self.memory.fetch_sub(parcel.run.memory(), Ordering::Relaxed);
+        self.room.changed();
         Some(parcel)
     }
 
@@ -132,7 +160,7 @@ impl Outbox {
         self.writer_sleeps.store(true, Ordering::SeqCst);
         // The flag must be visible before the queue is looked at; see `offer`.
         fence(Ordering::SeqCst);
-        let idle = !self.has_parcel() && self.closing.get().is_none();
+        let idle = !self.has_parcel() && !self.is_closing();
         if !idle {
             self.wake_up();
         }

@@ -91,7 +91,7 @@ impl Writer<'_> {
                 self.encode(&parcel)?;
             }
             self.send(self.buffer.len())?;
-            if self.outbox.closing().is_some() && !self.outbox.has_parcel() {
+            if self.outbox.is_closing() && !self.outbox.has_parcel() {
                 break;
             }
             self.waiter.for_parcel()?;
@@ -215,7 +215,7 @@ impl<'a> Waiter<'a> {
         };
         interest(self.idle | epoll::EventFlags::OUT)?;
         let room = loop {
-            match self.wait(self.outbox.closing()) {
+            match self.wait(self.outbox.deadline()) {
                 Ok(false) => {} // the bell: the time may be limited now
                 Ok(true) => break Ok(()),
                 Err(end) => break Err(end),

@@ -12,7 +12,7 @@
 //! is set, so that no octet is dropped, and none is doubled or replaced. What they do to a
 //! frame its check sequence tells.
 
-use super::{Input, Source, Woken, ioctl, wait};
+use super::{Input, Source, Woken, fill, ioctl, wait};
 use crate::bell::Bell;
 use crate::error::Error;
 use crate::packet::{Clock, Timestamp};
@@ -39,8 +39,6 @@ pub struct Settings {
 
 /// As much as is read before its frames are handed on.
 const BUFFER: usize = 64 * 1024;
-/// A read that brings less has emptied the port, most likely.
-const MORE_LIKELY: usize = 1024;
 /// How long a port that vanished is left alone if nothing tells of its return.
 const RETRY_NS: u64 = 1_000_000_000;
 
@@ -89,21 +87,7 @@ impl Source for Serial {
                 Woken::Deadline => return Input::Silence(self.clock.now()),
                 Woken::Ready => {}
             }
-            let mut len = 0;
-            let end = loop {
-                match rustix::io::read(&port.fd, &mut self.buffer[len..]) {
-                    Ok(0) => break Some("hung up".to_owned()),
-                    Ok(count) => {
-                        len += count;
-                        if count < MORE_LIKELY || len == self.buffer.len() {
-                            break None;
-                        }
-                    }
-                    Err(Errno::AGAIN) => break None,
-                    Err(Errno::INTR) => {}
-                    Err(error) => break Some(words(error)),
-                }
-            };
+            let (len, end) = fill(&port.fd, &mut self.buffer);
             if len > 0 {
                 // An end that came with octets is met again at the next read.
                 self.heard = true;
@@ -206,12 +190,6 @@ fn set_raw(fd: &OwnedFd) -> rustix::io::Result<()> {
     termios.special_codes[SpecialCodeIndex::VMIN] = 1;
     termios.special_codes[SpecialCodeIndex::VTIME] = 0;
     tcsetattr(fd, OptionalActions::Now, &termios)
-}
-
-/// The system's words for an error, without its number.
-fn words(errno: Errno) -> String {
-    let text = io::Error::from(errno).to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 fn cannot_open(path: &Path, errno: Errno) -> Error {
