@@ -723,7 +723,7 @@ fn an_intact_pinoccio_line_has_no_damage_and_nothing_skipped_but_text() {
     let line = Line::pinoccio(31, 300, u64::MAX);
     let capture = Capture::of(&line, 64, &PINOCCIO);
     let packets = pcapng_packets(&capture.file, 195);
-    capture.check(&line, &packets);
+    capture.check(&line, packets.iter().filter(|packet| packet.flags == 0));
     if capture.stalls.is_empty() {
         let [frames, damaged, .., skipped] = capture.numbers();
         assert_eq!((frames, damaged, skipped), (301, 0, line.intact[0].range.start));
