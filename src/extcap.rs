@@ -286,7 +286,7 @@ fn config(interface: &str, reload: Option<&str>) -> String {
         Vec::new(),
     ));
     if protocols.len() > 1 {
-        let own = ("none".to_owned(), "the sniffer's own".to_owned(), true);
+        let own = ("none".to_owned(), "none, or the sniffer's own".to_owned(), true);
         let channels = (11..=26).map(|n: u8| (n.to_string(), n.to_string(), false));
         let needing: Vec<_> = protocols
             .iter()
