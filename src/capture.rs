@@ -28,7 +28,7 @@ use crate::bell::Bell;
 use crate::encode::{Direction, Encoder, Format, Interface, StreamCounts};
 use crate::error::Error;
 use crate::framing::{Framer, Protocol, Setup};
-use crate::output::{Listener, Stream, fifo::Fifo, file, socket::Socket};
+use crate::output::{Listener, Stream, fifo::Fifo, file, pipe, socket::Socket};
 use crate::packet::{Batch, Clock, Tally, Timestamp};
 use crate::source::record::{Header, Recorder};
 use crate::source::{self, Input, Source, serial};
@@ -82,6 +82,8 @@ pub enum Output {
     Tcp(String),
     /// To each client of this Unix socket.
     Unix(PathBuf),
+    /// Into this FIFO, which its one reader made and holds.
+    Pipe(PathBuf),
     /// Into this file.
     File(PathBuf),
     /// To standard output.
@@ -203,7 +205,15 @@ impl Streams {
 /// When a port or an output cannot be opened (then nothing has been started), or no output is
 /// left because of errors.
 pub fn run(config: &Config) -> Result<(), Error> {
-    // The handlers come first: from here on SIGTERM means a clean end.
+    // Waits for the reader, and until it is there a signal may end the program at once: nothing
+    // has been opened that wants to be closed.
+    let mut streams = Vec::new();
+    for (output, format) in &config.outputs {
+        if let Output::Pipe(path) = output {
+            streams.push((pipe::open(path)?, *format));
+        }
+    }
+    // The handlers come next: from here on SIGTERM means a clean end.
     let signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| Error::new("signals", "cannot be handled").because(error))?;
     let stop =
@@ -223,9 +233,9 @@ pub fn run(config: &Config) -> Result<(), Error> {
         });
     }
     let mut listeners: Vec<(Box<dyn Listener>, Format)> = Vec::new();
-    let mut streams = Vec::new();
     for (output, format) in &config.outputs {
         match output {
+            Output::Pipe(_) => {} // is open
             Output::Fifo(path) => listeners.push((Box::new(Fifo::listen(path)?), *format)),
             Output::Tcp(address) => listeners.push((Box::new(Socket::tcp(address)?), *format)),
             Output::Unix(path) => listeners.push((Box::new(Socket::unix(path)?), *format)),

@@ -8,6 +8,7 @@ use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
 use log::LevelFilter;
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ Examples:
   serialshark /dev/ttyUSB0 -b 76800 -w trunk.pcapng
   serialshark /dev/ttyUSB0 --record trunk.rec     later: serialshark trunk.rec -w trunk.pcapng
   serialshark /dev/ttyACM0 -p riot --channel 26 -w - | tshark -r -
+  serialshark extcap --install                    ports in Wireshark's interface list
 
 Exit status: 0 ended as asked, 1 failed while running, 2 wrong usage.";
 
@@ -124,6 +126,20 @@ pub fn parse() -> Request {
         Ok(request) => request,
         Err(error) => error.exit(),
     }
+}
+
+/// The same for arguments that nobody typed; what is wrong is said in one line.
+///
+/// # Errors
+/// On wrong usage.
+pub fn parse_from<S: Into<OsString> + Clone>(
+    args: impl IntoIterator<Item = S>,
+) -> Result<Request, String> {
+    Args::try_parse_from(args).and_then(validate).map_err(|error| {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        line.strip_prefix("error: ").unwrap_or(line).to_owned()
+    })
 }
 
 impl Request {

@@ -4,7 +4,8 @@ use std::fmt;
 
 /// Why something the user asked for cannot be done.
 ///
-/// Displays as `object: what failed: the system's words`, and on a second line the hint.
+/// Displays as `object: what failed: the system's words`, and on a second line the hint; with
+/// `{:#}` all in one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     line: String,
@@ -40,6 +41,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.line)?;
         match &self.hint {
+            Some(hint) if f.alternate() => write!(f, "; {hint}"),
             Some(hint) => write!(f, "\n  hint: {hint}"),
             None => Ok(()),
         }
@@ -58,5 +60,6 @@ mod tests {
         let error = Error::new("/dev/ttyUSB0", "cannot open").because(denied).hint("ask root");
         let text = "/dev/ttyUSB0: cannot open: Permission denied\n  hint: ask root";
         assert_eq!(error.to_string(), text);
+        assert_eq!(format!("{error:#}"), text.replace("\n  hint:", ";"));
     }
 }

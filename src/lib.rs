@@ -32,6 +32,7 @@
 //! - [`output`]: listeners and streams, where records go
 //! - [`capture`]: threads, queues, counters, shutdown; the only module that spawns
 //! - [`cli`]: arguments in, a validated configuration out
+//! - [`extcap`]: Wireshark's calls in, the same configuration out
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("serialshark needs Linux: epoll, eventfd, inotify and termios2");
@@ -41,6 +42,7 @@ pub mod capture;
 pub mod cli;
 pub mod encode;
 pub mod error;
+pub mod extcap;
 pub mod framing;
 pub mod output;
 pub mod packet;

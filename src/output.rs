@@ -5,6 +5,7 @@
 
 pub mod fifo;
 pub mod file;
+pub mod pipe;
 pub mod socket;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -44,7 +44,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 /// Mode of a FIFO that we make, before the umask.
 const MODE: u32 = 0o660;
 /// Pipe capacity to ask for: a second at 12 Mbit/s.
-const PIPE_CAPACITY: usize = 1 << 20;
+pub(super) const PIPE_CAPACITY: usize = 1 << 20;
 
 /// A FIFO that readers open by its path.
 pub struct Fifo {

@@ -22,11 +22,14 @@ use rustix::io::Errno;
 use rustix::termios::{
     ControlModes, InputModes, OptionalActions, SpecialCodeIndex, isatty, tcgetattr, tcsetattr,
 };
-use serialport::{SerialPort, TTYPort};
+use serialport::{SerialPort, SerialPortInfo, TTYPort};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Where the kernel lists its ttys.
+const SYSFS: &str = "/sys/class/tty";
 
 /// How a port is set up: 8N1, raw, no flow control, and this.
 #[derive(Clone, Copy, Debug)]
@@ -234,14 +237,26 @@ fn holder(path: &Path) -> Option<(u32, String)> {
     None
 }
 
+/// The ports of this machine, none of them opened.
+pub fn ports() -> Vec<SerialPortInfo> {
+    // serialport panics where there is no /sys.
+    if !Path::new(SYSFS).exists() {
+        return Vec::new();
+    }
+    let mut ports = serialport::available_ports().unwrap_or_default();
+    ports.retain(|port| {
+        // The kernel has a ttyS for each UART that a PC could have; 0 means that it has not.
+        let name = port.port_name.strip_prefix("/dev/").unwrap_or(&port.port_name);
+        let uart = std::fs::read_to_string(format!("{SYSFS}/{name}/type"));
+        uart.map_or(true, |uart| uart.trim() != "0")
+    });
+    ports.sort_by(|one, other| one.port_name.cmp(&other.port_name));
+    ports
+}
+
 /// The ports of this machine, as a hint.
 fn known_ports() -> String {
-    // serialport panics where there is no /sys.
-    let ports = if Path::new("/sys/class/tty").exists() {
-        serialport::available_ports().unwrap_or_default()
-    } else {
-        Vec::new()
-    };
+    let ports = ports();
     if ports.is_empty() {
         return "no serial port found; try the simulated one: sim:mstp".to_owned();
     }

@@ -1,0 +1,531 @@
+//! Wireshark's extcap dialogue: our ports in its interface list, in and out of the same
+//! [`Config`](crate::capture::Config) as the command line.
+//!
+//! Wireshark calls the program several times, and each call is one question:
+//!
+//! | call | answer |
+//! |---|---|
+//! | `--extcap-interfaces` | a line per port |
+//! | `--extcap-interface IF --extcap-dlts` | a line per link type |
+//! | `--extcap-interface IF --extcap-config` | the options of the port's dialogue |
+//! | `--extcap-interface IF --capture --fifo PATH` and options | packets into the FIFO |
+//!
+//! The first is asked at each start, even for a capture from somewhere else, and `--extcap-config`
+//! for each interface. So they open no port, and say nothing on stderr: Wireshark shows
+//! whatever comes there as an error. For the same reason a capture logs errors only.
+//!
+//! Arguments that we do not know are ignored, since the next Wireshark may have more of them.
+//! Those that we know become an ordinary command line, so that what is allowed is decided in
+//! one place. Two things are forgiven that the command line does not forgive, because the
+//! dialogue remembers its fields: empty values, and a channel for a protocol that has none.
+//!
+//! A capture filter is taken and not heeded: there is no filter language for these packets
+//! before they are dissected.
+//!
+//! A capture that fails must open the FIFO nevertheless, or Wireshark waits for it for ever.
+
+use crate::capture::Output;
+use crate::cli;
+use crate::encode::Format;
+use crate::error::Error;
+use crate::framing::{Channel, PROTOCOLS, Protocol, protocol};
+use crate::output::pipe;
+use crate::source::{serial, sim::Simulator};
+use serialport::{SerialPortInfo, SerialPortType};
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// What all our interfaces begin with; what follows is the port.
+const PREFIX: &str = "serialshark-";
+/// A simulated port in the name of an interface, which is a preference's name as well.
+const SIMULATED: &str = "sim-";
+/// What the file in Wireshark's folders is called.
+const LINK: &str = "serialshark";
+
+const HELP: &str = "\
+Serial ports in the interface list of Wireshark and tshark
+
+Usage: serialshark extcap --install | --uninstall
+
+  --install     Link this program into your extcap folders
+  --uninstall   Remove these links
+
+Then Wireshark shows each serial port, and simulated ones, after a start or F5; options are
+behind the gear beside it. tshark: tshark -D; tshark -i serialshark-sim-mstp
+A port that is called extcap is ./extcap.
+";
+
+/// Answers if Wireshark has called, or the user named `extcap`: the exit code. `None` if the
+/// arguments are an ordinary command line.
+pub fn run(args: &[OsString]) -> Option<u8> {
+    if args.first().is_some_and(|arg| arg == "extcap") {
+        return Some(manage(&args[1..]));
+    }
+    let is_call = |arg: &OsString| arg == "--capture" || arg.as_bytes().starts_with(b"--extcap-");
+    args.iter().any(is_call).then(|| Call::parse(args).answer())
+}
+
+/// What Wireshark asks.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Call {
+    interfaces: bool,
+    dlts: bool,
+    config: bool,
+    capture: bool,
+    interface: String,
+    reload: Option<String>,
+    fifo: Option<PathBuf>,
+    protocol: Option<String>,
+    baud: Option<String>,
+    channel: Option<String>,
+}
+
+impl Call {
+    fn parse(args: &[OsString]) -> Self {
+        let mut call = Self::default();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let (name, mut attached) = match arg.as_bytes().iter().position(|octet| *octet == b'=')
+            {
+                Some(at) => {
+                    let (name, value) = arg.as_bytes().split_at(at);
+                    (OsStr::from_bytes(name), Some(OsString::from_vec(value[1..].to_vec())))
+                }
+                None => (arg.as_os_str(), None),
+            };
+            let mut value = || {
+                let value = attached.take().or_else(|| args.next().cloned());
+                value.filter(|value| !value.is_empty())
+            };
+            let text = |value: OsString| value.to_string_lossy().trim().to_owned();
+            let filled = |value: &String| !value.is_empty();
+            match name.to_str() {
+                Some("--extcap-interfaces") => call.interfaces = true,
+                Some("--extcap-dlts") => call.dlts = true,
+                Some("--extcap-config") => call.config = true,
+                Some("--capture") => call.capture = true,
+                Some("--extcap-interface") => {
+                    call.interface = value().map(text).unwrap_or_default();
+                }
+                Some("--extcap-reload-option") => call.reload = value().map(text),
+                Some("--extcap-capture-filter") => drop(value()),
+                Some("--fifo") => call.fifo = value().map(PathBuf::from),
+                Some("--protocol") => call.protocol = value().map(text).filter(filled),
+                Some("--baud") => call.baud = value().map(text).filter(filled),
+                Some("--channel") => {
+                    call.channel = value().map(text).filter(filled).filter(|value| value != "none");
+                }
+                // --extcap-version, --extcap-cleanup-postkill, and what is to come
+                _ => {}
+            }
+        }
+        call
+    }
+
+    fn answer(&self) -> u8 {
+        if self.capture {
+            return self.start();
+        }
+        let answer = if self.interfaces {
+            interfaces(&serial::ports())
+        } else if self.dlts {
+            dlts(&self.interface)
+        } else if self.config {
+            config(&self.interface, self.reload.as_deref())
+        } else {
+            String::new()
+        };
+        // Fails when Wireshark does not want to know any more.
+        let _ = io::stdout().write_all(answer.as_bytes());
+        0
+    }
+
+    /// Captures until Wireshark has enough.
+    fn start(&self) -> u8 {
+        let Some(fifo) = &self.fifo else {
+            return fail(&Error::new("--capture", "needs --fifo").hint("Wireshark gives it"));
+        };
+        let mut request = match self.request() {
+            Ok(request) => request,
+            Err(error) => {
+                let exit_code = fail(&error);
+                // What is wrong with the FIFO is not what Wireshark should show now.
+                let _ = pipe::open(fifo);
+                return exit_code;
+            }
+        };
+        request.start_logging();
+        request.config.outputs = vec![(Output::Pipe(fifo.clone()), Format::Pcapng)];
+        match crate::capture::run(&request.config) {
+            Ok(()) => 0,
+            Err(error) => fail(&error),
+        }
+    }
+
+    /// The request that these options make.
+    fn request(&self) -> Result<cli::Request, Error> {
+        let port = port(&self.interface)
+            .ok_or_else(|| Error::new(&self.interface, "is no interface of serialshark"))?;
+        let named = match simulated(&self.interface) {
+            Some(_) => None,
+            None => self.protocol.as_deref(),
+        };
+        let has_channel =
+            named.and_then(protocol).is_some_and(|protocol| protocol.channel != Channel::None);
+        let channel = self.channel.as_deref().filter(|_| has_channel);
+        let mut args = vec!["serialshark".to_owned(), "-qq".to_owned()];
+        let options =
+            [("--protocol", named), ("--baud", self.baud.as_deref()), ("--channel", channel)];
+        for (name, value) in options {
+            args.extend(value.map(|value| format!("{name}={value}")));
+        }
+        args.extend(["--".to_owned(), port.clone()]);
+        cli::parse_from(args).map_err(|what| Error::new(port, what))
+    }
+}
+
+/// Says what is wrong in one line.
+fn fail(error: &Error) -> u8 {
+    let _ = writeln!(io::stderr(), "serialshark: {error:#}");
+    1
+}
+
+/// The name of the simulated port that an interface is.
+fn simulated(interface: &str) -> Option<&str> {
+    interface.strip_prefix(PREFIX)?.strip_prefix(SIMULATED)
+}
+
+/// The port behind an interface, as on the command line.
+fn port(interface: &str) -> Option<String> {
+    match simulated(interface) {
+        Some(name) => Some(format!("sim:{name}")),
+        None => Some(format!("/dev/{}", interface.strip_prefix(PREFIX)?)),
+    }
+}
+
+/// A value in one of the sentences that Wireshark reads: braces end it.
+fn value(text: &str) -> String {
+    let clean = |c| match c {
+        '{' => '(',
+        '}' => ')',
+        c if char::is_control(c) => ' ',
+        c => c,
+    };
+    text.chars().map(clean).collect()
+}
+
+fn interfaces(ports: &[SerialPortInfo]) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut answer = format!("extcap {{version={version}}}{{display=serialshark}}\n");
+    let mut add = |name: &str, display: &str| {
+        let (name, display) = (value(name), value(display));
+        let _ = writeln!(answer, "interface {{value={PREFIX}{name}}}{{display={display}}}");
+    };
+    for port in ports {
+        let Some(name) = port.port_name.strip_prefix("/dev/") else { continue };
+        let mut display = format!("Serial port {name}");
+        if let SerialPortType::UsbPort(usb) = &port.port_type {
+            let product = usb.product.as_deref().unwrap_or("USB");
+            let serial = usb.serial_number.as_ref().map(|number| format!(", {number}"));
+            let _ = write!(display, ": {product}{}", serial.unwrap_or_default());
+        }
+        add(name, &display);
+    }
+    for name in Simulator::NAMES {
+        let help = protocol(name).map_or(name, |protocol| protocol.help);
+        add(&format!("{SIMULATED}{name}"), &format!("Simulated {help}"));
+    }
+    answer
+}
+
+/// What may be spoken on an interface.
+fn protocols(interface: &str) -> &'static [Protocol] {
+    let only = simulated(interface).and_then(protocol);
+    only.map_or(&PROTOCOLS, std::slice::from_ref)
+}
+
+fn dlts(interface: &str) -> String {
+    let mut answer = String::new();
+    for Protocol { name, help, link_type, .. } in protocols(interface) {
+        let (number, help) = (link_type.0, value(help));
+        let _ = writeln!(answer, "dlt {{number={number}}}{{name={name}}}{{display={help}}}");
+    }
+    answer
+}
+
+/// The options of an interface's dialogue; of one option the values alone if it is to be
+/// reloaded.
+fn config(interface: &str, reload: Option<&str>) -> String {
+    let protocols = protocols(interface);
+    let mut rates = String::new();
+    for Protocol { name, baud, .. } in protocols {
+        let _ = write!(rates, "{}{name} {baud}", if rates.is_empty() { "" } else { ", " });
+    }
+    let mut options = Vec::new();
+    if let [default, _, ..] = protocols {
+        let values = protocols
+            .iter()
+            .map(|row| (row.name.to_owned(), row.help.to_owned(), std::ptr::eq(row, default)));
+        options.push((
+            "protocol",
+            "{display=Protocol}{type=selector}{tooltip=What is spoken on the line. A sniffer \
+             that needs commands is sent them only if its protocol is chosen}"
+                .to_owned(),
+            values.collect(),
+        ));
+    }
+    options.push((
+        "baud",
+        format!(
+            "{{display=Baud}}{{type=string}}{{validation=^[0-9]*$}}{{placeholder={rates}}}\
+             {{tooltip=Bits per second, any rate. Empty: {rates}}}"
+        ),
+        Vec::new(),
+    ));
+    if protocols.len() > 1 {
+        let own = ("none".to_owned(), "none, or the sniffer's own".to_owned(), true);
+        let channels = (11..=26).map(|n: u8| (n.to_string(), n.to_string(), false));
+        let needing: Vec<_> = protocols
+            .iter()
+            .filter(|protocol| protocol.channel == Channel::Required)
+            .map(|protocol| protocol.name)
+            .collect();
+        options.push((
+            "channel",
+            format!(
+                "{{display=Radio channel}}{{type=selector}}\
+                 {{tooltip=IEEE 802.15.4 channel. Needed by: {}}}",
+                needing.join(", ")
+            ),
+            std::iter::once(own).chain(channels).collect(),
+        ));
+    }
+    let mut answer = String::new();
+    for (number, (name, sentence, values)) in options.into_iter().enumerate() {
+        if reload.is_some_and(|reload| reload.trim_start_matches('-') != name) {
+            continue;
+        }
+        if reload.is_none() {
+            let _ = writeln!(answer, "arg {{number={number}}}{{call=--{name}}}{sentence}");
+        }
+        for (word, display, default) in values {
+            let (display, default) = (value(&display), if default { "{default=true}" } else { "" });
+            let _ = writeln!(
+                answer,
+                "value {{arg={number}}}{{value={word}}}{{display={display}}}{default}"
+            );
+        }
+    }
+    answer
+}
+
+/// `serialshark extcap`: the links that make Wireshark call us.
+fn manage(args: &[OsString]) -> u8 {
+    let words: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
+    let done = match words.iter().map(AsRef::as_ref).collect::<Vec<&str>>()[..] {
+        [] | ["-h" | "--help"] => {
+            let _ = io::stdout().write_all(HELP.as_bytes());
+            Ok(())
+        }
+        ["--install"] => install(),
+        ["--uninstall"] => uninstall(),
+        _ => {
+            let what = format!("knows --install and --uninstall, not {}", words.join(" "));
+            let error = Error::new("extcap", what).hint("a port of this name is ./extcap");
+            let _ = writeln!(io::stderr(), "serialshark: {error}");
+            return 2;
+        }
+    };
+    match done {
+        Ok(()) => 0,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "serialshark: {error}");
+            1
+        }
+    }
+}
+
+/// The folders where Wireshark looks for programs of the user: that of 4.2 and later, and that
+/// of earlier ones.
+fn folders() -> Result<[PathBuf; 2], Error> {
+    let dir = |name| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let home = dir("HOME").ok_or_else(|| {
+        Error::new("HOME", "is not set").hint("it tells where Wireshark's folders are")
+    })?;
+    let config = dir("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
+    let mut personal = config.join("wireshark");
+    // Wireshark prefers this old place as long as the new one does not exist: made by us, it
+    // would hide the user's settings.
+    let old = home.join(".wireshark");
+    if !personal.is_dir() && old.is_dir() {
+        personal = old;
+    }
+    Ok([home.join(".local/lib/wireshark/extcap"), personal.join("extcap")])
+}
+
+/// What is at the place of a link.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Free,
+    /// A link to this serialshark, or another one.
+    Ours(PathBuf),
+    /// Something else.
+    Foreign,
+}
+
+fn place(link: &Path, program: &Path) -> Place {
+    match link.read_link() {
+        Ok(target) if target == program || target.file_name() == Some(OsStr::new(LINK)) => {
+            Place::Ours(target)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Place::Free,
+        _ => Place::Foreign,
+    }
+}
+
+fn program() -> Result<PathBuf, Error> {
+    std::env::current_exe()
+        .map_err(|error| Error::new("serialshark", "cannot find its own file").because(error))
+}
+
+fn tell(path: &Path, what: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "serialshark: {}: {what}", path.display());
+}
+
+fn install() -> Result<(), Error> {
+    let program = program()?;
+    let links = folders()?.map(|folder| folder.join(LINK));
+    // Before anything is changed.
+    if let Some(link) = links.iter().find(|link| place(link, &program) == Place::Foreign) {
+        return Err(Error::new(link.display(), "exists and is not a link to serialshark")
+            .hint("remove it, or move it away"));
+    }
+    for link in &links {
+        let cannot = |error| Error::new(link.display(), "cannot link").because(error);
+        match place(link, &program) {
+            Place::Ours(target) if target == program => {
+                tell(link, format_args!("is a link to {} already", program.display()));
+                continue;
+            }
+            Place::Ours(_) => std::fs::remove_file(link).map_err(cannot)?,
+            _ => {}
+        }
+        if let Some(folder) = link.parent() {
+            std::fs::create_dir_all(folder).map_err(cannot)?;
+        }
+        std::os::unix::fs::symlink(&program, link).map_err(cannot)?;
+        tell(link, format_args!("linked to {}", program.display()));
+    }
+    Ok(())
+}
+
+fn uninstall() -> Result<(), Error> {
+    let program = program()?;
+    for link in folders()?.map(|folder| folder.join(LINK)) {
+        match place(&link, &program) {
+            Place::Free => tell(&link, "is not there"),
+            Place::Foreign => tell(&link, "left alone: it is not a link to serialshark"),
+            Place::Ours(_) => {
+                std::fs::remove_file(&link)
+                    .map_err(|error| Error::new(link.display(), "cannot remove").because(error))?;
+                tell(&link, "removed");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serialport::UsbPortInfo;
+
+    fn call(line: &str) -> Call {
+        Call::parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn an_ordinary_command_line_is_none_of_ours() {
+        for line in ["sim:mstp", "/dev/ttyUSB0 --fifo /tmp/sharkfin", "./extcap -w -"] {
+            let args: Vec<_> = line.split(' ').map(OsString::from).collect();
+            assert_eq!(run(&args), None);
+        }
+    }
+
+    #[test]
+    fn options_become_a_command_line() {
+        let line = "--capture --extcap-interface serialshark-ttyUSB0 --fifo /tmp/x --later 9 \
+                    --extcap-capture-filter --capture --protocol riot --channel 26 --baud=9600";
+        let call = call(line);
+        assert_eq!(call.fifo.as_deref(), Some(Path::new("/tmp/x")));
+        let config = call.request().expect("is valid").config;
+        let port = &config.ports[0];
+        assert_eq!((port.name.as_str(), port.protocol.name), ("/dev/ttyUSB0", "riot"));
+        assert_eq!((port.setup.baud, port.setup.channel), (9600, Some(26)));
+        assert!(port.transmit);
+    }
+
+    #[test]
+    fn what_the_dialogue_remembers_is_forgiven() {
+        let plain = "--capture --extcap-interface serialshark-ttyUSB0 --fifo /tmp/x";
+        for more in ["--baud ", "--channel 26", "--channel none", "--protocol  --baud "] {
+            let config = call(&format!("{plain} {more}")).request().expect(more).config;
+            assert_eq!(config.ports[0].setup.channel, None);
+            assert_eq!(config.ports[0].setup.baud, 38_400);
+            assert!(!config.ports[0].transmit);
+        }
+    }
+
+    #[test]
+    fn wrong_options_are_one_line() {
+        let refused = |line: &str| {
+            let error = call(&format!("--capture --fifo /tmp/x {line}")).request();
+            let line = format!("{:#}", error.expect_err("is wrong"));
+            assert_eq!(line.lines().count(), 1);
+            line
+        };
+        let riot = refused("--extcap-interface serialshark-ttyUSB0 --protocol riot");
+        assert!(riot.starts_with("/dev/ttyUSB0: riot needs --channel"), "{riot}");
+        let baud = refused("--extcap-interface serialshark-ttyUSB0 --baud fast");
+        assert!(baud.contains("invalid value 'fast'"), "{baud}");
+        assert!(refused("--extcap-interface serialshark-sim-x").contains("no simulated port"));
+        assert!(refused("--extcap-interface eth0").contains("is no interface"));
+    }
+
+    #[test]
+    fn usb_adapters_are_shown_with_product_and_serial_number() {
+        let usb = UsbPortInfo {
+            vid: 0x0403,
+            pid: 0x6001,
+            serial_number: Some("A5}0285".into()),
+            manufacturer: None,
+            product: Some("FT232R".into()),
+        };
+        let port_type = SerialPortType::UsbPort(usb);
+        let port = SerialPortInfo { port_name: "/dev/ttyUSB0".into(), port_type };
+        let answer = interfaces(&[port]);
+        let line = "interface {value=serialshark-ttyUSB0}\
+                    {display=Serial port ttyUSB0: FT232R, A5)0285}\n";
+        assert!(answer.contains(line), "{answer}");
+        assert!(answer.contains("{value=serialshark-sim-mstp}{display=Simulated BACnet MS/TP"));
+    }
+
+    #[test]
+    fn the_dialogue_comes_from_the_table() {
+        let port = config("serialshark-ttyUSB0", None);
+        for Protocol { name, .. } in &PROTOCOLS {
+            assert!(port.contains(&format!("value {{arg=0}}{{value={name}}}")), "{port}");
+        }
+        assert_eq!(port.matches("{default=true}").count(), 2);
+        assert!(port.contains("value {arg=2}{value=26}{display=26}\n"), "{port}");
+        let reloaded = config("serialshark-ttyUSB0", Some("protocol"));
+        assert!(reloaded.lines().all(|line| line.starts_with("value {arg=0}")), "{reloaded}");
+        let simulated = config("serialshark-sim-mstp", None);
+        assert!(simulated.contains("{call=--baud}") && simulated.lines().count() == 1);
+        assert!(dlts("serialshark-sim-mstp").starts_with("dlt {number=165}{name=mstp}"));
+        assert_eq!(dlts("serialshark-ttyUSB0").lines().count(), PROTOCOLS.len());
+    }
+}

@@ -1,0 +1,360 @@
+//! Wireshark's extcap dialogue: the calls as Wireshark makes them, and tshark with the program
+//! linked into an extcap folder of its own.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{LONG, Program, Pty, eventually, readable, text, tool};
+use rustix::fs::{Mode, OFlags};
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+const SIM: &str = "serialshark-sim-mstp";
+/// What the issue asks for, and what a loaded machine may take instead.
+const ANSWER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+const STOP: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+
+/// A home where nothing is installed.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn with_link() -> Self {
+        let home = Self::new();
+        let (code, said) = home.manage(&["--install"]);
+        assert_eq!(code, 0, "{said}");
+        home
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn dress(&self, mut command: Command) -> Command {
+        command.env("HOME", self.path()).env("XDG_CONFIG_HOME", self.path().join("config"));
+        command.env("TMPDIR", self.path());
+        command
+    }
+
+    /// The links, for 4.2 and later, and for earlier Wiresharks.
+    fn links(&self) -> [PathBuf; 2] {
+        [".local/lib", "config"]
+            .map(|dir| self.path().join(dir).join("wireshark/extcap/serialshark"))
+    }
+
+    fn manage(&self, args: &[&str]) -> (i32, String) {
+        let mut command = self.dress(Program::command());
+        let output = command.arg("extcap").args(args).output().unwrap();
+        (output.status.code().unwrap(), text(&output.stderr))
+    }
+
+    /// tshark's run to its end; killed, and so a failure, if that does not come.
+    fn tshark(&self, args: &[&str]) -> Option<Output> {
+        tool("tshark")?;
+        let mut command = self.dress(Command::new("timeout"));
+        command.args(["--signal=KILL", "30", "tshark"]).args(args);
+        Some(command.output().unwrap())
+    }
+}
+
+fn answer(args: &[&str]) -> String {
+    let output = Program::command().args(args).output().unwrap();
+    assert_eq!(text(&output.stderr), "", "{args:?}");
+    assert_eq!(output.status.code(), Some(0), "{args:?}");
+    text(&output.stdout)
+}
+
+/// Reports a time that is asked to be below `limits.0`, and fails above `limits.1`.
+fn judge(what: &str, took: Duration, limits: (Duration, Duration)) {
+    let over = if took > limits.0 { ", TOO LONG on an idle machine" } else { "" };
+    eprintln!("{what}: {:.1} ms{over}", took.as_secs_f64() * 1e3);
+    assert!(took < limits.1, "{what}: {took:?}");
+}
+
+/// A FIFO that its reader has opened as dumpcap does, and a capture that feeds it.
+struct Capture {
+    program: Program,
+    reader: Option<OwnedFd>,
+    _dir: tempfile::TempDir,
+}
+
+impl Capture {
+    fn start(interface: &str, more: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, Mode::from_raw_mode(0o600)).unwrap();
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let reader = rustix::fs::open(&path, flags, Mode::empty()).unwrap();
+        let path = path.to_str().unwrap();
+        let args = ["--capture", "--extcap-interface", interface, "--fifo", path];
+        let program = Program::start([&args, more].concat());
+        Self { program, reader: Some(reader), _dir: dir }
+    }
+
+    /// Reads until `enough` says so, or to the end of the stream.
+    fn read_until(&self, enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+        let deadline = Instant::now() + LONG;
+        let mut octets = Vec::new();
+        let mut chunk = [0; 65536];
+        while !enough(&octets) {
+            assert!(readable(self.reader.as_ref().unwrap(), deadline), "have {}", octets.len());
+            match rustix::io::read(self.reader.as_ref().unwrap(), &mut chunk) {
+                Ok(0) => break,
+                Ok(len) => octets.extend_from_slice(&chunk[..len]),
+                Err(rustix::io::Errno::AGAIN) => {}
+                Err(errno) => panic!("{errno}"),
+            }
+        }
+        octets
+    }
+}
+
+#[test]
+fn questions_are_answered_at_once_and_silently() {
+    let calls: [&[&str]; 6] = [
+        &["--extcap-interfaces"],
+        &["--extcap-interfaces", "--extcap-version=4.0"],
+        &["--extcap-config", "--extcap-interface", "serialshark-ttyUSB0"],
+        &["--extcap-interface", "serialshark-ttyUSB0", "--extcap-dlts"],
+        &["--extcap-config", "--extcap-interface", SIM, "--extcap-reload-option", "baud"],
+        &["--extcap-cleanup-postkill"],
+    ];
+    for args in calls {
+        let mut times: Vec<_> = (0..9)
+            .map(|_| {
+                let start = Instant::now();
+                answer(args);
+                start.elapsed()
+            })
+            .collect();
+        times.sort();
+        judge(&args.join(" "), times[times.len() / 2], ANSWER);
+    }
+    let interfaces = answer(&["--extcap-interfaces"]);
+    assert!(interfaces.starts_with("extcap {version="), "{interfaces}");
+    assert!(interfaces.contains("interface {value=serialshark-sim-mstp}"), "{interfaces}");
+    assert_eq!(answer(&["--extcap-cleanup-postkill"]), "");
+    let later =
+        answer(&["--extcap-dlts", "--extcap-interface", SIM, "--extcap-new=1", "--new", "2"]);
+    assert_eq!(later, answer(&["--extcap-dlts", "--extcap-interface", SIM]));
+}
+
+#[test]
+fn a_port_with_options_captures_pcapng() {
+    let pty = Pty::new();
+    let interface = format!("serialshark-{}", pty.path().strip_prefix("/dev/").unwrap());
+    let options = ["--extcap-capture-filter", "tok", "--later", "9", "--raw", "--baud", "19200"];
+    let mut capture = Capture::start(&interface, &options);
+    let header = capture.read_until(|octets| octets.len() > 100);
+    assert_eq!(header[..4], 0x0a0d_0d0a_u32.to_ne_bytes());
+    assert!(text(&header).contains("19200 baud"), "{}", text(&header));
+    pty.send(&common::mstp(0, 5, 16, &[]));
+    let token = common::mstp(0, 5, 16, &[]);
+    let found = |octets: &[u8]| octets.windows(token.len()).any(|window| window == token);
+    capture.read_until(found);
+    assert_eq!(pty.received_now(), b"", "a listener does not transmit");
+    capture.program.terminate();
+    assert!(capture.program.stderr().is_empty(), "{:?}", capture.program.stderr());
+}
+
+#[test]
+fn sigterm_and_a_closed_fifo_end_a_capture_in_time() {
+    for _ in 0..5 {
+        let mut capture = Capture::start(SIM, &[]);
+        capture.read_until(|octets| octets.len() > 400);
+        judge("SIGTERM", capture.program.terminate(), STOP);
+        let rest = capture.read_until(|_| false);
+        // Total length of the last block: the trailer, an interface statistics block.
+        let word = |at: usize| u32::from_ne_bytes(rest[at..at + 4].try_into().unwrap());
+        let length = word(rest.len() - 4) as usize;
+        assert_eq!(word(rest.len() - length), 5);
+        assert!(capture.program.stderr().is_empty());
+    }
+    // A line on which nothing happens, so that no packet tells that the reader has gone.
+    for _ in 0..5 {
+        let pty = Pty::new();
+        let interface = format!("serialshark-{}", pty.path().strip_prefix("/dev/").unwrap());
+        let mut capture = Capture::start(&interface, &[]);
+        capture.read_until(|octets| octets.len() > 100);
+        let start = Instant::now();
+        capture.reader = None;
+        assert_eq!(capture.program.wait().code(), Some(0));
+        judge("closed FIFO", start.elapsed(), STOP);
+        assert!(capture.program.stderr().is_empty());
+    }
+}
+
+#[test]
+fn sigterm_ends_it_while_no_reader_has_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, Mode::from_raw_mode(0o600)).unwrap();
+    let path = path.to_str().unwrap();
+    let args = ["--capture", "--extcap-interface", SIM, "--fifo", path];
+    let mut program = Program::start(args);
+    eventually("it waits in open", || {
+        let place = fs::read_to_string(format!("/proc/{}/wchan", program.child.id())).ok()?;
+        // Where the kernel does not tell, any place will do.
+        (place.contains("fifo") || place.contains("wait_for_partner") || place == "0").then_some(())
+    });
+    let start = Instant::now();
+    program.signal(rustix::process::Signal::TERM);
+    program.wait();
+    judge("SIGTERM before a reader", start.elapsed(), STOP);
+}
+
+#[test]
+fn a_failure_is_one_line_and_opens_the_fifo() {
+    let failures: [(&str, &[&str], &str); 5] = [
+        ("serialshark-ttyNONE", &[], "/dev/ttyNONE: cannot open: No such file"),
+        ("serialshark-null", &[], "/dev/null: is not a serial port"),
+        ("serialshark-ttyNONE", &["--protocol", "riot"], "riot needs --channel"),
+        (SIM, &["--baud", "fast"], "invalid value 'fast'"),
+        ("eth0", &[], "eth0: is no interface of serialshark"),
+    ];
+    for (interface, more, message) in failures {
+        let mut capture = Capture::start(interface, more);
+        assert_eq!(capture.program.wait().code(), Some(1));
+        let said = eventually("a line on stderr", || {
+            let said = capture.program.stderr();
+            (!said.is_empty()).then_some(said)
+        });
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].starts_with("serialshark: ") && said[0].contains(message), "{said:?}");
+        // It has been opened: the reader sees an end, and not that nobody has come yet.
+        assert!(readable(capture.reader.as_ref().unwrap(), Instant::now()), "{message}");
+        assert_eq!(capture.read_until(|_| false), b"");
+    }
+    let (code, _, said) = common::run(&["--capture", "--extcap-interface", SIM]);
+    assert!(code == 1 && said.contains("needs --fifo"), "{said}");
+    let (code, _, said) =
+        common::run(&["--capture", "--extcap-interface", SIM, "--fifo", "/dev/null"]);
+    assert!(code == 1 && said.contains("is not a FIFO"), "{said}");
+}
+
+#[test]
+fn installing_is_undone_by_uninstalling() {
+    let home = Home::new();
+    let program = Path::new(env!("CARGO_BIN_EXE_serialshark")).canonicalize().unwrap();
+    for _ in 0..2 {
+        assert_eq!(home.manage(&["--install"]).0, 0);
+        for link in home.links() {
+            assert_eq!(link.read_link().unwrap(), program);
+        }
+    }
+    // Another serialshark's link is replaced, which is what an update wants.
+    let [link, other] = home.links();
+    fs::remove_file(&link).unwrap();
+    symlink("/opt/old/serialshark", &link).unwrap();
+    assert_eq!(home.manage(&["--install"]).0, 0);
+    assert_eq!(link.read_link().unwrap(), program);
+
+    assert_eq!(home.manage(&["--uninstall"]).0, 0);
+    assert!(home.links().iter().all(|link| link.symlink_metadata().is_err()));
+    assert_eq!(home.manage(&["--uninstall"]).0, 0);
+
+    fs::write(&link, "mine").unwrap();
+    let (code, said) = home.manage(&["--install"]);
+    assert!(code == 1 && said.contains("is not a link to serialshark"), "{said}");
+    assert!(other.symlink_metadata().is_err(), "half installed");
+    assert_eq!(home.manage(&["--uninstall"]).0, 0);
+    assert_eq!(fs::read(&link).unwrap(), b"mine");
+    fs::remove_file(&link).unwrap();
+    symlink("/usr/bin/ciscodump", &link).unwrap();
+    assert_eq!(home.manage(&["--install"]).0, 1);
+    assert_eq!(home.manage(&["--uninstall"]).0, 0);
+    assert_eq!(link.read_link().unwrap(), Path::new("/usr/bin/ciscodump"));
+}
+
+#[test]
+fn the_users_old_settings_folder_is_not_hidden_by_a_new_one() {
+    let home = Home::new();
+    fs::create_dir(home.path().join(".wireshark")).unwrap();
+    assert_eq!(home.manage(&["--install"]).0, 0);
+    assert!(home.path().join(".wireshark/extcap/serialshark").is_symlink());
+    assert!(!home.path().join("config/wireshark").exists());
+    assert_eq!(home.manage(&["--uninstall"]).0, 0);
+    assert!(!home.path().join(".wireshark/extcap/serialshark").is_symlink());
+}
+
+#[test]
+fn extcap_alone_is_help_and_anything_else_is_wrong() {
+    let (code, help, said) = common::run(&["extcap"]);
+    assert!(code == 0 && said.is_empty() && text(&help).contains("--uninstall"));
+    let (code, _, said) = common::run(&["extcap", "-w", "-"]);
+    assert!(code == 2 && said.contains("./extcap"), "{said}");
+}
+
+#[test]
+fn tshark_lists_the_interfaces() {
+    let home = Home::with_link();
+    let Some(output) = home.tshark(&["-D"]) else { return };
+    let listed = text(&output.stdout);
+    assert!(listed.contains("serialshark-sim-mstp (Simulated BACnet MS/TP"), "{listed}");
+    let types = home.tshark(&["-L", "-i", SIM]).unwrap();
+    assert!(text(&types.stdout).contains("mstp (BACnet MS/TP on RS-485)"), "{types:?}");
+}
+
+#[test]
+fn tshark_captures_a_number_of_packets() {
+    let home = Home::with_link();
+    let Some(output) = home.tshark(&["-i", SIM, "-c", "10"]) else { return };
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(text(&output.stdout).lines().count(), 10, "{output:?}");
+    assert!(text(&output.stdout).contains("MS/TP"), "{output:?}");
+    assert!(!text(&output.stderr).contains("Error by extcap"), "{output:?}");
+}
+
+#[test]
+fn tshark_captures_two_interfaces_for_a_time() {
+    let home = Home::with_link();
+    let file = home.path().join("two.pcapng");
+    let file = file.to_str().unwrap();
+    let args = ["-i", SIM, "-i", "serialshark-sim-riot", "-a", "duration:2", "-w", file];
+    let Some(output) = home.tshark(&args) else { return };
+    assert!(output.status.success(), "{output:?}");
+    assert!(!text(&output.stderr).contains("Error by extcap"), "{output:?}");
+    let args = ["-r", file, "-T", "fields", "-e", "frame.interface_id", "-e", "frame.protocols"];
+    let packets = text(&home.tshark(&args).unwrap().stdout);
+    let count = |id: &str, protocol: &str| {
+        packets.lines().filter(|line| line.starts_with(id) && line.contains(protocol)).count()
+    };
+    assert!(count("0", "mstp") + count("1", "mstp") > 10, "{packets}");
+    assert!(count("0", "wpan") + count("1", "wpan") > 0, "{packets}");
+}
+
+#[test]
+fn tsharks_preferences_reach_the_port() {
+    let home = Home::with_link();
+    let file = home.path().join("baud.pcapng");
+    let file = file.to_str().unwrap();
+    let preference = "extcap.serialshark_sim_mstp.baud:9600";
+    let args = ["-o", preference, "-i", SIM, "-c", "3", "-w", file];
+    let Some(output) = home.tshark(&args) else { return };
+    assert!(output.status.success(), "{output:?}");
+    let recorded = fs::read(file).unwrap();
+    assert!(text(&recorded).contains("9600 baud"), "{}", text(&recorded));
+}
+
+#[test]
+fn tshark_shows_a_failure_instead_of_hanging() {
+    let home = Home::with_link();
+    let preference = "extcap.serialshark_sim_mstp.baud:fast";
+    for _ in 0..3 {
+        let start = Instant::now();
+        let Some(output) = home.tshark(&["-o", preference, "-i", SIM, "-c", "3"]) else { return };
+        eprintln!("tshark ended after {:?}", start.elapsed());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains("Error by extcap pipe: serialshark: sim:mstp: invalid"), "{said}");
+    }
+}
