@@ -22,7 +22,7 @@ use crate::bell::Bell;
 use crate::encode::{Encoder, Format, Interface, StreamCounts};
 use crate::error::Error;
 use crate::framing::{Protocol, Setup};
-use crate::output::{Listener, Stream, fifo::Fifo, file, socket::Socket};
+use crate::output::{Listener, Stream, fifo::Fifo, file, ring, socket::Socket};
 use crate::packet::{Batch, Clock, Tally, Timestamp};
 use crate::source::{self, Input, Source, serial};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -63,7 +63,7 @@ pub enum Output {
     Tcp(String),
     /// To each client of this Unix socket.
     Unix(PathBuf),
-    /// Into this file.
+    /// Into this file, or a row of files with such names.
     File(PathBuf),
     /// To standard output.
     Stdout,
@@ -78,6 +78,8 @@ pub struct Config {
     pub outputs: Vec<(Output, Format)>,
     /// Whether capture files that exist may be overwritten.
     pub force: bool,
+    /// When files are complete and the next one begins, if ever.
+    pub rotation: Option<ring::Limits>,
     /// Ends after this many packets.
     pub count: Option<u64>,
 }
@@ -132,7 +134,13 @@ pub fn run(config: &Config) -> Result<(), Error> {
             Output::Fifo(path) => listeners.push((Box::new(Fifo::listen(path)?), *format)),
             Output::Tcp(address) => listeners.push((Box::new(Socket::tcp(address)?), *format)),
             Output::Unix(path) => listeners.push((Box::new(Socket::unix(path)?), *format)),
-            Output::File(path) => streams.push((file::create(path, config.force)?, *format)),
+            Output::File(path) => {
+                let stream = match config.rotation {
+                    Some(limits) => file::rotating(path, limits, clock.now())?,
+                    None => file::create(path, config.force)?,
+                };
+                streams.push((stream, *format));
+            }
             Output::Stdout => streams.push((file::stdout(*format != Format::Text)?, *format)),
         }
     }
