@@ -148,10 +148,11 @@ impl Stream {
     /// When the next file cannot be made.
     pub fn next(&mut self, now: Timestamp) -> io::Result<()> {
         if let Kind::File(disk) = &mut self.kind
-            && let Some(fd) = disk.next(&self.fd, now)?
+            && let Some(fd) = disk.next(now)?
         {
-            self.fd = fd;
             self.written = 0;
+            let complete = std::mem::replace(&mut self.fd, fd);
+            disk.retire(complete, &self.fd)?;
         }
         Ok(())
     }

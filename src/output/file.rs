@@ -86,6 +86,9 @@ pub fn rotating(path: &Path, limits: Limits, now: Timestamp) -> Result<Stream, E
     Ok(Stream { name, fd, kind, latch: None, written: 0, _lease: None })
 }
 
+/// How many complete files may wait for [`Disk::sync`]: far fewer than a program may have open.
+const WAITING: usize = 128;
+
 /// What a file has beside its descriptor.
 #[derive(Debug)]
 pub(super) struct Disk {
@@ -95,13 +98,16 @@ pub(super) struct Disk {
     unsynced_since: Option<Instant>,
     /// Where its name is, until that is on the disk too.
     directory: Option<OwnedFd>,
+    /// Complete files that are not on the disk yet. Together they take little longer than one,
+    /// so that small files on a busy line do not keep the writer waiting for each.
+    waiting: Vec<OwnedFd>,
     /// The files that it takes turns with.
     pub(super) ring: Option<Box<Ring>>,
 }
 
 impl Disk {
     fn new(durable: bool) -> Self {
-        Self { durable, unsynced_since: None, directory: None, ring: None }
+        Self { durable, unsynced_since: None, directory: None, waiting: Vec::new(), ring: None }
     }
 
     /// Writes all of `octets` behind the first `written` ones, or nothing. A full disk costs a
@@ -115,8 +121,7 @@ impl Disk {
             match rustix::io::write(fd, &octets[len..]) {
                 Ok(count) => len += count,
                 Err(Errno::INTR) => {}
-                Err(Errno::NOSPC | Errno::DQUOT)
-                    if self.ring.as_mut().is_some_and(|ring| ring.make_room()) => {}
+                Err(Errno::NOSPC | Errno::DQUOT) if self.make_room() => {}
                 Err(errno) => {
                     // Best effort: a device has no length to cut back.
                     let _ = rustix::fs::ftruncate(fd, written);
@@ -140,11 +145,10 @@ impl Disk {
         if self.unsynced_since.take().is_none() {
             return Ok(());
         }
-        match rustix::fs::fdatasync(fd) {
-            // A file system that knows no such thing.
-            Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::ROFS) => {}
-            Err(errno) => return Err(errno.into()),
+        for fd in self.waiting.drain(..) {
+            write_out(&fd)?;
         }
+        write_out(fd)?;
         if let Some(directory) = self.directory.take() {
             // Best effort: not every file system can, and most need not.
             let _ = rustix::fs::fsync(directory);
@@ -152,12 +156,42 @@ impl Disk {
         Ok(())
     }
 
-    /// Opens the next file of the ring, the current one being complete.
-    pub(super) fn next(&mut self, fd: &OwnedFd, now: Timestamp) -> io::Result<Option<OwnedFd>> {
-        self.sync(fd)?;
-        let Some(ring) = &mut self.ring else { return Ok(None) };
-        let next = ring.next(now)?;
-        self.directory = ring.directory().try_clone().ok();
-        Ok(Some(next))
+    /// Opens the next file of the ring, if it is one; the current one is complete.
+    pub(super) fn next(&mut self, now: Timestamp) -> io::Result<Option<OwnedFd>> {
+        while let Some(ring) = &mut self.ring {
+            let next = ring.next(now);
+            self.directory = ring.directory().try_clone().ok();
+            match next {
+                Err(Errno::NOSPC | Errno::DQUOT) if self.make_room() => {}
+                next => return Ok(Some(next?)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes a complete file, the current one being `fd` now.
+    pub(super) fn retire(&mut self, complete: OwnedFd, fd: &OwnedFd) -> io::Result<()> {
+        if self.unsynced_since.is_some() {
+            self.waiting.push(complete);
+        }
+        if self.waiting.len() < WAITING { Ok(()) } else { self.sync(fd) }
+    }
+
+    /// Deletes a file of the ring; `false` if that cannot be.
+    fn make_room(&mut self) -> bool {
+        // A file that is deleted takes room until it is closed, and may be among these.
+        for fd in self.waiting.drain(..) {
+            // Best effort: room is what is needed most.
+            let _ = write_out(&fd);
+        }
+        self.ring.as_mut().is_some_and(|ring| ring.make_room())
+    }
+}
+
+fn write_out(fd: &OwnedFd) -> io::Result<()> {
+    match rustix::fs::fdatasync(fd) {
+        // A file system that knows no such thing.
+        Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::ROFS) => Ok(()),
+        Err(errno) => Err(errno.into()),
     }
 }

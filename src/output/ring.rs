@@ -19,7 +19,6 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -147,16 +146,12 @@ impl Ring {
             })
     }
 
-    /// Opens the next file.
-    pub(super) fn next(&mut self, now: Timestamp) -> io::Result<OwnedFd> {
-        let current = std::mem::take(&mut self.current);
-        self.old.push_back(current);
-        loop {
-            match self.create(now) {
-                Err(Errno::NOSPC | Errno::DQUOT) if self.make_room() => {}
-                result => return Ok(result?),
-            }
+    /// Opens the next file; may be called again when it fails.
+    pub(super) fn next(&mut self, now: Timestamp) -> Result<OwnedFd, Errno> {
+        if !self.current.is_empty() {
+            self.old.push_back(std::mem::take(&mut self.current));
         }
+        self.create(now)
     }
 
     fn create(&mut self, now: Timestamp) -> Result<OwnedFd, Errno> {
