@@ -28,7 +28,7 @@ use crate::bell::Bell;
 use crate::encode::{Direction, Encoder, Format, Interface, StreamCounts};
 use crate::error::Error;
 use crate::framing::{Framer, Protocol, Setup};
-use crate::output::{Listener, Stream, fifo::Fifo, file, pipe, socket::Socket};
+use crate::output::{Listener, Stream, fifo::Fifo, file, pipe, ring, socket::Socket};
 use crate::packet::{Batch, Clock, Tally, Timestamp};
 use crate::source::record::{Header, Recorder};
 use crate::source::{self, Input, Source, serial};
@@ -84,7 +84,7 @@ pub enum Output {
     Unix(PathBuf),
     /// Into this FIFO, which its one reader made and holds.
     Pipe(PathBuf),
-    /// Into this file.
+    /// Into this file, or a row of files with such names.
     File(PathBuf),
     /// To standard output.
     Stdout,
@@ -101,6 +101,8 @@ pub struct Config {
     pub force: bool,
     /// How many of the last seconds a new reader gets first.
     pub history_s: u64,
+    /// When files are complete and the next one begins, if ever.
+    pub rotation: Option<ring::Limits>,
     /// Ends after this many packets.
     pub count: Option<u64>,
 }
@@ -239,7 +241,13 @@ pub fn run(config: &Config) -> Result<(), Error> {
             Output::Fifo(path) => listeners.push((Box::new(Fifo::listen(path)?), *format)),
             Output::Tcp(address) => listeners.push((Box::new(Socket::tcp(address)?), *format)),
             Output::Unix(path) => listeners.push((Box::new(Socket::unix(path)?), *format)),
-            Output::File(path) => streams.push((file::create(path, config.force)?, *format)),
+            Output::File(path) => {
+                let stream = match config.rotation {
+                    Some(limits) => file::rotating(path, limits, clock.now())?,
+                    None => file::create(path, config.force)?,
+                };
+                streams.push((stream, *format));
+            }
             Output::Stdout => streams.push((file::stdout(*format != Format::Text)?, *format)),
         }
     }

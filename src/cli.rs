@@ -3,6 +3,7 @@
 use crate::capture::{Config, Output, Port};
 use crate::encode::{Direction, Format};
 use crate::framing::{Channel, PROTOCOLS, Protocol, Setup, protocol};
+use crate::output::ring::Limits;
 use crate::source::{file, record, sim::Simulator};
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
@@ -61,6 +62,21 @@ struct Args {
     /// Write to this file, or to standard output with -. May be repeated
     #[arg(short, long, value_name = "FILE")]
     write: Vec<PathBuf>,
+
+    /// Begin the next file before this one exceeds SIZE millions of octets; 500k, 10M and 1G
+    /// are thousands, millions and thousand millions. Adds number and time to the name:
+    /// name_00001_20261123190000.pcapng
+    #[arg(short = 'C', long, value_name = "SIZE", value_parser = file_size)]
+    rotate_size: Option<u64>,
+
+    /// Begin the next file with the first packet after this many seconds. Names as with -C
+    #[arg(short = 'G', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    rotate_seconds: Option<u64>,
+
+    /// Keep this many files, delete older ones, those of earlier runs too (with -C or -G). If the
+    /// disk is full, even fewer
+    #[arg(short = 'W', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    rotate_files: Option<u64>,
 
     /// Capture format; pcapng shows damage, drops and comments in Wireshark, pcap cannot
     /// [default: by file extension, else pcap, or pcapng with several ports]
@@ -237,9 +253,48 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
         }
         outputs.push((Output::Stdout, Format::Text));
     }
-    let config =
-        Config { ports, outputs, force: args.force, history_s: args.history, count: args.count };
+    let config = Config {
+        ports,
+        outputs,
+        force: args.force,
+        history_s: args.history,
+        rotation: rotation(&args)?,
+        count: args.count,
+    };
     Ok(Request { config, level })
+}
+
+/// The limits of `-C`, `-G` and `-W`, if there are files for them.
+fn rotation(args: &Args) -> Result<Option<Limits>, clap::Error> {
+    let limits =
+        Limits { size: args.rotate_size, seconds: args.rotate_seconds, files: args.rotate_files };
+    if limits == Limits::default() {
+        return Ok(None);
+    }
+    if args.write.iter().all(|path| path == Path::new("-")) {
+        return Err(usage("-C, -G and -W need a file: -w FILE"));
+    }
+    if limits.size.is_none() && limits.seconds.is_none() {
+        return Err(usage(
+            "-W says how many files to keep; -C SIZE or -G SECONDS says when the next one begins",
+        ));
+    }
+    Ok(Some(limits))
+}
+
+/// tcpdump's unit, millions of octets, unless a letter names another one.
+fn file_size(text: &str) -> Result<u64, &'static str> {
+    let (number, unit) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1_000),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1_000_000),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 1_000_000_000),
+        _ => (text, 1_000_000),
+    };
+    let number = number.parse::<u64>().ok().filter(|_| !number.starts_with('+'));
+    number
+        .and_then(|number| number.checked_mul(unit))
+        .filter(|octets| *octets > 0)
+        .ok_or("takes millions of octets, 1 or more, or such as 500k, 10M, 1G")
 }
 
 /// Whether both are there and are the same.
@@ -436,5 +491,27 @@ mod tests {
         assert!(refused("s x --fifo -").contains("-w -"));
         assert!(refused("s x -w a -w a").contains("twice"));
         assert!(refused("s x --format pcap").contains("needs an output"));
+        for rotate in ["-C 1", "-G 1", "-W 1", "-C 1 -w -", "-C 1 --fifo f"] {
+            assert!(refused(&format!("s x {rotate}")).contains("-w FILE"), "{rotate}");
+        }
+        assert!(refused("s x -w a -W 3").contains("-C SIZE or -G SECONDS"));
+        for zero in ["-C 0", "-C 0k", "-C 1.5", "-C k", "-C 99999999999G", "-G 0", "-C 1 -W 0"] {
+            refused(&format!("s x -w a {zero}"));
+        }
+    }
+
+    #[test]
+    fn sizes_are_in_millions_unless_they_say_otherwise() {
+        let limits = |line| parsed(line).unwrap().config.rotation;
+        assert_eq!(limits("s x -w a"), None);
+        let size = |line| limits(line).unwrap().size;
+        assert_eq!(size("s x -w a -C 3"), Some(3_000_000));
+        assert_eq!(size("s x -w a --rotate-size 500k"), Some(500_000));
+        assert_eq!(size("s x -w - -w a -C 2M"), Some(2_000_000));
+        assert_eq!(size("s x -w a -C 1G"), Some(1_000_000_000));
+        assert_eq!(
+            limits("s x -w a -G 60 --rotate-files 7"),
+            Some(Limits { size: None, seconds: Some(60), files: Some(7) })
+        );
     }
 }

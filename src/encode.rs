@@ -87,6 +87,19 @@ pub struct StreamCounts {
     pub abandoned: u64,
 }
 
+impl StreamCounts {
+    /// What was added since the counts were `earlier`.
+    #[must_use]
+    pub const fn minus(&self, earlier: &Self) -> Self {
+        Self {
+            framed: self.framed - earlier.framed,
+            delivered: self.delivered - earlier.delivered,
+            dropped: self.dropped - earlier.dropped,
+            abandoned: self.abandoned - earlier.abandoned,
+        }
+    }
+}
+
 /// Turns packets into the records of one stream.
 pub struct Encoder {
     interfaces: std::sync::Arc<[Interface]>,
@@ -137,6 +150,20 @@ impl Encoder {
             Format::Text => Kind::Text,
         };
         Ok(Self { interfaces, kind, last_time: Timestamp::default() })
+    }
+
+    /// An encoder for the next stream of the same output, with its header as in
+    /// [`start`](Self::start).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn restart(&self, now: Timestamp, out: &mut Vec<u8>) -> io::Result<Self> {
+        let format = match self.kind {
+            Kind::Pcap => Format::Pcap,
+            Kind::Pcapng(..) => Format::Pcapng,
+            Kind::Text => Format::Text,
+        };
+        Self::start(format, std::sync::Arc::clone(&self.interfaces), now, out)
     }
 
     /// Adds the record of `packet` to `out`; `dropped` packets of the same port were refused

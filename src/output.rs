@@ -6,12 +6,15 @@
 pub mod fifo;
 pub mod file;
 pub mod pipe;
+pub mod ring;
 pub mod socket;
 
+use crate::packet::{Clock, Timestamp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::any::Any;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 /// Accepts readers. All its methods may be called from several threads at once.
 pub trait Listener: Send + Sync {
@@ -36,7 +39,7 @@ pub trait Listener: Send + Sync {
 }
 
 /// How a stream's descriptor behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Kind {
     /// A pipe of our own, non-blocking.
     Pipe,
@@ -45,7 +48,7 @@ enum Kind {
     /// A connected stream socket of our own, non-blocking.
     Socket,
     /// A file: never full, never without a reader.
-    File,
+    File(file::Disk),
 }
 
 /// One reader, or one file: takes octets until it is closed or its reader leaves.
@@ -73,18 +76,18 @@ impl Stream {
     pub fn largest_write(&self) -> usize {
         match self.kind {
             Kind::Pipe | Kind::Shared => 4096,
-            Kind::Socket | Kind::File => 64 * 1024,
+            Kind::Socket | Kind::File(_) => 64 * 1024,
         }
     }
 
     /// Whether its reader's going can be waited for.
     pub fn watched(&self) -> Option<BorrowedFd<'_>> {
-        (self.kind != Kind::File).then(|| self.fd.as_fd())
+        (!matches!(self.kind, Kind::File(_))).then(|| self.fd.as_fd())
     }
 
     /// Whether its reader may say something, which is of no interest, but its going is.
     pub fn may_talk(&self) -> bool {
-        self.kind == Kind::Socket
+        matches!(self.kind, Kind::Socket)
     }
 
     /// Readable once the reader has gone, where `watched` may miss it.
@@ -98,12 +101,12 @@ impl Stream {
     /// `WouldBlock` when nothing fits, `BrokenPipe` when the reader has gone, others when a
     /// file cannot be written; a file then ends with the last write that succeeded.
     pub fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let result = match self.kind {
-            Kind::Shared if !self.has_room()? => Err(io::ErrorKind::WouldBlock.into()),
+        let result = match &mut self.kind {
+            Kind::Shared if !has_room(&self.fd)? => Err(io::ErrorKind::WouldBlock.into()),
             Kind::Pipe | Kind::Shared | Kind::Socket => {
                 rustix::io::write(&self.fd, octets).map_err(io::Error::from)
             }
-            Kind::File => self.write_file(octets),
+            Kind::File(disk) => disk.write(&self.fd, self.written, octets),
         };
         if let Ok(len) = result {
             self.written += len as u64;
@@ -111,25 +114,53 @@ impl Stream {
         result
     }
 
-    fn has_room(&self) -> io::Result<bool> {
-        let mut fds = [PollFd::new(&self.fd, PollFlags::OUT)];
-        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-        Ok(!fds[0].revents().is_empty())
+    /// When [`sync`](Self::sync) should be called, if octets wait for it.
+    pub fn sync_due(&self) -> Option<Instant> {
+        match &self.kind {
+            Kind::File(disk) => disk.sync_due(),
+            _ => None,
+        }
     }
 
-    fn write_file(&self, octets: &[u8]) -> io::Result<usize> {
-        let mut len = 0;
-        while len < octets.len() {
-            match rustix::io::write(&self.fd, &octets[len..]) {
-                Ok(count) => len += count,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => {
-                    // Best effort: a device has no length to cut back.
-                    let _ = rustix::fs::ftruncate(&self.fd, self.written);
-                    return Err(error.into());
-                }
-            }
+    /// Waits until what was written would survive a power cut, where there is such a thing.
+    ///
+    /// # Errors
+    /// When the disk could not take it.
+    pub fn sync(&mut self) -> io::Result<()> {
+        match &mut self.kind {
+            Kind::File(disk) => disk.sync(&self.fd),
+            _ => Ok(()),
         }
-        Ok(len)
     }
+
+    /// Whether this stream should end, and the next begin, before `more` octets are written.
+    pub fn is_complete(&self, more: usize, clock: &Clock) -> bool {
+        match &self.kind {
+            Kind::File(file::Disk { ring: Some(ring), .. }) => {
+                ring.is_complete(self.written + more as u64, clock)
+            }
+            _ => false,
+        }
+    }
+
+    /// Becomes the next stream of the same output; to be called with the trailer written.
+    ///
+    /// # Errors
+    /// When the next file cannot be made.
+    pub fn next(&mut self, now: Timestamp) -> io::Result<()> {
+        if let Kind::File(disk) = &mut self.kind
+            && let Some(fd) = disk.next(now)?
+        {
+            self.written = 0;
+            let complete = std::mem::replace(&mut self.fd, fd);
+            disk.retire(complete, &self.fd)?;
+        }
+        Ok(())
+    }
+}
+
+fn has_room(fd: &OwnedFd) -> io::Result<bool> {
+    let mut fds = [PollFd::new(fd, PollFlags::OUT)];
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    Ok(!fds[0].revents().is_empty())
 }

@@ -2,9 +2,13 @@
 //!
 //! Records are collected while parcels wait, and sent when none does, in runs of whole records
 //! that the stream takes entirely or not at all.
+//!
+//! A rotating file opens its next stream itself: the same thread ends one stream with its
+//! trailer and starts the next with its header, between two records of the same queue. So
+//! nothing can be lost or doubled there, and the rest of the program need not know.
 
 use super::outbox::{Outbox, Parcel};
-use crate::encode::Encoder;
+use crate::encode::{Encoder, StreamCounts};
 use crate::output::Stream;
 use crate::packet::Clock;
 use rustix::event::{Timespec, epoll};
@@ -58,6 +62,9 @@ pub fn run(
         encoder,
         buffer,
         unsent: vec![0; ports],
+        is_empty: true,
+        reported: vec![0; ports],
+        accounted: vec![StreamCounts::default(); ports],
         clock,
     });
     match writer {
@@ -81,6 +88,12 @@ struct Writer<'a> {
     buffer: Vec<u8>,
     /// How many packets of each port are in `buffer`.
     unsent: Vec<u64>,
+    /// Whether the stream has no packets yet, those in `buffer` counted in.
+    is_empty: bool,
+    /// How many dropped packets of each port the records told of.
+    reported: Vec<u64>,
+    /// What the trailers of earlier streams of the same output told.
+    accounted: Vec<StreamCounts>,
     clock: &'a Clock,
 }
 
@@ -94,11 +107,37 @@ impl Writer<'_> {
             if self.outbox.is_closing() && !self.outbox.has_parcel() {
                 break;
             }
-            self.waiter.for_parcel()?;
+            self.waiter.for_parcel(self.stream.sync_due())?;
         }
         let counts = self.outbox.counts();
-        self.encoder.finish(&counts, self.clock.now(), &mut self.buffer)?;
+        self.finish(&counts)?;
+        Ok(self.stream.sync()?)
+    }
+
+    /// Writes the trailer, given the counts of the whole output up to here.
+    fn finish(&mut self, counts: &[StreamCounts]) -> Result<(), End> {
+        let own: Vec<_> =
+            counts.iter().zip(&self.accounted).map(|(all, before)| all.minus(before)).collect();
+        self.encoder.finish(&own, self.clock.now(), &mut self.buffer)?;
         self.send(self.buffer.len())
+    }
+
+    /// Ends this stream and starts the next one of the same output.
+    fn next_stream(&mut self) -> Result<(), End> {
+        self.send(self.buffer.len())?;
+        // What is still queued, and drops that no record told of, belong to the next one.
+        let mut counts = self.outbox.counts();
+        for (counts, reported) in counts.iter_mut().zip(&self.reported) {
+            counts.dropped = *reported;
+            counts.framed = counts.delivered + counts.dropped;
+        }
+        self.finish(&counts)?;
+        self.accounted = counts;
+        let now = self.clock.now();
+        self.stream.next(now)?;
+        self.encoder = self.encoder.restart(now, &mut self.buffer)?;
+        self.is_empty = true;
+        Ok(())
     }
 
     /// Adds the records of a parcel to the buffer, and sends what is too much for one write.
@@ -108,17 +147,31 @@ impl Writer<'_> {
         let mut packets = parcel.run.packets();
         while let Some(packet) = packets.next() {
             let whole = self.buffer.len();
-            let encoded =
-                self.encoder.packet(&packet, std::mem::take(&mut dropped), &mut self.buffer);
-            let overflow = whole > 0 && self.buffer.len() > self.stream.largest_write();
-            let sent = encoded
-                .map_err(End::from)
-                .and_then(|()| if overflow { self.send(whole) } else { Ok(()) });
+            let dropped = std::mem::take(&mut dropped);
+            let added = match self.encoder.packet(&packet, dropped, &mut self.buffer) {
+                Ok(()) => self.make_way(whole),
+                Err(error) => Err(error.into()),
+            };
             self.unsent[port] += 1;
-            if let Err(end) = sent {
+            if let Err(end) = added {
                 self.unsent[port] += packets.count() as u64;
                 return Err(end);
             }
+            self.reported[port] += dropped;
+            self.is_empty = false;
+        }
+        Ok(())
+    }
+
+    /// Sends what the new record, which begins at `whole`, makes too much for one write or for
+    /// this stream.
+    fn make_way(&mut self, whole: usize) -> Result<(), End> {
+        if !self.is_empty && self.stream.is_complete(self.buffer.len(), self.clock) {
+            let record = self.buffer.split_off(whole);
+            self.next_stream()?;
+            self.buffer.extend_from_slice(&record);
+        } else if whole > 0 && self.buffer.len() > self.stream.largest_write() {
+            self.send(whole)?;
         }
         Ok(())
     }
@@ -140,6 +193,9 @@ impl Writer<'_> {
         self.buffer.drain(..len);
         for (port, packets) in self.unsent.iter_mut().enumerate() {
             self.outbox.delivered(port, std::mem::take(packets));
+        }
+        if self.stream.sync_due().is_some_and(|due| due <= Instant::now()) {
+            self.stream.sync()?;
         }
         Ok(())
     }
@@ -195,12 +251,15 @@ impl<'a> Waiter<'a> {
         Ok(Self { outbox, epoll, stream: watched, idle })
     }
 
-    /// Waits until a parcel is there, or none will come.
-    fn for_parcel(&self) -> Result<(), End> {
+    /// Waits until a parcel is there, or none will come; or until there is other work to do.
+    fn for_parcel(&self, other_work: Option<Instant>) -> Result<(), End> {
         while self.outbox.go_to_sleep() {
-            let woken = self.wait(None);
+            let woken = self.wait(other_work);
             self.outbox.wake_up();
-            woken?;
+            match woken {
+                Err(End::OutOfTime) => return Ok(()),
+                woken => woken?,
+            };
         }
         Ok(())
     }

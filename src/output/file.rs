@@ -1,12 +1,24 @@
 //! Standard output and capture files.
+//!
+//! A capture file is on the disk a second after its packets came: the kernel has octets as
+//! soon as the queue is empty, and is told to write them out ([`SYNC_AFTER`]) as long as there
+//! are new ones. A file that gets nothing wakes nobody.
 
+use super::ring::{Limits, Ring};
 use super::{Kind, Stream};
 use crate::error::Error;
+use crate::packet::Timestamp;
+use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long an octet may be in the kernel's memory only. Writing it out takes time too, and
+/// together they should stay near a second.
+const SYNC_AFTER: Duration = Duration::from_millis(900);
 
 /// Standard output as a stream of records (`binary`) or of lines.
 ///
@@ -23,7 +35,7 @@ pub fn stdout(binary: bool) -> Result<Stream, Error> {
     let is_file = File::from(fd.try_clone().map_err(cannot)?)
         .metadata()
         .is_ok_and(|metadata| metadata.is_file());
-    let kind = if is_file { Kind::File } else { Kind::Shared };
+    let kind = if is_file { Kind::File(Disk::new(binary)) } else { Kind::Shared };
     // Appending (>>) starts behind what is there.
     let written = if is_file { rustix::fs::tell(&fd).unwrap_or(0) } else { 0 };
     Ok(Stream { name: "standard output".into(), fd, kind, latch: None, written, _lease: None })
@@ -51,6 +63,135 @@ pub fn create(path: &Path, force: bool) -> Result<Stream, Error> {
         .mode(0o660)
         .open(path)
         .map_err(|error| Error::new(&name, "cannot write").because(error))?;
-    let fd = OwnedFd::from(file);
-    Ok(Stream { name, fd, kind: Kind::File, latch: None, written: 0, _lease: None })
+    let disk = Disk {
+        directory: path.parent().and_then(|parent| {
+            let parent = if parent == Path::new("") { Path::new(".") } else { parent };
+            File::open(parent).ok().map(OwnedFd::from)
+        }),
+        ..Disk::new(file.metadata().is_ok_and(|metadata| metadata.is_file()))
+    };
+    let (fd, kind) = (OwnedFd::from(file), Kind::File(disk));
+    Ok(Stream { name, fd, kind, latch: None, written: 0, _lease: None })
+}
+
+/// The first of a row of capture files that take turns.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn rotating(path: &Path, limits: Limits, now: Timestamp) -> Result<Stream, Error> {
+    let (ring, fd) = Ring::open(path, limits, now)?;
+    let directory = ring.directory().try_clone().ok();
+    let kind = Kind::File(Disk { directory, ring: Some(Box::new(ring)), ..Disk::new(true) });
+    let name = path.display().to_string();
+    Ok(Stream { name, fd, kind, latch: None, written: 0, _lease: None })
+}
+
+/// How many complete files may wait for [`Disk::sync`]: far fewer than a program may have open.
+const WAITING: usize = 128;
+
+/// What a file has beside its descriptor.
+#[derive(Debug)]
+pub(super) struct Disk {
+    /// Whether it is a regular file of records, which a power cut should spare.
+    durable: bool,
+    /// Since when there are octets that a power cut would cost.
+    unsynced_since: Option<Instant>,
+    /// Where its name is, until that is on the disk too.
+    directory: Option<OwnedFd>,
+    /// Complete files that are not on the disk yet. Together they take little longer than one,
+    /// so that small files on a busy line do not keep the writer waiting for each.
+    waiting: Vec<OwnedFd>,
+    /// The files that it takes turns with.
+    pub(super) ring: Option<Box<Ring>>,
+}
+
+impl Disk {
+    fn new(durable: bool) -> Self {
+        Self { durable, unsynced_since: None, directory: None, waiting: Vec::new(), ring: None }
+    }
+
+    /// Writes all of `octets` behind the first `written` ones, or nothing. A full disk costs a
+    /// ring its oldest files first.
+    pub(super) fn write(&mut self, fd: &OwnedFd, written: u64, octets: &[u8]) -> io::Result<usize> {
+        if let Some(ring) = &mut self.ring {
+            ring.begin();
+        }
+        let mut len = 0;
+        while len < octets.len() {
+            match rustix::io::write(fd, &octets[len..]) {
+                Ok(count) => len += count,
+                Err(Errno::INTR) => {}
+                Err(Errno::NOSPC | Errno::DQUOT) if self.make_room() => {}
+                Err(errno) => {
+                    // Best effort: a device has no length to cut back.
+                    let _ = rustix::fs::ftruncate(fd, written);
+                    return Err(errno.into());
+                }
+            }
+        }
+        if self.durable && len > 0 {
+            self.unsynced_since.get_or_insert_with(Instant::now);
+        }
+        Ok(len)
+    }
+
+    /// When [`sync`](Self::sync) should be called, if at all.
+    pub(super) fn sync_due(&self) -> Option<Instant> {
+        Some(self.unsynced_since? + SYNC_AFTER)
+    }
+
+    /// Waits until all octets are on the disk.
+    pub(super) fn sync(&mut self, fd: &OwnedFd) -> io::Result<()> {
+        if self.unsynced_since.take().is_none() {
+            return Ok(());
+        }
+        for fd in self.waiting.drain(..) {
+            write_out(&fd)?;
+        }
+        write_out(fd)?;
+        if let Some(directory) = self.directory.take() {
+            // Best effort: not every file system can, and most need not.
+            let _ = rustix::fs::fsync(directory);
+        }
+        Ok(())
+    }
+
+    /// Opens the next file of the ring, if it is one; the current one is complete.
+    pub(super) fn next(&mut self, now: Timestamp) -> io::Result<Option<OwnedFd>> {
+        while let Some(ring) = &mut self.ring {
+            let next = ring.next(now);
+            self.directory = ring.directory().try_clone().ok();
+            match next {
+                Err(Errno::NOSPC | Errno::DQUOT) if self.make_room() => {}
+                next => return Ok(Some(next?)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes a complete file, the current one being `fd` now.
+    pub(super) fn retire(&mut self, complete: OwnedFd, fd: &OwnedFd) -> io::Result<()> {
+        if self.unsynced_since.is_some() {
+            self.waiting.push(complete);
+        }
+        if self.waiting.len() < WAITING { Ok(()) } else { self.sync(fd) }
+    }
+
+    /// Deletes a file of the ring; `false` if that cannot be.
+    fn make_room(&mut self) -> bool {
+        // A file that is deleted takes room until it is closed, and may be among these.
+        for fd in self.waiting.drain(..) {
+            // Best effort: room is what is needed most.
+            let _ = write_out(&fd);
+        }
+        self.ring.as_mut().is_some_and(|ring| ring.make_room())
+    }
+}
+
+fn write_out(fd: &OwnedFd) -> io::Result<()> {
+    match rustix::fs::fdatasync(fd) {
+        // A file system that knows no such thing.
+        Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::ROFS) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
 }

@@ -1,0 +1,520 @@
+//! Rotating capture files: nothing lost or doubled between them, each complete by itself, and
+//! nothing touched that is not ours.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use rustix::process::Signal;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A capture file of the ring `trunk.pcapng`, taken apart.
+#[derive(Debug)]
+struct Captured {
+    number: u64,
+    octets: Vec<u8>,
+    frames: Vec<Vec<u8>>,
+    /// Where the last packet ends.
+    end_of_packets: usize,
+    /// Octets of the first packet's block.
+    first_block: usize,
+    statistics: Vec<Statistics>,
+    /// Whether it ends inside a block.
+    is_cut: bool,
+}
+
+#[derive(Debug, Default)]
+struct Statistics {
+    start_ns: u64,
+    received: u64,
+    dropped: u64,
+    delivered: u64,
+}
+
+fn word(octets: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(octets.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn take_apart(number: u64, octets: Vec<u8>) -> Captured {
+    let mut captured = Captured {
+        number,
+        octets: Vec::new(),
+        frames: Vec::new(),
+        end_of_packets: 0,
+        first_block: 0,
+        statistics: Vec::new(),
+        is_cut: false,
+    };
+    let mut at = 0;
+    while at < octets.len() {
+        let len = word(&octets, at + 4).unwrap_or(u32::MAX) as usize;
+        let Some(block) = octets.get(at..at.saturating_add(len)) else {
+            captured.is_cut = true;
+            break;
+        };
+        let kind = word(block, 0).unwrap();
+        assert_eq!(word(block, len - 4), Some(len as u32), "no block at {at}");
+        assert_eq!(at == 0, kind == 0x0a0d_0d0a, "one section header, first of all");
+        at += len;
+        match kind {
+            6 => {
+                let captured_len = word(block, 20).unwrap() as usize;
+                captured.frames.push(block[28..28 + captured_len].to_vec());
+                captured.end_of_packets = at;
+                if captured.first_block == 0 {
+                    captured.first_block = len;
+                }
+            }
+            5 => captured.statistics.push(statistics(&block[20..len - 4])),
+            _ => {}
+        }
+    }
+    captured.octets = octets;
+    captured
+}
+
+fn statistics(mut options: &[u8]) -> Statistics {
+    let mut found = Statistics::default();
+    while options.len() >= 4 {
+        let half = |at: usize| u16::from_ne_bytes(options[at..at + 2].try_into().unwrap());
+        let (code, len) = (half(0), usize::from(half(2)));
+        let value = &options[4..4 + len];
+        let number = || u64::from_ne_bytes(value.try_into().unwrap());
+        match code {
+            2 => {
+                let high_low = |at| u64::from(word(value, at).unwrap());
+                found.start_ns = high_low(0) << 32 | high_low(4);
+            }
+            4 => found.received = number(),
+            5 => found.dropped = number(),
+            8 => found.delivered = number(),
+            _ => {}
+        }
+        options = &options[4 + len.next_multiple_of(4)..];
+    }
+    found
+}
+
+/// The number in `trunk_00001_20261123190000.pcapng`.
+fn number(name: &str) -> Option<u64> {
+    let middle = name.strip_prefix("trunk_")?.strip_suffix(".pcapng")?;
+    let (number, time) = middle.split_once('_')?;
+    let digits = |text: &str| text.bytes().all(|octet| octet.is_ascii_digit());
+    let plausible = time.len() == 14 && digits(time) && &time[4..6] <= "12";
+    (number.len() == 5 && plausible).then(|| number.parse().ok()).flatten()
+}
+
+/// The regular files of the ring, by number.
+fn files(dir: &Path) -> Vec<(u64, PathBuf)> {
+    let mut found: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.file_type().unwrap().is_file())
+        .filter_map(|entry| Some((number(entry.file_name().to_str()?)?, entry.path())))
+        .collect();
+    found.sort();
+    found
+}
+
+fn captured(dir: &Path) -> Vec<Captured> {
+    let read = |path: &Path| std::fs::read(path).unwrap_or_default(); // just deleted, perhaps
+    files(dir).iter().map(|(number, path)| take_apart(*number, read(path))).collect()
+}
+
+fn frames(files: &[Captured]) -> Vec<Vec<u8>> {
+    files.iter().flat_map(|file| file.frames.clone()).collect()
+}
+
+fn numbered(numbers: std::ops::Range<u32>) -> Vec<Vec<u8>> {
+    numbers.map(numbered_frame).collect()
+}
+
+fn judged_by_capinfos(dir: &Path) {
+    for (_, path) in files(dir) {
+        let Some(mut capinfos) = tool("capinfos") else { return };
+        let output = capinfos.arg("-Mcr").arg(&path).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
+        let packets = take_apart(0, std::fs::read(&path).unwrap()).frames.len();
+        let says = text(&output.stdout);
+        assert!(
+            says.lines().any(|line| {
+                line.starts_with("Number of packets") && line.ends_with(&format!(" {packets}"))
+            }),
+            "{packets}: {says}"
+        );
+    }
+}
+
+fn start(pty: &Pty, dir: &Path, more: &[&str]) -> Program {
+    let file = dir.join("trunk.pcapng");
+    let mut args = vec![pty.path(), "-w", file.to_str().unwrap()];
+    args.extend(more);
+    let program = Program::start(args);
+    program.wait_for("reading mstp");
+    program
+}
+
+fn send(pty: &Pty, numbers: std::ops::Range<u32>) {
+    pty.send(&numbered(numbers).concat());
+}
+
+/// Waits until frame number `last` is in a file.
+fn arrived(dir: &Path, last: u32) {
+    let last = numbered_frame(last);
+    eventually("the last frame in a file", || {
+        frames(&captured(dir)).last().is_some_and(|frame| *frame == last).then_some(())
+    });
+}
+
+#[test]
+fn by_size_every_frame_is_there_once_and_in_order() {
+    const LIMIT: usize = 3000;
+    let dir = TempDir::new().unwrap();
+    let pty = Pty::new();
+    let mut program = start(&pty, dir.path(), &["-C", "3k"]);
+    send(&pty, 0..1000);
+    arrived(dir.path(), 999);
+    program.terminate();
+    let files = captured(dir.path());
+    assert_eq!(frames(&files), numbered(0..1000));
+    assert!(files.len() > 10);
+    for (i, file) in files.iter().enumerate() {
+        assert_eq!(file.number, i as u64 + 1);
+        assert!(!file.is_cut && file.end_of_packets <= LIMIT, "{file:?}");
+        assert!(file.octets.len() <= LIMIT + 100, "the trailer is short");
+        if let Some(next) = files.get(i + 1) {
+            assert!(file.end_of_packets + next.first_block > LIMIT, "switched too early");
+        }
+        let [statistics] = &file.statistics[..] else { panic!("no trailer: {file:?}") };
+        let own = file.frames.len() as u64;
+        assert_eq!((statistics.received, statistics.delivered), (own, own));
+        assert_eq!(statistics.dropped, 0);
+    }
+    program.wait_for("1000 packets framed = 1000 delivered + 0 dropped + 0 abandoned");
+    judged_by_capinfos(dir.path());
+}
+
+#[test]
+fn a_file_takes_one_frame_at_least() {
+    let dir = TempDir::new().unwrap();
+    let pty = Pty::new();
+    let mut program = start(&pty, dir.path(), &["--rotate-size", "1k", "-c", "5"]);
+    let large = mstp(5, 1, 2, &[0x22; 490]);
+    let larger: Vec<_> = (0..5).map(|_| large.clone()).collect();
+    // Header and one such frame are below the limit, with two they are above it.
+    pty.send(&larger.concat());
+    assert_eq!(program.wait().code(), Some(0));
+    let files = captured(dir.path());
+    assert_eq!(frames(&files), larger);
+    assert!(files.iter().all(|file| file.frames.len() == 1));
+}
+
+#[test]
+fn classic_pcap_rotates_as_well() {
+    let dir = TempDir::new().unwrap();
+    let pty = Pty::new();
+    let path = dir.path().join("trunk.pcap");
+    let args = [pty.path(), "-w", path.to_str().unwrap(), "-C", "2k", "-c", "500"];
+    let mut program = Program::start(args);
+    program.wait_for("reading mstp");
+    send(&pty, 0..500);
+    assert_eq!(program.wait().code(), Some(0));
+    let mut paths: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let contents: Vec<_> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    assert!(contents.len() > 5 && contents.iter().all(|file| file.len() <= 2000));
+    let data: Vec<_> =
+        contents.iter().flat_map(|file| pcap_records(file)).map(|record| record.data).collect();
+    assert_eq!(data, numbered(0..500));
+}
+
+#[test]
+fn by_time_a_file_begins_with_the_first_frame_after_the_period() {
+    let dir = TempDir::new().unwrap();
+    let pty = Pty::new();
+    let mut program = start(&pty, dir.path(), &["-G", "1"]);
+    let mut sent = 0;
+    eventually("four files", || {
+        send(&pty, sent..sent + 1);
+        sent += 1;
+        (files(dir.path()).len() == 4).then_some(())
+    });
+    arrived(dir.path(), sent - 1);
+    // The period ends without a frame: no further file.
+    std::thread::park_timeout(Duration::from_millis(1500));
+    program.terminate();
+    let files = captured(dir.path());
+    assert_eq!(files.len(), 4);
+    assert_eq!(frames(&files), numbered(0..sent));
+    assert!(files.iter().all(|file| !file.frames.is_empty()));
+    for pair in files.windows(2) {
+        let opened = |file: &Captured| file.statistics[0].start_ns;
+        assert!(opened(&pair[1]) - opened(&pair[0]) >= 1_000_000_000);
+    }
+    judged_by_capinfos(dir.path());
+}
+
+#[test]
+fn across_restarts_numbers_go_on_and_only_our_own_files_go() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let foreign = [
+        "trunk.pcapng",
+        "trunk_00001_20200101000000.pcap",
+        "trunk_00001_20200101000000.pcapng.gz",
+        "trunk_0001_20200101000000.pcapng",
+        "trunk_000001_20200101000000.pcapng",
+        "trunk_00001_20201301000000.pcapng",
+        "trunk_00001_20200101000000_copy.pcapng",
+        "trunk2_00001_20200101000000.pcapng",
+        "precious",
+    ];
+    for name in foreign {
+        std::fs::write(at(name), name).unwrap();
+    }
+    for number in 1..=7 {
+        std::fs::write(at(&format!("trunk_0000{number}_20200101000000.pcapng")), "old").unwrap();
+    }
+    let link = at("trunk_00008_20200101000000.pcapng");
+    std::os::unix::fs::symlink(at("precious"), &link).unwrap();
+    let directory = at("trunk_00009_20200101000000.pcapng");
+    std::fs::create_dir(&directory).unwrap();
+
+    let numbers = || files(dir.path()).iter().map(|(number, _)| *number).collect::<Vec<_>>();
+    let ours = || -> Vec<Captured> {
+        captured(dir.path()).into_iter().filter(|file| file.number > 9).collect()
+    };
+    for more in [&["-C", "1k", "-W", "5"][..], &["-G", "3600", "-W", "5"]] {
+        let before = numbers();
+        let pty = Pty::new();
+        let mut program = start(&pty, dir.path(), more);
+        let first = eventually("the next file, and the oldest gone", || {
+            let numbers = numbers();
+            (numbers.len() <= 5 && numbers.last() > before.last())
+                .then(|| numbers[numbers.len() - 1])
+        });
+        assert_eq!(first, 1 + before.last().unwrap().max(&9));
+        send(&pty, 0..1);
+        eventually("the frame", || (!ours().last()?.frames.is_empty()).then_some(()));
+        program.terminate();
+    }
+    // Two files of ours, three old ones; then one run that replaces them all.
+    assert_eq!(numbers(), [5, 6, 7, 10, 11]);
+    let pty = Pty::new();
+    let mut program = start(&pty, dir.path(), &["-C", "1k", "-W", "5", "-c", "300"]);
+    send(&pty, 0..300);
+    assert_eq!(program.wait().code(), Some(0));
+    let last = ours();
+    assert_eq!(last.len(), 5);
+    assert_eq!(numbers(), (last[0].number..=last[4].number).collect::<Vec<_>>());
+    let kept = frames(&last);
+    assert_eq!(kept, numbered(300 - kept.len() as u32..300), "the newest, without a gap");
+    judged_by_capinfos(dir.path());
+
+    for name in foreign {
+        assert_eq!(std::fs::read_to_string(at(name)).unwrap(), name);
+    }
+    assert!(link.is_symlink() && directory.is_dir());
+}
+
+#[test]
+fn a_start_that_fails_leaves_all_as_it_was() {
+    let dir = TempDir::new().unwrap();
+    let old = dir.path().join("trunk_00001_20200101000000.pcapng");
+    std::fs::write(&old, "old").unwrap();
+    let file = dir.path().join("trunk.pcapng");
+    let missing = dir.path().join("missing/other.pcapng");
+    let (file, missing) = (file.to_str().unwrap(), missing.to_str().unwrap());
+    let (code, _, stderr) = run(&["sim:mstp", "-w", file, "-w", missing, "-C", "1", "-W", "1"]);
+    assert_eq!(code, 1);
+    assert_eq!(
+        stderr,
+        format!("serialshark: {missing}: cannot write: No such file or directory\n")
+    );
+    assert_eq!(files(dir.path()), [(1, old)]);
+
+    for (path, says) in [
+        (dir.path().to_str().unwrap().to_owned(), "is not a name for capture files"),
+        (format!("{}/", dir.path().display()), "is not a name for capture files"),
+        ("/dev/null".to_owned(), "is not a name for capture files"),
+        ("/proc/trunk.pcapng".to_owned(), "cannot write"),
+    ] {
+        let (code, _, stderr) = run(&["sim:mstp", "-w", &path, "-C", "1"]);
+        assert_eq!(code, 1, "{path}: {stderr}");
+        assert!(stderr.contains(says) && stderr.starts_with("serialshark: "), "{stderr}");
+    }
+}
+
+#[test]
+fn wrong_usage() {
+    for (args, says) in [
+        (&["-C", "1"][..], "-w FILE"),
+        (&["-G", "1", "-w", "-"], "-w FILE"),
+        (&["-W", "1", "--fifo", "/tmp/unused"], "-w FILE"),
+        (&["-w", "unused.pcapng", "-W", "1"], "-C SIZE"),
+        (&["-w", "unused.pcapng", "-C", "0"], "500k"),
+        (&["-w", "unused.pcapng", "-C", "1T"], "500k"),
+        (&["-w", "unused.pcapng", "-G", "0"], "0"),
+        (&["-w", "unused.pcapng", "-C", "1", "-W", "0"], "0"),
+    ] {
+        let (code, stdout, stderr) = run(&[&["sim:mstp"], args].concat());
+        assert_eq!((code, stdout.len()), (2, 0), "{args:?}: {stderr}");
+        assert!(stderr.contains(says), "{args:?}: {stderr}");
+    }
+}
+
+/// With and without rotation: what came a second before SIGKILL is there.
+#[test]
+fn killed_under_traffic_all_but_the_last_second_is_readable() {
+    let mut random = Random(7);
+    for more in [&["-C", "40k"][..], &["-C", "2k"], &["-G", "1"]] {
+        let dir = TempDir::new().unwrap();
+        let pty = Pty::new();
+        let mut program = start(&pty, dir.path(), more);
+        let start = Instant::now();
+        let stop = start + Duration::from_millis(1500 + random.below(700));
+        let mut sent = 0;
+        let mut a_second_ago = 0;
+        while Instant::now() < stop {
+            send(&pty, sent..sent + 20);
+            sent += 20;
+            if Instant::now() + Duration::from_secs(1) < stop {
+                a_second_ago = sent;
+            }
+        }
+        program.signal(Signal::KILL);
+        program.wait();
+        let files = captured(dir.path());
+        let there = frames(&files);
+        assert!(a_second_ago > 0 && there.len() as u32 >= a_second_ago, "{}", there.len());
+        assert!(there == numbered(0..there.len() as u32), "lost or doubled");
+        let (last, complete) = files.split_last().unwrap();
+        assert!(complete.iter().all(|file| !file.is_cut && file.statistics.len() == 1));
+        assert_eq!(last.statistics.len(), 0);
+        for (_, path) in self::files(dir.path()).iter().rev().take(5) {
+            let Some(mut tshark) = tool("tshark") else { break };
+            let output = tshark.arg("-r").arg(path).args(["-T", "fields", "-e", "frame.number"]);
+            let lines = text(&output.output().unwrap().stdout).lines().count();
+            assert_eq!(lines, take_apart(0, std::fs::read(path).unwrap()).frames.len());
+        }
+    }
+}
+
+#[test]
+fn octets_are_on_the_disk_a_second_later_and_then_nothing_wakes() {
+    let dir = TempDir::new().unwrap();
+    let pty = Pty::new();
+    for more in [&[][..], &["-C", "100"]] {
+        let mut program = start(&pty, dir.path(), &[more, &["--force"]].concat());
+        let traced = Command::new("strace").arg("-V").output().is_ok();
+        let log = dir.path().join("strace");
+        let strace = traced.then(|| {
+            let mut strace = Command::new("strace");
+            let trace = ["-f", "-e", "trace=fdatasync", "-p", &program.child.id().to_string()]
+                .map(str::to_owned);
+            strace.args(trace).arg("-o").arg(&log);
+            let strace = Program::spawn(strace);
+            strace.wait_for("attached");
+            strace
+        });
+        if let Some(strace) = strace {
+            let syncs = || std::fs::read_to_string(&log).unwrap().matches("= 0").count();
+            // The header's.
+            eventually("fdatasync", || (syncs() > 0).then_some(()));
+            let before = syncs();
+            let start = Instant::now();
+            send(&pty, 0..1);
+            eventually("fdatasync", || (syncs() > before).then_some(()));
+            assert!(start.elapsed() < Duration::from_secs(2));
+            // Steady traffic, and the queue never empty for long: at least every second.
+            let before = syncs();
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_secs(3) {
+                send(&pty, 0..20);
+            }
+            assert!(
+                (2..=6).contains(&(syncs() - before)),
+                "{}",
+                std::fs::read_to_string(&log).unwrap()
+            );
+            drop(strace);
+        } else {
+            eprintln!("SKIPPED: strace is not installed, so nobody saw fdatasync");
+        }
+        let mut last = u64::MAX;
+        let mut since = Instant::now();
+        eventually("two seconds without a wake-up", || {
+            let now = program.wakeups();
+            if std::mem::replace(&mut last, now) != now {
+                since = Instant::now();
+            }
+            (since.elapsed() > Duration::from_secs(2)).then_some(())
+        });
+        program.terminate();
+    }
+}
+
+/// Runs serialshark with its files in a file system of 200 kB, which are copied out at its end.
+fn on_a_small_disk(pty: &Pty, out: &Path, more: &str) -> Option<Program> {
+    let allowed = Command::new("unshare").args(["-rm", "true"]).status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: unshare is not allowed here, so no disk was full");
+        return None;
+    }
+    let script = "mkdir $0/disk; mount -t tmpfs -o size=200k none $0/disk || exit 77
+        $1 $2 -w $0/disk/trunk.pcapng MORE; code=$?
+        cp $0/disk/* $0/; exit $code"
+        .replace("MORE", more);
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", &script]).arg(out);
+    command.args([env!("CARGO_BIN_EXE_serialshark"), pty.path()]);
+    let program = Program::spawn(command);
+    program.wait_for("reading mstp");
+    Some(program)
+}
+
+#[test]
+fn a_full_disk_costs_a_ring_its_oldest_files() {
+    let dir = TempDir::new().unwrap();
+    let pty = Pty::new();
+    let Some(mut program) = on_a_small_disk(&pty, dir.path(), "-C 30k -W 100 -c 9000") else {
+        return;
+    };
+    send(&pty, 0..9000);
+    assert_eq!(program.wait().code(), Some(0), "{:#?}", program.stderr());
+    let files = captured(dir.path());
+    assert!(files.len() >= 4 && files[0].number > 1, "{} files", files.len());
+    assert!(files.iter().all(|file| !file.is_cut && file.statistics.len() == 1));
+    let kept = frames(&files);
+    assert!(kept == numbered(9000 - kept.len() as u32..9000), "the newest, without a gap");
+    let warnings = program.stderr().iter().filter(|line| line.contains("disk full")).count();
+    assert_eq!(warnings, 1, "{:#?}", program.stderr());
+    program.wait_for("9000 packets framed = 9000 delivered + 0 dropped + 0 abandoned");
+    judged_by_capinfos(dir.path());
+}
+
+#[test]
+fn a_full_disk_ends_it_when_all_files_are_to_be_kept_or_none_is_left() {
+    for more in ["-C 30k", "-C 1 -W 3"] {
+        let dir = TempDir::new().unwrap();
+        let pty = Pty::new();
+        let Some(mut program) = on_a_small_disk(&pty, dir.path(), more) else { return };
+        let mut sent = 0;
+        let status = eventually("its end", || {
+            // It reads on until its disk is full; afterwards nobody reads.
+            pty.offer(&numbered_frame(sent));
+            sent += 1;
+            program.child.try_wait().unwrap()
+        });
+        assert_eq!(status.code(), Some(1));
+        program.wait_for("trunk.pcapng: cannot write: No space left on device");
+        let files = captured(dir.path());
+        assert!(!files.is_empty() && files[0].number == 1);
+        assert!(files.iter().all(|file| !file.is_cut), "cut back to whole records");
+        judged_by_capinfos(dir.path());
+    }
+}
