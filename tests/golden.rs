@@ -137,6 +137,7 @@ impl Case {
     /// A capture of it.
     fn encoded(&self, format: Format, batch: &Batch) -> Vec<u8> {
         let interfaces = Arc::new([Interface {
+            direction: serialshark::encode::Direction::Unknown,
             name: self.name(),
             description: self.protocol.help.to_owned(),
             baud: self.setup.baud,

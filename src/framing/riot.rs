@@ -327,10 +327,10 @@ fn digit_value(digit: u8) -> Option<u8> {
 /// The sniffer's clock in terms of ours: what lies between two records is told by its clock,
 /// since the text of a record may leave the sniffer long after the frame came.
 ///
-/// Its first record is dated by its arrival. After that its clock is followed, with a
-/// correction of at most 100 ppm while it is more than 20 ms off, since two crystals never
-/// agree; but not in a burst, which is no measure of it. It is given up, and the record dated
-/// by its arrival, when it
+/// Its first record is dated by its arrival. After that its clock is followed to the
+/// microsecond, but for a correction of at most 100 ppm, since two crystals never agree: once a
+/// second, while it is more than 20 ms off, and only if both clocks agree about that second,
+/// which they do not in a burst. It is given up, and the record dated by its arrival, when it
 /// - stands back by more than 10 s (it was asleep), or steps back (it was restarted), unless
 ///   that is a counter of 32 bits that turned over: then the step fits our clock to within 10 s;
 /// - steps further ahead of our clock than 32 bits of it go (71 minutes): it did not.
@@ -340,6 +340,8 @@ fn digit_value(digit: u8) -> Option<u8> {
 #[derive(Debug, Default)]
 struct SnifferClock {
     last: Option<Reading>,
+    /// The record since which a correction is due.
+    base: Option<Reading>,
 }
 
 /// One record's time.
@@ -356,20 +358,33 @@ struct Reading {
 impl SnifferClock {
     /// When the frame came that is dated `rx_us` by the sniffer and arrived at `arrival`.
     fn time_of(&mut self, rx_us: u64, arrival: Timestamp) -> Timestamp {
-        let time = self.last.and_then(|last| last.next(rx_us, arrival)).unwrap_or(arrival);
-        self.last = Some(Reading { rx_us, time, arrival });
-        time
+        let followed = self.last.and_then(|last| last.followed(rx_us, arrival));
+        let mut reading = Reading { rx_us, time: followed.unwrap_or(arrival), arrival };
+        match self.base {
+            Some(base) if followed.is_some() => {
+                if arrival.ns_since(base.arrival) >= CORRECTION_NS {
+                    reading.time = base.corrected(reading);
+                    self.base = Some(reading);
+                }
+            }
+            _ => self.base = Some(reading),
+        }
+        self.last = Some(reading);
+        reading.time
     }
 }
 
+/// How often a correction may be made.
+const CORRECTION_NS: u64 = 1_000_000_000;
+/// How far the clocks may be apart without one: what a serial line may hold a record back.
+const FREE_NS: u64 = 20_000_000;
+
 impl Reading {
     /// The time of the record after this one, if it is by the same clock.
-    fn next(self, rx_us: u64, arrival: Timestamp) -> Option<Timestamp> {
+    fn followed(self, rx_us: u64, arrival: Timestamp) -> Option<Timestamp> {
         const TURN_US: u64 = 1 << 32;
         const MAX_LEAD_NS: u64 = TURN_US * 1000;
         const MAX_LAG_NS: u64 = 10_000_000_000;
-        const FREE_NS: u64 = 20_000_000;
-        const CORRECTED: u64 = 10_000; // 1 in so many: 100 ppm
 
         let elapsed = arrival.ns_since(self.arrival);
         let step = match rx_us.checked_sub(self.rx_us) {
@@ -381,15 +396,23 @@ impl Reading {
             None => return None,
         };
         let time = self.time.plus_ns(step);
-        let (lag, lead) = (arrival.ns_since(time), time.ns_since(arrival));
-        if lag > MAX_LAG_NS || step.saturating_sub(elapsed) > MAX_LEAD_NS {
-            return None;
+        let lost = arrival.ns_since(time) > MAX_LAG_NS;
+        let leapt = step.saturating_sub(elapsed) > MAX_LEAD_NS;
+        (!lost && !leapt).then_some(time)
+    }
+
+    /// The time of a later record, moved towards its arrival as far as is plausible.
+    fn corrected(self, later: Self) -> Timestamp {
+        const CORRECTED: u64 = 10_000; // 1 in so many: 100 ppm
+        let elapsed = later.arrival.ns_since(self.arrival);
+        let step = later.time.ns_since(self.time);
+        if step.abs_diff(elapsed) > FREE_NS + elapsed / 1000 {
+            return later.time;
         }
-        let alike = step.abs_diff(elapsed) <= FREE_NS + elapsed / 1000;
-        let most = if alike { elapsed / CORRECTED } else { 0 };
-        let faster = most.min(lag.saturating_sub(FREE_NS));
-        let slower = most.min(lead.saturating_sub(FREE_NS));
-        Some(time.plus_ns(faster).minus_ns(slower))
+        let (lag, lead) = (later.arrival.ns_since(later.time), later.time.ns_since(later.arrival));
+        let faster = (elapsed / CORRECTED).min(lag.saturating_sub(FREE_NS));
+        let slower = (elapsed / CORRECTED).min(lead.saturating_sub(FREE_NS));
+        later.time.plus_ns(faster).minus_ns(slower)
     }
 }
 
