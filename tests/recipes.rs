@@ -1,0 +1,223 @@
+//! The recipes of the README, each run as it is written there.
+//!
+//! Only names are replaced: ports by ports of the test, /tmp by a directory of its own, TCP
+//! ports by free ones. `wireshark` is tshark that ends after a few packets, and `ssh HOST COMMAND`
+//! runs the command here.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use serialshark::source::sim::Simulator;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tempfile::TempDir;
+
+/// Packets after which a reader ends.
+const ENOUGH: usize = 5;
+
+struct Recipe {
+    what: String,
+    run: String,
+    read: Option<String>,
+}
+
+fn recipes() -> Vec<Recipe> {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let table = readme.split("## Recipes").nth(1).unwrap().split("\n\n").nth(2).unwrap();
+    let code = |cell: &str| cell.trim().trim_matches('`').replace("\\|", "|");
+    table
+        .lines()
+        .skip(2)
+        .map(|row| {
+            let row = row.replace("\\|", "\u{1}");
+            let cells: Vec<String> =
+                row.split('|').map(|cell| cell.replace('\u{1}', "|")).collect();
+            let [_, what, run, read, _] = &cells[..] else { panic!("{row}") };
+            let read = Some(code(read)).filter(|read| !read.is_empty());
+            Recipe { what: what.trim().to_owned(), run: code(run), read }
+        })
+        .collect()
+}
+
+/// A shell command in a process group of its own, which is ended with it.
+struct Shell(Child);
+
+impl Shell {
+    fn run(command: &str, dir: &Path) -> Self {
+        let path = format!("{}:{}", dir.join("bin").display(), std::env::var("PATH").unwrap());
+        let child = Command::new("sh")
+            .args(["-c", command])
+            .current_dir(dir)
+            .env("PATH", path)
+            .env("HOME", dir)
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("RUST_LOG")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(std::fs::File::create(dir.join("stdout")).unwrap())
+            .stderr(std::fs::File::create(dir.join("stderr")).unwrap())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    fn wait(&mut self) -> bool {
+        eventually("the end of a command", || self.0.try_wait().unwrap()).success()
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let group = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let _ = self.0.wait();
+    }
+}
+
+fn script(dir: &Path, name: &str, text: &str) {
+    let path = dir.join("bin").join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Something that says one thing after the other until it is told to stop.
+fn speak(mut say: impl FnMut(&[u8]), mut next: impl FnMut() -> Vec<u8>, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        say(&next());
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn every_recipe_works_as_it_is_written() {
+    let Some(tshark) = tool("tshark") else { return };
+    let tshark = tshark.get_program().to_str().unwrap().to_owned();
+    let found = Command::new("sh").args(["-c", &format!("command -v {tshark}")]).output().unwrap();
+    let tshark = text(&found.stdout).trim().to_owned();
+
+    let dir = TempDir::new().unwrap();
+    let dir = dir.path();
+    std::fs::create_dir(dir.join("bin")).unwrap();
+    symlink(env!("CARGO_BIN_EXE_serialshark"), dir.join("bin/serialshark")).unwrap();
+    script(dir, "tshark", &format!("exec {tshark} -c {ENOUGH} \"$@\""));
+    script(dir, "wireshark", "[ \"$1\" = -k ] && shift; exec tshark \"$@\"");
+    script(dir, "ssh", "[ \"$1\" = -L ] && shift 2; shift; exec \"$@\"");
+    let ports: Vec<Pty> = (0..4).map(|_| Pty::new()).collect();
+    let ser2net = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    ser2net.set_nonblocking(true).unwrap();
+    let ser2net_port = ser2net.local_addr().unwrap().port().to_string();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+
+    let stop = AtomicBool::new(false);
+    let mut octets = (1u32..).map(numbered_frame);
+    let mut more = (1u32..).map(numbered_frame);
+    let mut remote = (1u32..).map(numbered_frame);
+    let mut riot = Simulator::named("riot", 115_200).unwrap();
+    let ack = [&[5, 2, 0, 7][..], &fcs(&[2, 0, 7])].concat();
+    let mut pinoccio = std::iter::once(b"SNIF".to_vec()).chain(std::iter::repeat(ack));
+    std::thread::scope(|scope| {
+        let (ports, stop) = (&ports, &stop);
+        let say = |port: usize| move |octets: &[u8]| drop(ports[port].offer(octets));
+        let (trunk, other, radio, mesh) = (say(0), say(1), say(2), say(3));
+        scope.spawn(move || speak(trunk, || octets.next().unwrap(), stop));
+        scope.spawn(move || speak(other, || more.next().unwrap(), stop));
+        scope.spawn(move || speak(radio, || riot.next_burst().octets, stop));
+        scope.spawn(move || speak(mesh, || pinoccio.next().unwrap(), stop));
+        scope.spawn(move || {
+            let mut clients = Vec::new();
+            let say = |octets: &[u8]| {
+                clients.extend(ser2net.accept().ok());
+                clients.retain(|(client, _)| {
+                    let mut client: &std::net::TcpStream = client;
+                    client.write_all(octets).is_ok()
+                });
+            };
+            speak(say, || remote.next().unwrap(), stop);
+        });
+        // Also when a recipe fails, or the scope would wait for its speakers for ever.
+        let tried = std::panic::catch_unwind(|| {
+            for recipe in recipes() {
+                let concrete = |command: &str| {
+                    command
+                        .replace("/dev/ttyUSB0", ports[0].path())
+                        .replace("/dev/ttyUSB1", ports[1].path())
+                        .replace("/dev/ttyACM0", ports[2].path())
+                        .replace("/dev/ttyACM1", ports[3].path())
+                        .replace("/tmp/", &format!("{}/", dir.display()))
+                        .replace("19000", &free.to_string())
+                        .replace("3333", &ser2net_port)
+                };
+                try_recipe(&recipe, concrete, dir);
+            }
+        });
+        stop.store(true, Ordering::Relaxed);
+        if let Err(panic) = tried {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+fn try_recipe(recipe: &Recipe, concrete: impl Fn(&str) -> String, dir: &Path) {
+    let (what, run) = (&recipe.what, &recipe.run);
+    for entry in std::fs::read_dir(dir).unwrap().flatten() {
+        if entry.path().extension().is_some_and(|ext| ext == "pcapng") {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let mut shell = Shell::run(&concrete(run), dir);
+    let output = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or_default();
+    let packets = |said: &str| said.lines().filter(|line| line.contains('→')).count();
+    if let Some(read) = &recipe.read {
+        if run.contains("--install") {
+            assert!(shell.wait(), "{what}: {}", output("stderr"));
+        } else {
+            eventually(what, || output("stderr").contains("waiting for a reader").then_some(()));
+        }
+        // A second reader after the first one, which no capture pipe is said to bear.
+        for _ in 0..if run.contains("replay") { 1 } else { 2 } {
+            let reader_dir = dir.join("reader");
+            let _ = std::fs::create_dir(&reader_dir);
+            let _ = symlink(dir.join("bin"), reader_dir.join("bin"));
+            let home = concrete(&format!("HOME={} {read}", dir.display()));
+            assert!(Shell::run(&home, &reader_dir).wait(), "{what}");
+            let said = std::fs::read_to_string(reader_dir.join("stdout")).unwrap();
+            assert_eq!(packets(&said), ENOUGH, "{what}: {said}");
+            assert!(!said.contains("Malformed"), "{what}: {said}");
+        }
+    } else if run.contains("shark -r -") || run.contains("-i -") {
+        assert!(shell.wait(), "{what}: {}", output("stderr"));
+        assert_eq!(packets(&output("stdout")), ENOUGH, "{what}");
+    } else if run.contains("pcapng") {
+        eventually(what, || {
+            let mut files = std::fs::read_dir(dir).unwrap().flatten();
+            files.find(|file| {
+                file.path().extension().is_some_and(|ext| ext == "pcapng")
+                    && file.metadata().is_ok_and(|metadata| metadata.len() > 500)
+            })
+        });
+    } else {
+        eventually(what, || (output("stdout").lines().count() >= ENOUGH).then_some(()));
+        // What was recorded is replayed by the next recipes.
+        let group = rustix::process::Pid::from_child(&shell.0);
+        rustix::process::kill_process_group(group, rustix::process::Signal::INT).unwrap();
+        shell.wait();
+    }
+    eprintln!("{what}: done");
+}
+
+/// CRC-16/KERMIT bit by bit, low octet first.
+fn fcs(octets: &[u8]) -> [u8; 2] {
+    let mut crc = 0u16;
+    for octet in octets {
+        crc ^= u16::from(*octet);
+        for _ in 0..8 {
+            crc = if crc & 1 != 0 { crc >> 1 ^ 0x8408 } else { crc >> 1 };
+        }
+    }
+    crc.to_le_bytes()
+}
