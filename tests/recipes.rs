@@ -12,6 +12,7 @@ use serialshark::source::sim::Simulator;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -107,69 +108,75 @@ fn every_recipe_works_as_it_is_written() {
     script(dir, "tshark", &format!("exec {tshark} -c {ENOUGH} \"$@\""));
     script(dir, "wireshark", "[ \"$1\" = -k ] && shift; exec tshark \"$@\"");
     script(dir, "ssh", "[ \"$1\" = -L ] && shift 2; shift; exec \"$@\"");
-    let ports: Vec<Pty> = (0..4).map(|_| Pty::new()).collect();
-    let ser2net = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    ser2net.set_nonblocking(true).unwrap();
-    let ser2net_port = ser2net.local_addr().unwrap().port().to_string();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-
-    let stop = AtomicBool::new(false);
-    let mut octets = (1u32..).map(numbered_frame);
-    let mut more = (1u32..).map(numbered_frame);
-    let mut remote = (1u32..).map(numbered_frame);
-    let mut riot = Simulator::named("riot", 115_200).unwrap();
-    let ack = [&[5, 2, 0, 7][..], &fcs(&[2, 0, 7])].concat();
-    let mut pinoccio = std::iter::once(b"SNIF".to_vec()).chain(std::iter::repeat(ack));
-    std::thread::scope(|scope| {
-        let (ports, stop) = (&ports, &stop);
-        let say = |port: usize| move |octets: &[u8]| drop(ports[port].offer(octets));
-        let (trunk, other, radio, mesh) = (say(0), say(1), say(2), say(3));
-        scope.spawn(move || speak(trunk, || octets.next().unwrap(), stop));
-        scope.spawn(move || speak(other, || more.next().unwrap(), stop));
-        scope.spawn(move || speak(radio, || riot.next_burst().octets, stop));
-        scope.spawn(move || speak(mesh, || pinoccio.next().unwrap(), stop));
-        scope.spawn(move || {
-            let mut clients = Vec::new();
-            let say = |octets: &[u8]| {
-                clients.extend(ser2net.accept().ok());
-                clients.retain(|(client, _)| {
-                    let mut client: &std::net::TcpStream = client;
-                    client.write_all(octets).is_ok()
-                });
-            };
-            speak(say, || remote.next().unwrap(), stop);
-        });
-        // Also when a recipe fails, or the scope would wait for its speakers for ever.
-        let tried = std::panic::catch_unwind(|| {
-            for recipe in recipes() {
-                let concrete = |command: &str| {
-                    command
-                        .replace("/dev/ttyUSB0", ports[0].path())
-                        .replace("/dev/ttyUSB1", ports[1].path())
-                        .replace("/dev/ttyACM0", ports[2].path())
-                        .replace("/dev/ttyACM1", ports[3].path())
-                        .replace("/tmp/", &format!("{}/", dir.display()))
-                        .replace("19000", &free.to_string())
-                        .replace("3333", &ser2net_port)
-                };
-                try_recipe(&recipe, concrete, dir);
-            }
-        });
-        stop.store(true, Ordering::Relaxed);
-        if let Err(panic) = tried {
-            std::panic::resume_unwind(panic);
-        }
-    });
+    for recipe in recipes() {
+        try_recipe(&recipe, dir);
+        eprintln!("{}: done", recipe.what);
+    }
 }
 
-fn try_recipe(recipe: &Recipe, concrete: impl Fn(&str) -> String, dir: &Path) {
-    let (what, run) = (&recipe.what, &recipe.run);
+fn try_recipe(recipe: &Recipe, dir: &Path) {
     for entry in std::fs::read_dir(dir).unwrap().flatten() {
         if entry.path().extension().is_some_and(|ext| ext == "pcapng") {
             std::fs::remove_file(entry.path()).unwrap();
         }
     }
-    let mut shell = Shell::run(&concrete(run), dir);
+    let ports: Vec<Pty> = (0..4).map(|_| Pty::new()).collect();
+    let ser2net = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ser2net_port = ser2net.local_addr().unwrap().port();
+    let free_port =
+        std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let concrete = |command: &str| {
+        command
+            .replace("/dev/ttyUSB0", ports[0].path())
+            .replace("/dev/ttyUSB1", ports[1].path())
+            .replace("/dev/ttyACM0", ports[2].path())
+            .replace("/dev/ttyACM1", ports[3].path())
+            .replace("/tmp/", &format!("{}/", dir.display()))
+            .replace("19000", &free_port.to_string())
+            .replace("3333", &ser2net_port.to_string())
+    };
+    let shell = Shell::run(&concrete(&recipe.run), dir);
+    if !recipe.run.contains("--install") {
+        // Before that nobody reads what the ports have to say.
+        eventually(&recipe.what, || {
+            let said = std::fs::read_to_string(dir.join("stderr")).unwrap_or_default();
+            assert!(!said.contains("hint: "), "{}: {said}", recipe.run);
+            (said.matches(": reading ").count() == recipe.run.matches("/dev/tty").count().max(1))
+                .then_some(())
+        });
+    }
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let mut octets = (1u32..).map(numbered_frame);
+        let mut more = (1u32..).map(numbered_frame);
+        let mut remote = (1u32..).map(numbered_frame);
+        let mut riot = Simulator::named("riot", 115_200).unwrap();
+        let ack = [&[5, 2, 0, 7][..], &fcs(&[2, 0, 7])].concat();
+        let mut pinoccio = std::iter::once(b"SNIF".to_vec()).chain(std::iter::repeat(ack));
+        let (ports, stop) = (&ports, &stop);
+        let say = |port: usize| move |octets: &[u8]| _ = ports[port].offer(octets);
+        let (trunk, other, radio, mesh) = (say(0), say(1), say(2), say(3));
+        scope.spawn(move || speak(trunk, || octets.next().unwrap(), stop));
+        scope.spawn(move || speak(other, || more.next().unwrap(), stop));
+        scope.spawn(move || speak(radio, || riot.next_burst().octets, stop));
+        scope.spawn(move || speak(mesh, || pinoccio.next().unwrap(), stop));
+        if recipe.run.contains("tcp:") {
+            let mut client = ser2net.accept().unwrap().0;
+            let say = move |octets: &[u8]| _ = client.write_all(octets);
+            scope.spawn(move || speak(say, || remote.next().unwrap(), stop));
+        }
+        // Also when it fails, or the scope would wait for its speakers for ever.
+        let judged = catch_unwind(AssertUnwindSafe(|| judge(recipe, shell, concrete, dir)));
+        stop.store(true, Ordering::Relaxed);
+        if let Err(panic) = judged {
+            resume_unwind(panic);
+        }
+    });
+}
+
+/// Sees that packets come, where the recipe says that they do.
+fn judge(recipe: &Recipe, mut shell: Shell, concrete: impl Fn(&str) -> String, dir: &Path) {
+    let (what, run) = (&recipe.what, &recipe.run);
     let output = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or_default();
     let packets = |said: &str| said.lines().filter(|line| line.contains('→')).count();
     if let Some(read) = &recipe.read {
@@ -207,7 +214,6 @@ fn try_recipe(recipe: &Recipe, concrete: impl Fn(&str) -> String, dir: &Path) {
         rustix::process::kill_process_group(group, rustix::process::Signal::INT).unwrap();
         shell.wait();
     }
-    eprintln!("{what}: done");
 }
 
 /// CRC-16/KERMIT bit by bit, low octet first.

@@ -122,6 +122,7 @@ fn under_traffic_at_any_moment() {
         let (pty, fifo) = (Pty::new(), dir.path().join("sharkfin"));
         let mut program = start(&pty, &fifo, &[]);
         let mut reader = FifoReader::open(&fifo);
+        program.wait_for("a reader has come");
         let frames = random.below(2000) as u32;
         std::thread::scope(|scope| {
             let records = scope.spawn(|| reader.rest());
