@@ -73,8 +73,8 @@ struct Args {
     #[arg(short = 'G', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     rotate_seconds: Option<u64>,
 
-    /// Keep this many files, delete older ones, those of earlier runs too (with -C or -G). If the
-    /// disk is full, even fewer
+    /// Keep this many files, delete older ones, those of earlier runs too (with -C or -G); fewer
+    /// if the disk is full
     #[arg(short = 'W', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     rotate_files: Option<u64>,
 

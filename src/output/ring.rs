@@ -9,13 +9,14 @@
 //! Deleting is the one dangerous thing here. Only regular files whose name is exactly one that
 //! we would give are deleted, by name in the directory that was opened at the start, never
 //! through a symlink; and nothing before the new file is written to, so that a program that
-//! fails to start, again and again, leaves all as it was.
+//! fails to start, again and again, leaves all as it was. Two programs at the same ring would
+//! delete each other's files, so the second one is refused.
 
 use crate::error::Error;
 use crate::packet::{Clock, Timestamp};
 use chrono::{Local, NaiveDateTime, TimeZone};
 use log::{debug, warn};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -122,6 +123,13 @@ impl Ring {
         )
         .map_err(cannot)?;
         let (old, number) = scan(&directory, &names).map_err(cannot)?;
+        if old.back().is_some_and(|newest| is_being_written(&directory, newest)) {
+            return Err(Error::new(
+                shown,
+                "files of this name are being written by another program",
+            )
+            .hint("choose another name, or end the other serialshark"));
+        }
         let mut ring = Self {
             directory,
             names,
@@ -166,6 +174,8 @@ impl Ring {
                 Err(Errno::EXIST) => self.number += 1,
                 Err(errno) => return Err(errno),
                 Ok(file) => {
+                    // Best effort: tells a second program that it would delete our files.
+                    let _ = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
                     debug!("writing {}", name.display());
                     self.number += 1;
                     self.current = name;
@@ -259,6 +269,13 @@ fn is_regular(directory: &OwnedFd, name: &OsStr) -> Result<bool, Errno> {
         Err(Errno::NOENT) => Ok(false),
         Err(errno) => Err(errno),
     }
+}
+
+fn is_being_written(directory: &OwnedFd, name: &OsStr) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, name, flags, Mode::empty()).is_ok_and(|file| {
+        rustix::fs::flock(file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+    })
 }
 
 fn unlink_regular(directory: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
