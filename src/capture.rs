@@ -37,7 +37,8 @@ use log::{debug, info, warn};
 use merge::{Merger, Run};
 use outbox::Outbox;
 use room::Room;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -119,6 +120,8 @@ enum News {
     OutputEnded(Option<Error>),
     /// A thread died.
     Panicked(&'static str),
+    /// A thread could not be started.
+    NoThread(Error),
 }
 
 /// What all threads share.
@@ -216,13 +219,18 @@ pub fn run(config: &Config) -> Result<(), Error> {
         }
     }
     // The handlers come next: from here on SIGTERM means a clean end.
-    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
-        .map_err(|error| Error::new("signals", "cannot be handled").because(error))?;
+    let signals =
+        handle_signals().map_err(|e| Error::new("signals", "cannot be handled").because(e))?;
     let stop =
         Bell::new().map_err(|error| Error::new("stop bell", "cannot make").because(error))?;
     let stop = Arc::new(stop);
     let clock = Clock::start();
 
+    for (output, _) in &config.outputs {
+        if let (Output::File(path), None) = (output, config.rotation) {
+            file::check(path, config.force)?;
+        }
+    }
     let mut sources = Vec::new();
     for port in &config.ports {
         let settings =
@@ -241,15 +249,32 @@ pub fn run(config: &Config) -> Result<(), Error> {
             Output::Fifo(path) => listeners.push((Box::new(Fifo::listen(path)?), *format)),
             Output::Tcp(address) => listeners.push((Box::new(Socket::tcp(address)?), *format)),
             Output::Unix(path) => listeners.push((Box::new(Socket::unix(path)?), *format)),
-            Output::File(path) => {
-                let stream = match config.rotation {
-                    Some(limits) => file::rotating(path, limits, clock.now())?,
-                    None => file::create(path, config.force)?,
-                };
-                streams.push((stream, *format));
-            }
             Output::Stdout => streams.push((file::stdout(*format != Format::Text)?, *format)),
+            Output::File(_) => {} // comes last: it may empty a file
         }
+    }
+    let mut last_error = None;
+    for (output, format) in &config.outputs {
+        let Output::File(path) = output else { continue };
+        let stream = match config.rotation {
+            Some(limits) => file::rotating(path, limits, clock.now()),
+            None => file::create(path, config.force),
+        };
+        match stream {
+            Ok(stream) => streams.push((stream, *format)),
+            Err(error) => {
+                if let Some(earlier) = last_error.replace(error) {
+                    log::error!("{earlier}");
+                }
+            }
+        }
+    }
+    if let Some(error) = last_error {
+        // The other outputs go on, if there are any.
+        if streams.is_empty() && listeners.is_empty() {
+            return Err(error);
+        }
+        log::error!("{error}");
     }
 
     // Room for all that may be told before anybody hears it; signals are told only if they fit.
@@ -274,6 +299,26 @@ pub fn run(config: &Config) -> Result<(), Error> {
     };
     let opened = Opened { sources, listeners: &listeners, streams, signals, stop: &stop };
     supervise(config, &shared, inbox, opened)
+}
+
+/// Asks for the signals that mean the end, but for those that whoever started us ignores, as
+/// nohup does with SIGHUP. A second one ends the program at once, whatever it waits for.
+fn handle_signals() -> std::io::Result<Signals> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let heeded: Vec<i32> = [SIGINT, SIGTERM, SIGHUP]
+        .into_iter()
+        .filter(|signal| ignored >> (signal - 1) & 1 == 0)
+        .collect();
+    let ending = Arc::new(AtomicBool::new(false));
+    for &signal in &heeded {
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&ending))?;
+        flag::register(signal, Arc::clone(&ending))?;
+    }
+    // A file that grows beyond a limit is an error to report, and not a reason to die.
+    flag::register(SIGXFSZ, Arc::default())?;
+    Signals::new(heeded)
 }
 
 /// A source that records what this one delivers.
@@ -325,7 +370,6 @@ fn supervise(
 ) -> Result<(), Error> {
     let Opened { sources, listeners, streams, mut signals, stop } = opened;
     let signal_handle = signals.handle();
-    let live = sources.iter().any(|source| source.is_live());
     std::thread::scope(|scope| {
         let outputs = streams.len() + listeners.len();
         for (stream, format) in streams {
@@ -335,23 +379,23 @@ fn supervise(
         for (listener, format) in listeners {
             info!("{}: waiting for a reader: {}", listener.name(), listener.how_to_read());
             let accept = move || accept(scope, shared, listener.as_ref(), *format);
-            listening.push(spawn(scope, shared, "accept", accept));
-            listening.push(spawn(scope, shared, "tend", || listener.tend()));
+            listening.extend(shared.or_end(spawn(scope, shared, "accept", accept)));
+            listening.extend(shared.or_end(spawn(scope, shared, "tend", || listener.tend())));
         }
-        spawn(scope, shared, "signals", move || {
+        shared.or_end(spawn(scope, shared, "signals", move || {
             for signal in signals.forever() {
                 shared.hurry(Instant::now() + GRACE);
                 let _ = shared.news.try_send(News::Signal(signal));
             }
-        });
+        }));
         let mut readers = Vec::new();
         for (index, (port, source)) in config.ports.iter().zip(sources).enumerate() {
             info!("{}: reading {} at {} baud", port.name, port.protocol.name, port.setup.baud);
             let read = move || read(shared, port, index, source);
-            readers.push(spawn(scope, shared, "reader", read));
+            readers.extend(shared.or_end(spawn(scope, shared, "reader", read)));
         }
 
-        let mut ending = Ending { outputs_left: outputs, ports_left: config.ports.len(), live };
+        let mut ending = Ending { outputs_left: outputs, ports_left: config.ports.len() };
         let mut result = ending.wait(&inbox);
         let at_leisure = matches!(result, Ok(Pace::Leisure));
         stop.ring();
@@ -392,7 +436,7 @@ fn supervise(
 enum Pace {
     /// Somebody waits for it.
     Quick,
-    /// The input has ended: everything that was read is still wanted.
+    /// The input has ended, or there are as many packets as asked for: all are still wanted.
     Leisure,
 }
 
@@ -400,8 +444,6 @@ enum Pace {
 struct Ending {
     outputs_left: usize,
     ports_left: usize,
-    /// Whether any port is live.
-    live: bool,
 }
 
 impl Ending {
@@ -423,11 +465,12 @@ impl Ending {
                 debug!("signal {signal}: ending");
                 Some(Ok(Pace::Quick))
             }
-            News::CountReached => Some(Ok(if self.live { Pace::Quick } else { Pace::Leisure })),
+            News::CountReached => Some(Ok(Pace::Leisure)),
             News::PortEnded => {
                 self.ports_left = self.ports_left.saturating_sub(1);
                 (self.ports_left == 0).then_some(Ok(Pace::Leisure))
             }
+            News::NoThread(error) => Some(Err(error)),
             News::Panicked(thread) => {
                 Some(Err(Error::new(format!("the {thread} thread"), "has died")
                     .hint("this is a defect of serialshark; what it said above tells where")))
@@ -450,6 +493,11 @@ impl Shared {
     fn tell(&self, news: News) {
         // Fails when the end has begun already.
         let _ = self.news.send(news);
+    }
+
+    /// Without this thread there is nothing to go on with.
+    fn or_end<T>(&self, spawned: Result<T, Error>) -> Option<T> {
+        spawned.map_err(|error| self.tell(News::NoThread(error))).ok()
     }
 
     fn streams(&self) -> MutexGuard<'_, Streams> {
@@ -498,6 +546,13 @@ impl Shared {
         }
     }
 
+    /// A stream has ended: nothing more is for it.
+    fn close(&self, outbox: &Arc<Outbox>) {
+        self.streams().open.retain(|other| !Arc::ptr_eq(other, outbox));
+        outbox.abandon_all();
+        self.room.changed();
+    }
+
     fn close_streams(&self) {
         for outbox in &self.streams().open {
             outbox.close();
@@ -535,12 +590,15 @@ impl Drop for Running<'_> {
 struct Again(Option<Timestamp>);
 
 /// Spawns a thread whose death is told to the main thread.
+///
+/// # Errors
+/// When there is no room for another one.
 fn spawn<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     shared: &'scope Shared,
     name: &'static str,
     body: impl FnOnce() -> T + Send + 'scope,
-) -> std::thread::ScopedJoinHandle<'scope, Option<T>> {
+) -> Result<std::thread::ScopedJoinHandle<'scope, Option<T>>, Error> {
     let guarded = move || match catch_unwind(AssertUnwindSafe(body)) {
         Ok(value) => Some(value),
         Err(_) => {
@@ -548,10 +606,10 @@ fn spawn<'scope, T: Send + 'scope>(
             None
         }
     };
-    std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, guarded).unwrap_or_else(
-        // No thread, no program: there is nothing to go on with.
-        |error| panic!("cannot start the {name} thread: {error}"),
-    )
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn_scoped(scope, guarded)
+        .map_err(|error| Error::new(format!("the {name} thread"), "cannot start").because(error))
 }
 
 /// The reader thread: octets to frames, until the port ends or the stop bell rings.
@@ -657,16 +715,18 @@ fn open_stream<'scope>(
     let memory = outbox::QUEUE_MEMORY + shared.streams().history_memory;
     let outbox =
         Outbox::new(&name, shared.interfaces.len(), memory, Arc::clone(&shared.room)).map(Arc::new);
+    let ended_with = move |error: Option<Error>| {
+        if only {
+            shared.tell(News::OutputEnded(error));
+        } else if let Some(error) = error {
+            log::error!("{error}");
+        }
+    };
     let (encoder, outbox) = match encoder.and_then(|encoder| Ok((encoder, outbox?))) {
         Ok(both) => both,
         Err(error) => {
             let error = Error::new(&name, "cannot serve a reader").because(error);
-            if only {
-                shared.tell(News::OutputEnded(Some(error)));
-            } else {
-                log::error!("{error}");
-            }
-            return;
+            return ended_with(Some(error));
         }
     };
     shared.streams().open(&outbox, opened);
@@ -679,20 +739,18 @@ fn open_stream<'scope>(
     if !only {
         info!("{name}: a reader has come");
     }
-    spawn(scope, shared, "writer", move || {
+    let queue = Arc::clone(&outbox);
+    let spawned = spawn(scope, shared, "writer", move || {
         let _running = running;
-        let end = writer::run(&outbox, stream, encoder, buffer, &shared.clock);
-        shared.streams().open.retain(|other| !Arc::ptr_eq(other, &outbox));
-        outbox.abandon_all();
-        shared.room.changed();
-        let counts = total(&outbox.counts());
-        let error = ended(&name, &end, &counts, opened, shared.clock.now());
-        if only {
-            shared.tell(News::OutputEnded(error));
-        } else if let Some(error) = error {
-            log::error!("{error}");
-        }
+        let end = writer::run(&queue, stream, encoder, buffer, &shared.clock);
+        shared.close(&queue);
+        let counts = total(&queue.counts());
+        ended_with(ended(&name, &end, &counts, opened, shared.clock.now()));
     });
+    if let Err(error) = spawned {
+        shared.close(&outbox);
+        ended_with(Some(error));
+    }
 }
 
 fn total(counts: &[StreamCounts]) -> StreamCounts {

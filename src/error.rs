@@ -21,11 +21,7 @@ impl Error {
     /// Adds the system's words.
     #[must_use]
     pub fn because(mut self, cause: impl Into<std::io::Error>) -> Self {
-        let cause = cause.into();
-        // std appends " (os error 13)", which tells a user nothing.
-        let words = cause.to_string();
-        let words = words.split(" (os error").next().unwrap_or(&words);
-        self.line = format!("{}: {words}", self.line);
+        self.line = format!("{}: {}", self.line, words(cause));
         self
     }
 
@@ -35,6 +31,12 @@ impl Error {
         self.hint = Some(hint.into());
         self
     }
+}
+
+/// The system's words for an error, without the number that std appends.
+pub fn words(cause: impl Into<std::io::Error>) -> String {
+    let text = cause.into().to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 impl fmt::Display for Error {

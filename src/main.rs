@@ -1,5 +1,6 @@
 //! The program: parse, run, exit code.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -12,7 +13,8 @@ fn main() -> ExitCode {
     match serialshark::capture::run(&request.config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("serialshark: {error}");
+            // Should nobody hear it, the exit code still tells.
+            let _ = writeln!(std::io::stderr(), "serialshark: {error}");
             ExitCode::from(1)
         }
     }

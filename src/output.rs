@@ -14,9 +14,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::any::Any;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// Accepts readers. All its methods may be called from several threads at once.
+/// How long a listener waits when descriptors or memory are used up.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Accepts readers. `accept`, `tend` and `stop` are called from a thread each.
 pub trait Listener: Send + Sync {
     /// Blocks until a reader comes; `None` once [`stop`](Self::stop) was called.
     ///
@@ -59,7 +62,7 @@ pub struct Stream {
     kind: Kind,
     /// Readable once the reader has gone, where the descriptor itself may not tell.
     latch: Option<OwnedFd>,
-    /// Octets written so far; a file is cut back to them when a write fails half-way.
+    /// Octets written so far.
     written: u64,
     /// Dropped with the stream, to tell its listener.
     _lease: Option<Box<dyn Any + Send>>,
@@ -106,7 +109,7 @@ impl Stream {
             Kind::Pipe | Kind::Shared | Kind::Socket => {
                 rustix::io::write(&self.fd, octets).map_err(io::Error::from)
             }
-            Kind::File(disk) => disk.write(&self.fd, self.written, octets),
+            Kind::File(disk) => disk.write(&self.fd, octets),
         };
         if let Ok(len) = result {
             self.written += len as u64;

@@ -2,9 +2,10 @@
 //!
 //! Nothing here does I/O. Everything else in the crate speaks in these words.
 
+use rustix::time::{ClockId, clock_gettime};
 use std::fmt;
 use std::ops::Range;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A point in time, in nanoseconds since 1970-01-01 00:00:00 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,28 +48,30 @@ impl Timestamp {
     }
 }
 
-/// The monotonic clock, anchored once to wall time, so that it never runs backwards.
+/// The monotonic clock that goes on while the machine sleeps, anchored once to wall time, so that
+/// it never runs backwards.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    anchor: Instant,
-    wall_at_anchor: Timestamp,
+    boot: Timestamp,
 }
 
 impl Clock {
     /// Anchors a new clock to the wall time of this moment.
     pub fn start() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self {
-            anchor: Instant::now(),
-            wall_at_anchor: Timestamp(u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX)),
-        }
+        let wall = Timestamp(u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX));
+        Self { boot: wall.minus_ns(ns_since_boot()) }
     }
 
     /// The time now.
     pub fn now(&self) -> Timestamp {
-        let elapsed = u64::try_from(self.anchor.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.wall_at_anchor.plus_ns(elapsed)
+        self.boot.plus_ns(ns_since_boot())
     }
+}
+
+fn ns_since_boot() -> u64 {
+    let time = clock_gettime(ClockId::Boottime);
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }
 
 /// What a capture file calls the kind of its packets: `LINKTYPE_*` of
@@ -248,15 +251,17 @@ impl Batch {
         })
     }
 
-    /// Octets of memory that it holds, with what the allocator and the queue add.
-    pub fn memory(&self) -> usize {
+    /// Octets of memory that some of its frames take, with what the allocator and a queue add.
+    pub fn memory_of(&self, frames: Range<usize>) -> usize {
         const ALLOCATIONS: usize = 3 * 16; // this, its octets, its frames
-        const QUEUE_SLOT: usize = 32;
+        const QUEUE_SLOT: usize = 64;
+        // Buffers grow by doubling, so that at most half of them is not used.
+        const SPARE: usize = 2;
+        let octets: usize = self.packets_in(frames.clone()).map(|packet| packet.data.len()).sum();
         size_of::<Self>()
             + ALLOCATIONS
             + QUEUE_SLOT
-            + self.octets.capacity()
-            + self.frames.capacity() * size_of::<Frame>()
+            + SPARE * (octets + frames.len() * size_of::<Frame>())
     }
 }
 

@@ -8,7 +8,7 @@ pub mod sim;
 pub mod tcp;
 
 use crate::bell::Bell;
-use crate::error::Error;
+use crate::error::{Error, words};
 use crate::packet::{Clock, Timestamp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -175,12 +175,6 @@ fn fill(fd: impl AsFd, buffer: &mut [u8]) -> (usize, Option<String>) {
         }
     };
     (len, end)
-}
-
-/// The system's words for an error, without its number.
-fn words(errno: Errno) -> String {
-    let text = io::Error::from(errno).to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 /// A simulated port: octets of a real protocol, in real time.

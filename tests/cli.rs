@@ -179,6 +179,10 @@ fn a_capture_file_is_not_overwritten_unless_told_to() {
 #[test]
 fn a_file_that_cannot_be_made_or_written_ends_its_output_alone() {
     fails(&["sim:mstp", "-q", "-w", "/nowhere/a.pcap"], "/nowhere/a.pcap: cannot write: No such");
+    let (code, stdout, stderr) = run(&["sim:mstp", "-c", "3", "-w", "/nowhere/a", "-w", "-"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("error: /nowhere/a: cannot write: No such"), "{stderr}");
+    assert_eq!(pcap_records(&stdout).len(), 3);
     fails(
         &["sim:mstp", "-q", "-w", "/dev/full"],
         "/dev/full: cannot write: No space left on device",
@@ -187,6 +191,29 @@ fn a_file_that_cannot_be_made_or_written_ends_its_output_alone() {
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("error: /dev/full: cannot write: No space left on device"), "{stderr}");
     assert_eq!(pcap_records(&stdout).len(), 9);
+}
+
+/// What stood in a log before us stays, whatever the disk does.
+#[test]
+fn appending_to_a_file_on_a_full_disk_spares_what_was_there() {
+    let dir = TempDir::new().unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs", dir.path().to_str().unwrap()])
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: no small file system can be mounted here");
+        return;
+    }
+    let file = dir.path().join("log");
+    std::fs::write(&file, vec![b'x'; 60_000]).unwrap();
+    let log = std::fs::OpenOptions::new().append(true).open(&file).unwrap();
+    let output = Program::command().args(["sim:mstp"]).stdout(log).output().unwrap();
+    let written = std::fs::read(&file).unwrap();
+    let unmounted = std::process::Command::new("umount").arg(dir.path()).status().unwrap();
+    assert!(unmounted.success());
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(written.starts_with(&[b'x'; 60_000]));
+    assert!(text(&written[60_000..]).lines().all(|line| line.contains(" length ")));
 }
 
 /// A file on a disk that fills up ends with a whole record.
@@ -223,8 +250,13 @@ fn an_unknown_output_changes_nothing_on_disk() {
     let dir = TempDir::new().unwrap();
     let fifo = dir.path().join("sharkfin");
     // The second output cannot be had, so the first must not stay behind.
-    fails(&["sim:mstp", "-q", "--fifo", fifo.to_str().unwrap(), "-w", "/nowhere/a"], "/nowhere/a");
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    let (file, fifo) = (dir.path().join("precious"), fifo.to_str().unwrap());
+    std::fs::write(&file, "mine").unwrap();
+    let path = file.to_str().unwrap();
+    fails(&["sim:mstp", "-q", "--fifo", fifo, "-w", path], "exists and is not empty");
+    fails(&["sim:mstp", "-q", "--fifo", "/nowhere/f", "-w", path, "--force"], "/nowhere/f");
+    assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
 #[test]

@@ -310,6 +310,45 @@ fn a_removed_path_is_made_again_and_a_replaced_one_is_used() {
 }
 
 #[test]
+fn what_the_user_changes_about_it_outlives_a_reader() {
+    let rig = Rig::new();
+    std::fs::set_permissions(&rig.fifo, std::fs::Permissions::from_mode(0o606)).unwrap();
+    for _ in 0..3 {
+        rig.reader();
+        eventually("the next FIFO", || {
+            (rig.fifo.metadata().ok()?.mode() & 0o777 == 0o606).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_reader_too_many_is_no_end_of_the_others() {
+    let dir = TempDir::new().unwrap();
+    let (pty, fifo) = (Pty::new(), dir.path().join("sharkfin"));
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n 40; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_serialshark")]);
+    shell.args([pty.path(), "--fifo", fifo.to_str().unwrap()]);
+    let mut program = Program::spawn(shell);
+    program.wait_for("reading mstp");
+    let mut first = FifoReader::open(&fifo);
+    first.header();
+    let others: Vec<_> = (0..12)
+        .map(|_| {
+            let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+            rustix::fs::open(&fifo, flags, Mode::empty())
+        })
+        .collect();
+    eventually("too many readers", || {
+        let said = program.stderr().join(" ");
+        (said.contains("Too many open files") || said.contains("No file descriptors")).then_some(())
+    });
+    pty.send(&numbered_frame(5));
+    assert_eq!(first.records(1)[0].data, numbered_frame(5));
+    drop(others);
+    assert!(program.terminate() < Duration::from_secs(2));
+}
+
+#[test]
 fn moved_away_it_is_made_again() {
     let rig = Rig::new();
     std::fs::rename(&rig.fifo, rig.dir.path().join("elsewhere")).unwrap();

@@ -25,7 +25,7 @@ use pcap_parser::traits::PcapNGPacketBlock;
 use pcap_parser::{LegacyPcapSlice, PcapBlockOwned, PcapNGOption, PcapNGSlice};
 use serialshark::encode::{Encoder, Format, Interface, StreamCounts};
 use serialshark::framing::{Protocol, Setup, protocol};
-use serialshark::packet::{Batch, Damage, Packet, Tally, Timestamp};
+use serialshark::packet::{Batch, Damage, Direction, Packet, Tally, Timestamp};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -137,7 +137,7 @@ impl Case {
     /// A capture of it.
     fn encoded(&self, format: Format, batch: &Batch) -> Vec<u8> {
         let interfaces = Arc::new([Interface {
-            direction: serialshark::encode::Direction::Unknown,
+            direction: Direction::Unknown,
             name: self.name(),
             description: self.protocol.help.to_owned(),
             baud: self.setup.baud,
@@ -298,7 +298,10 @@ struct Recorded {
 
 impl Recorded {
     fn of(packet: &Packet<'_>, format: Format) -> Self {
-        let (ns, flags) = (packet.time.as_ns(), packet.damage.epb_flags());
+        // Bits 24 and 26 of epb_flags: the draft's, not the program's word for it.
+        let flag = |damage, bit: u32| u32::from(packet.damage.has(damage)) << bit;
+        let flags = flag(Damage::CRC_ERROR, 24) | flag(Damage::TOO_SHORT, 26);
+        let ns = packet.time.as_ns();
         let pcapng = format == Format::Pcapng;
         Self {
             time_ns: if pcapng { ns } else { ns / 1000 * 1000 },

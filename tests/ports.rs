@@ -46,6 +46,31 @@ fn two_directions_of_a_line_are_one_capture_in_order_of_time() {
     assert_eq!(next, [50, 50]);
 }
 
+/// Frames of one batch leave in many pieces when another port's come between them.
+#[test]
+fn two_busy_ports_drop_nothing_that_one_would_not() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("a.pcap");
+    let (one, two) = (Pty::new(), Pty::new());
+    let mut program = Program::start([one.path(), two.path(), "-w", file.to_str().unwrap()]);
+    program.wait_for_nth(2, "reading mstp");
+    std::thread::scope(|scope| {
+        for pty in [&one, &two] {
+            scope.spawn(|| {
+                for n in 0..400u32 {
+                    pty.send(&(0..50).flat_map(|i| numbered_frame(n * 50 + i)).collect::<Vec<_>>());
+                }
+            });
+        }
+    });
+    eventually("all packets", || {
+        let records = std::fs::read(&file).ok().map(|file| pcap_records(&file).len());
+        (records == Some(40_000)).then_some(())
+    });
+    program.terminate();
+    assert!(program.wait_for("packets framed").contains(" 0 dropped"));
+}
+
 #[test]
 fn a_silent_port_holds_nothing_up_for_long_and_a_vanished_one_neither() {
     let dir = TempDir::new().unwrap();

@@ -533,6 +533,11 @@ fn riot_is_asked_for_its_interface_and_told_to_sniff_each_time_it_is_plugged_in(
     }
     program.terminate();
     assert!(!program.stderr().iter().any(|line| line.contains("no answer")));
+    // Each time the sniffer's clock is a new one: a millisecond of it lies between the records,
+    // and more than a second of ours, since that is how long RIOT is given to boot.
+    let records = pcap_records(&std::fs::read(&file).unwrap());
+    let times: Vec<u64> = records.iter().map(|record| record.time_us).collect();
+    assert!(times.is_sorted_by(|earlier, later| earlier + 1_000_000 <= *later), "{times:?}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ const LANE_MEMORY: usize = 1 << 20;
 pub struct Run {
     batch: Arc<Batch>,
     frames: Range<usize>,
+    memory: usize,
 }
 
 impl Run {
@@ -36,9 +37,9 @@ impl Run {
         self.batch.packets_in(self.frames.clone())
     }
 
-    /// Octets of memory that its batch holds.
+    /// Octets of memory that it takes: its part of what its batch does.
     pub fn memory(&self) -> usize {
-        self.batch.memory()
+        self.memory
     }
 
     /// When its last frame began.
@@ -51,6 +52,11 @@ impl Run {
         self.frames.end = self.frames.end.min(self.frames.start + len);
     }
 
+    fn of(batch: Arc<Batch>, frames: Range<usize>) -> Self {
+        let memory = batch.memory_of(frames.clone());
+        Self { batch, frames, memory }
+    }
+
     fn first_time(&self) -> Timestamp {
         self.batch.time(self.frames.start)
     }
@@ -61,7 +67,7 @@ impl Run {
         let later = self.frames.clone().find(|&frame| batch.time(frame) > bound);
         let end = later.unwrap_or(self.frames.end);
         let start = std::mem::replace(&mut self.frames.start, end);
-        Self { batch, frames: start..end }
+        Self::of(batch, start..end)
     }
 }
 
@@ -116,8 +122,9 @@ impl Merger {
         if !batch.is_empty() {
             let frames = 0..batch.len();
             lane.last = batch.time(batch.len() - 1);
-            lane.memory += batch.memory();
-            lane.waiting.push_back(Run { batch: Arc::new(batch), frames });
+            let run = Run::of(Arc::new(batch), frames);
+            lane.memory += run.memory();
+            lane.waiting.push_back(run);
         }
     }
 
@@ -139,9 +146,9 @@ impl Merger {
         }
         let lane = &mut self.lanes[port];
         let run = lane.waiting.front_mut()?.split_until(bound);
-        if lane.waiting.front().is_some_and(|run| run.len() == 0) {
-            lane.waiting.pop_front();
-            lane.memory -= run.memory();
+        if let Some(split) = lane.waiting.pop_front_if(|run| run.len() == 0) {
+            // What is left of a split run keeps the memory of all of it.
+            lane.memory -= split.memory();
         }
         Some(run)
     }

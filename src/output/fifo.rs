@@ -4,10 +4,11 @@
 //! returns, the path is *rotated*: a new FIFO is renamed over it. The reader keeps its own,
 //! now nameless pipe; the next one gets a fresh one. So no reader sees another's octets, a
 //! quick close and reopen cannot be missed, and several can read at once, unless two open
-//! within the same few tens of microseconds.
+//! within the time that the thread takes to wake up and rename: tenths of a millisecond, more
+//! on a loaded machine. For readers that start together use a socket.
 //!
 //! The new FIFO is made in that moment and not beforehand, so that a crash leaves nothing
-//! beside the path; the system call that it costs is short beside the wake-up before it.
+//! beside the path, but for one in that very moment. That costs less than the wake-up before it.
 //!
 //! Where the directory does not let us rename (read-only, or sticky and someone else's FIFO),
 //! the FIFO is used in *plain* mode: one reader at a time, our end closed before the next is
@@ -22,9 +23,9 @@
 //! One program per path: an abstract socket named after directory and file is the lock. It goes
 //! with the process and leaves no file. (It reaches as far as the network namespace does.)
 
-use super::{Kind, Listener, Stream};
+use super::{Kind, Listener, RETRY, Stream};
 use crate::bell::Bell;
-use crate::error::Error;
+use crate::error::{Error, words};
 use log::{info, warn};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{
@@ -87,6 +88,8 @@ struct State {
     leased: bool,
     /// Read ends that let blocked opens return.
     wakers: Vec<OwnedFd>,
+    /// Makes room for a waker at the end, should there be no descriptors left by then.
+    spare: Option<OwnedFd>,
 }
 
 /// An inode, held by a descriptor that is neither a reader nor a writer (`O_PATH`).
@@ -118,10 +121,6 @@ impl Node {
 
     fn is(&self, stat: &Stat) -> bool {
         (self.stat.st_dev, self.stat.st_ino) == (stat.st_dev, stat.st_ino)
-    }
-
-    fn mode(&self) -> Mode {
-        Mode::from_raw_mode(self.stat.st_mode)
     }
 }
 
@@ -165,6 +164,7 @@ impl Fifo {
         let access = Access::READ_OK | Access::WRITE_OK;
         rustix::fs::accessat(CWD, node.path(), access, AtFlags::EACCESS)
             .map_err(|errno| fail("cannot open for reading and writing", errno))?;
+        let spare = dir.try_clone().ok();
         let plain = if made { None } else { rotation_refused(&dir, &node) };
         if let Some(reason) = &plain {
             warn!("{name}: {reason}: only one reader at a time can use it");
@@ -183,6 +183,7 @@ impl Fifo {
                     plain,
                     leased: false,
                     wakers: Vec::new(),
+                    spare,
                 }),
                 changed: Condvar::new(),
             }),
@@ -228,9 +229,14 @@ impl Fifo {
 
     /// Lets an `open` of the node return, one that blocks already or one to come.
     fn wake(&self, state: &mut State) {
+        if state.leased {
+            // `accept` waits for `changed`; a second reader would hide the first one's going.
+            self.shared.changed.notify_all();
+            return;
+        }
         match state.node.open(OFlags::RDONLY | OFlags::NONBLOCK) {
             Ok(waker) => state.wakers.push(waker),
-            Err(errno) => warn!("{}: cannot be woken: {errno}", self.name),
+            Err(errno) => warn!("{}: cannot be woken: {}", self.name, words(errno)),
         }
         self.shared.changed.notify_all();
     }
@@ -238,17 +244,20 @@ impl Fifo {
     /// The path does not lead to our FIFO: makes or adopts the one that should be there.
     fn restore(&self) -> Result<(), Error> {
         let mut state = self.state();
-        let made = match make_like(&self.dir, &self.file, &state.node) {
-            Ok(()) => true,
-            Err(Errno::EXIST) => false,
-            Err(errno) => {
-                return Err(
-                    Error::new(&self.name, "was removed, and cannot be made again").because(errno)
-                );
+        let cannot = |what, errno| Error::new(&self.name, what).because(errno);
+        let (node, made) = match make_like(&self.dir, &self.file, &state.node.stat) {
+            Ok(node) => (node, true),
+            Err(Errno::EXIST) => match Node::at(&self.dir, &self.file) {
+                Ok(node) => (node, false),
+                // Removed again: it is still orphaned, and the next call makes another one.
+                Err(Errno::NOENT) => return Ok(()),
+                Err(errno) => return Err(cannot("cannot open", errno)),
+            },
+            Err(Errno::NOENT) if rustix::fs::fstat(&self.dir).is_ok_and(|dir| dir.st_nlink > 0) => {
+                return Ok(());
             }
+            Err(errno) => return Err(cannot("was removed, and cannot be made again", errno)),
         };
-        let node = Node::at(&self.dir, &self.file)
-            .map_err(|errno| Error::new(&self.name, "cannot open").because(errno))?;
         if !node.is_fifo() {
             return Err(Error::new(&self.name, "was replaced by something that is not a FIFO"));
         }
@@ -274,7 +283,7 @@ impl Fifo {
         match self.try_rotate(&mut state) {
             Ok(()) => {}
             Err(errno) => {
-                let reason = format!("its directory does not let us replace it ({errno})");
+                let reason = format!("its directory does not let us replace it ({})", words(errno));
                 warn!("{}: {reason}: only one reader at a time can use it", self.name);
                 state.plain = Some(reason);
             }
@@ -282,29 +291,20 @@ impl Fifo {
     }
 
     fn try_rotate(&self, state: &mut State) -> rustix::io::Result<()> {
-        if !state.node.is(&self.at_path()?) {
+        let now = self.at_path()?;
+        if !state.node.is(&now) {
             self.look(state);
             return Ok(());
         }
-        let next = make_beside(&self.dir, &state.node)?;
-        // Ours to remove, so that the removal is no news.
-        if let Some(old) = state.watch.take() {
-            let _ = inotify::remove_watch(&self.inotify, old);
-        }
-        let node = Node::at(&self.dir, &next);
+        let (next, node) = make_beside(&self.dir, &now)?;
         let renamed = renameat(&self.dir, next.as_os_str(), &self.dir, self.file.as_os_str());
-        match (node, renamed) {
-            (Ok(node), Ok(())) => {
-                state.node = Arc::new(node);
-                self.watch(state);
-                Ok(())
-            }
-            (node, renamed) => {
-                let _ = unlinkat(&self.dir, next.as_os_str(), AtFlags::empty());
-                self.watch(state);
-                renamed.and(node.map(|_| ()))
-            }
+        if renamed.is_ok() {
+            state.node = Arc::new(node);
+            self.watch(state);
+        } else {
+            let _ = unlinkat(&self.dir, next.as_os_str(), AtFlags::empty());
         }
+        renamed
     }
 
     /// A latch that becomes readable when a reader of the node closes it.
@@ -323,6 +323,11 @@ impl Listener for Fifo {
             while state.leased && !state.orphaned && !self.stopping.load(Ordering::Acquire) {
                 state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
+            if state.orphaned && !self.stopping.load(Ordering::Acquire) {
+                drop(state);
+                self.restore()?;
+                continue;
+            }
             let node = Arc::clone(&state.node);
             let latch = state.plain.as_ref().and_then(|_| Self::close_latch(&node));
             drop(state);
@@ -335,6 +340,11 @@ impl Listener for Fifo {
             }
             let fd = match opened {
                 Err(Errno::INTR) => continue,
+                Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {
+                    warn!("{}: no reader can be served just now: {}", self.name, words(errno));
+                    self.stop_bell.wait(RETRY);
+                    continue;
+                }
                 opened => {
                     opened.map_err(|errno| Error::new(&self.name, "cannot open").because(errno))?
                 }
@@ -344,7 +354,7 @@ impl Listener for Fifo {
                 self.restore()?;
                 continue;
             }
-            if latch.is_none() {
+            if self.state().plain.is_none() {
                 self.rotate();
             }
             return Ok(Some(self.stream(fd, &node, latch)?));
@@ -360,7 +370,7 @@ impl Listener for Fifo {
             match poll(&mut fds, None) {
                 Ok(_) if !fds[0].revents().is_empty() => return,
                 Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => return warn!("{}: cannot be watched: {errno}", self.name),
+                Err(errno) => return warn!("{}: cannot be watched: {}", self.name, words(errno)),
             }
             let mut events = [0; 4096];
             while rustix::io::read(&self.inotify, &mut events).is_ok_and(|len| len > 0) {}
@@ -370,7 +380,10 @@ impl Listener for Fifo {
 
     fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        self.wake(&mut self.state());
+        let mut state = self.state();
+        state.spare = None;
+        self.wake(&mut state);
+        drop(state);
         self.stop_bell.ring();
     }
 
@@ -435,6 +448,8 @@ impl Drop for Fifo {
         let state = self.state();
         if state.made && self.at_path().is_ok_and(|stat| state.node.is(&stat)) {
             let _ = unlinkat(&self.dir, self.file.as_os_str(), AtFlags::empty());
+            // Whoever came meanwhile blocks in `open` for ever otherwise.
+            let _ = state.node.open(OFlags::WRONLY | OFlags::NONBLOCK);
         }
     }
 }
@@ -485,35 +500,37 @@ fn lock(name: &str, dir: &OwnedFd, file: &OsString) -> Result<OwnedFd, Error> {
 }
 
 /// Makes a FIFO with the mode and owner of `model`.
-fn make_like(dir: &OwnedFd, file: &OsString, model: &Node) -> rustix::io::Result<()> {
-    let file = file.as_os_str();
-    let same_owner =
-        |stat: &Stat| (stat.st_uid, stat.st_gid) == (model.stat.st_uid, model.stat.st_gid);
-    mkfifoat(dir, file, model.mode())?;
+fn make_like(dir: &OwnedFd, file: &OsString, model: &Stat) -> rustix::io::Result<Node> {
+    mkfifoat(dir, file.as_os_str(), Mode::from_raw_mode(model.st_mode))?;
     let dress = || {
-        let made = statat(dir, file, AtFlags::SYMLINK_NOFOLLOW)?;
-        if !same_owner(&made) {
-            let (uid, gid) = (Uid::from_raw(model.stat.st_uid), Gid::from_raw(model.stat.st_gid));
-            chownat(dir, file, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        // By its descriptor: the name may lead elsewhere by now, if the directory is shared.
+        let node = Node::at(dir, file)?;
+        if !node.is_fifo() {
+            return Err(Errno::EXIST);
         }
-        if Mode::from_raw_mode(made.st_mode) != model.mode() {
-            chmodat(dir, file, model.mode(), AtFlags::empty())?;
+        if (node.stat.st_uid, node.stat.st_gid) != (model.st_uid, model.st_gid) {
+            let (uid, gid) = (Uid::from_raw(model.st_uid), Gid::from_raw(model.st_gid));
+            chownat(&node.fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
         }
-        Ok(())
+        if node.stat.st_mode != model.st_mode {
+            let mode = Mode::from_raw_mode(model.st_mode);
+            chmodat(CWD, node.path(), mode, AtFlags::empty())?;
+        }
+        Ok(Node { stat: rustix::fs::fstat(&node.fd)?, ..node })
     };
     dress().inspect_err(|_| {
-        let _ = unlinkat(dir, file, AtFlags::empty());
+        let _ = unlinkat(dir, file.as_os_str(), AtFlags::empty());
     })
 }
 
 /// Makes a FIFO like `model` under a name of its own in the same directory.
-fn make_beside(dir: &OwnedFd, model: &Node) -> rustix::io::Result<OsString> {
+fn make_beside(dir: &OwnedFd, model: &Stat) -> rustix::io::Result<(OsString, Node)> {
     for attempt in 0..16 {
         let file = OsString::from(format!(".serialshark-{}-{attempt}", std::process::id()));
         match make_like(dir, &file, model) {
             // Another FIFO of ours in this directory is doing the same.
             Err(Errno::EXIST) => {}
-            result => return result.map(|()| file),
+            result => return result.map(|node| (file, node)),
         }
     }
     Err(Errno::EXIST)
@@ -521,8 +538,8 @@ fn make_beside(dir: &OwnedFd, model: &Node) -> rustix::io::Result<OsString> {
 
 /// Why the FIFO cannot be replaced by one of ours, if that is so.
 fn rotation_refused(dir: &OwnedFd, node: &Node) -> Option<String> {
-    match make_beside(dir, node) {
-        Ok(file) => {
+    match make_beside(dir, &node.stat) {
+        Ok((file, _)) => {
             let _ = unlinkat(dir, file, AtFlags::empty());
         }
         Err(errno) => {

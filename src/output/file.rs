@@ -8,10 +8,11 @@ use super::ring::{Limits, Ring};
 use super::{Kind, Stream};
 use crate::error::Error;
 use crate::packet::Timestamp;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ const SYNC_AFTER: Duration = Duration::from_millis(900);
 /// Standard output as a stream of records (`binary`) or of lines.
 ///
 /// # Errors
-/// When records would go to a terminal, or standard output is closed.
+/// When records would go to a terminal.
 pub fn stdout(binary: bool) -> Result<Stream, Error> {
     let stdout = io::stdout();
     if binary && stdout.is_terminal() {
@@ -35,10 +36,38 @@ pub fn stdout(binary: bool) -> Result<Stream, Error> {
     let is_file = File::from(fd.try_clone().map_err(cannot)?)
         .metadata()
         .is_ok_and(|metadata| metadata.is_file());
-    let kind = if is_file { Kind::File(Disk::new(binary)) } else { Kind::Shared };
-    // Appending (>>) starts behind what is there.
-    let written = if is_file { rustix::fs::tell(&fd).unwrap_or(0) } else { 0 };
-    Ok(Stream { name: "standard output".into(), fd, kind, latch: None, written, _lease: None })
+    let (fd, kind) = match own_pipe(&fd) {
+        _ if is_file => (fd, Kind::File(Disk::new(binary))),
+        Some(own) => (own, Kind::Pipe),
+        None => (fd, Kind::Shared),
+    };
+    Ok(Stream { name: "standard output".into(), fd, kind, latch: None, written: 0, _lease: None })
+}
+
+/// The same pipe or terminal opened once more, so that it need not block: the descriptor that
+/// we were given must stay as it is for other programs. Not possible for a socket.
+fn own_pipe(fd: &OwnedFd) -> Option<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).ok()
+}
+
+/// Sees that a capture file may be made here, and changes nothing yet.
+///
+/// # Errors
+/// When there is one that is not empty, without `force`, or something that is no file.
+pub fn check(path: &Path, force: bool) -> Result<(), Error> {
+    let name = path.display();
+    if let Ok(metadata) = path.metadata() {
+        if metadata.file_type().is_fifo() {
+            return Err(Error::new(&name, "is a FIFO").hint(format!("use --fifo {name}")));
+        }
+        if metadata.is_file() && metadata.len() > 0 && !force {
+            return Err(Error::new(name, "exists and is not empty")
+                .hint("choose another name, or add --force to overwrite it"));
+        }
+    }
+    Ok(())
 }
 
 /// A new capture file. An existing one that is not empty is replaced only with `force`.
@@ -46,16 +75,8 @@ pub fn stdout(binary: bool) -> Result<Stream, Error> {
 /// # Errors
 /// When it exists, or cannot be made.
 pub fn create(path: &Path, force: bool) -> Result<Stream, Error> {
+    check(path, force)?;
     let name = path.display().to_string();
-    if let Ok(metadata) = path.metadata() {
-        if metadata.file_type().is_fifo() {
-            return Err(Error::new(&name, "is a FIFO").hint(format!("use --fifo {name}")));
-        }
-        if metadata.is_file() && metadata.len() > 0 && !force {
-            return Err(Error::new(&name, "exists and is not empty")
-                .hint("choose another name, or add --force to overwrite it"));
-        }
-    }
     let file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -110,9 +131,9 @@ impl Disk {
         Self { durable, unsynced_since: None, directory: None, waiting: Vec::new(), ring: None }
     }
 
-    /// Writes all of `octets` behind the first `written` ones, or nothing. A full disk costs a
+    /// Writes all of `octets`, or nothing. A full disk costs a
     /// ring its oldest files first.
-    pub(super) fn write(&mut self, fd: &OwnedFd, written: u64, octets: &[u8]) -> io::Result<usize> {
+    pub(super) fn write(&mut self, fd: &OwnedFd, octets: &[u8]) -> io::Result<usize> {
         if let Some(ring) = &mut self.ring {
             ring.begin();
         }
@@ -123,8 +144,13 @@ impl Disk {
                 Err(Errno::INTR) => {}
                 Err(Errno::NOSPC | Errno::DQUOT) if self.make_room() => {}
                 Err(errno) => {
+                    // Exactly what this call has put there, whoever wrote before it.
                     // Best effort: a device has no length to cut back.
-                    let _ = rustix::fs::ftruncate(fd, written);
+                    if len > 0
+                        && let Ok(end) = rustix::fs::tell(fd)
+                    {
+                        let _ = rustix::fs::ftruncate(fd, end - len as u64);
+                    }
                     return Err(errno.into());
                 }
             }

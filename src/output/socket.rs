@@ -4,9 +4,10 @@
 //! when it leaves; its receive buffer is small, so that a client which sends and sends costs
 //! next to nothing. At most [`MAX_CLIENTS`] are served at once.
 
+use super::RETRY;
 use super::{Kind, Listener, Stream};
 use crate::bell::Bell;
-use crate::error::Error;
+use crate::error::{Error, words};
 use log::warn;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, chmodat};
@@ -190,6 +191,10 @@ impl Listener for Socket {
                 }
                 // The client has gone already.
                 Err(Errno::INTR | Errno::CONNABORTED | Errno::AGAIN) => {}
+                Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS)) => {
+                    warn!("{}: no client can be served just now: {}", self.name, words(errno));
+                    self.stop.wait(RETRY);
+                }
                 Err(errno) => return Err(Error::new(&self.name, "cannot accept").because(errno)),
             }
         }
