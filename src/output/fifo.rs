@@ -279,15 +279,29 @@ impl Fifo {
 
     /// Puts a fresh FIFO at the path; the reader that has just come keeps the old one.
     fn rotate(&self) {
-        let mut state = self.state();
-        match self.try_rotate(&mut state) {
-            Ok(()) => {}
-            Err(errno) => {
-                let reason = format!("its directory does not let us replace it ({})", words(errno));
-                warn!("{}: {reason}: only one reader at a time can use it", self.name);
-                state.plain = Some(reason);
+        loop {
+            let mut state = self.state();
+            match self.try_rotate(&mut state) {
+                Ok(()) => return,
+                Err(errno) if is_shortage(errno) && !self.stopping.load(Ordering::Acquire) => {
+                    drop(state);
+                    self.wait_out(errno);
+                }
+                Err(errno) => {
+                    let reason =
+                        format!("its directory does not let us replace it ({})", words(errno));
+                    warn!("{}: {reason}: only one reader at a time can use it", self.name);
+                    state.plain = Some(reason);
+                    return;
+                }
             }
         }
+    }
+
+    /// Waits until there may be descriptors or memory again, or until the end.
+    fn wait_out(&self, errno: Errno) {
+        warn!("{}: no reader can be served just now: {}", self.name, words(errno));
+        self.stop_bell.wait(RETRY);
     }
 
     fn try_rotate(&self, state: &mut State) -> rustix::io::Result<()> {
@@ -340,9 +354,8 @@ impl Listener for Fifo {
             }
             let fd = match opened {
                 Err(Errno::INTR) => continue,
-                Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {
-                    warn!("{}: no reader can be served just now: {}", self.name, words(errno));
-                    self.stop_bell.wait(RETRY);
+                Err(errno) if is_shortage(errno) => {
+                    self.wait_out(errno);
                     continue;
                 }
                 opened => {
@@ -452,6 +465,11 @@ impl Drop for Fifo {
             let _ = state.node.open(OFlags::WRONLY | OFlags::NONBLOCK);
         }
     }
+}
+
+/// Whether it is for want of something that others may give back.
+fn is_shortage(errno: Errno) -> bool {
+    matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
 }
 
 /// The directory that a path leads to, all links followed, and the file's name in it.
