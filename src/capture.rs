@@ -19,9 +19,12 @@
 //! What is not live is not dropped: its reader thread waits until a first stream is open, and
 //! then until all open ones have room. So one stalled reader stalls a replay, for all readers.
 
+mod ending;
 mod merge;
 mod outbox;
+mod reader;
 mod room;
+mod streams;
 mod writer;
 
 use crate::bell::Bell;
@@ -31,29 +34,26 @@ use crate::framing::{Framer, Protocol, Setup};
 use crate::output::{Listener, Stream, fifo::Fifo, file, pipe, ring, socket::Socket};
 use crate::packet::{Batch, Clock, Tally, Timestamp};
 use crate::source::record::{Header, Recorder};
-use crate::source::{self, Input, Source, serial};
+use crate::source::{self, Source, serial};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use log::{debug, info, warn};
-use merge::{Merger, Run};
+use ending::{Ending, News, Pace};
+use log::info;
 use outbox::Outbox;
 use room::Room;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
+use streams::Streams;
 use writer::End;
 
 /// How long writers may take at the end for a reader that is slow to take the rest.
 const GRACE: Duration = Duration::from_millis(500);
-
-/// Memory that the history may take, whatever the seconds asked for.
-const HISTORY_MEMORY: usize = 16 << 20;
 
 /// A port to read and what is spoken on it.
 #[derive(Clone, Debug)]
@@ -108,22 +108,6 @@ pub struct Config {
     pub count: Option<u64>,
 }
 
-/// What threads tell the main thread.
-enum News {
-    /// A signal asks for the end.
-    Signal(i32),
-    /// As many packets as asked for have been framed.
-    CountReached,
-    /// A port has no more octets.
-    PortEnded,
-    /// An output will take nothing more: with an error, or since its reader left.
-    OutputEnded(Option<Error>),
-    /// A thread died.
-    Panicked(&'static str),
-    /// A thread could not be started.
-    NoThread(Error),
-}
-
 /// What all threads share.
 struct Shared {
     clock: Clock,
@@ -139,68 +123,6 @@ struct Shared {
     stopping: AtomicBool,
     /// Set by a signal: until when writers may take.
     limit: OnceLock<Instant>,
-}
-
-/// Where frames meet streams.
-struct Streams {
-    merger: Merger,
-    /// Packets still wanted; `u64::MAX` without `--count`.
-    remaining: u64,
-    open: Vec<Arc<Outbox>>,
-    /// What a new stream gets first, oldest first, and what it takes.
-    history: VecDeque<Run>,
-    history_memory: usize,
-    /// How far back the history goes.
-    history_ns: u64,
-}
-
-impl Streams {
-    /// Hands all frames that may leave to every open stream, and keeps them for those to come.
-    fn release(&mut self, now: Timestamp) {
-        while self.remaining > 0
-            && let Some(mut run) = self.merger.pop(now)
-        {
-            if self.remaining < u64::MAX {
-                run.truncate(usize::try_from(self.remaining).unwrap_or(usize::MAX));
-                self.remaining -= run.len() as u64;
-            }
-            for outbox in &self.open {
-                outbox.offer(&run);
-            }
-            if self.history_ns > 0 {
-                self.remember(run);
-            }
-        }
-    }
-
-    fn remember(&mut self, run: Run) {
-        let newest = run.last_time();
-        self.history_memory += run.memory();
-        self.history.push_back(run);
-        while let Some(oldest) = self.history.front()
-            && (self.history_memory > HISTORY_MEMORY
-                || newest.ns_since(oldest.last_time()) > self.history_ns)
-        {
-            self.history_memory -= oldest.memory();
-            self.history.pop_front();
-        }
-    }
-
-    /// Whether frames of a port that is not live can be taken: by all open streams, and by those
-    /// that wait for other ports.
-    fn has_room(&self, port: usize) -> bool {
-        self.open.iter().all(|outbox| outbox.has_room()) && self.merger.has_room(port)
-    }
-
-    /// Opens a stream: first the history goes into it, then all that leaves from now on.
-    fn open(&mut self, outbox: &Arc<Outbox>, now: Timestamp) {
-        for run in &self.history {
-            if now.ns_since(run.last_time()) <= self.history_ns {
-                outbox.offer(run);
-            }
-        }
-        self.open.push(Arc::clone(outbox));
-    }
 }
 
 /// Captures until it is told to end, until `count` packets were framed, until all ports have
@@ -282,14 +204,11 @@ pub fn run(config: &Config) -> Result<(), Error> {
     let shared = Shared {
         clock,
         interfaces: config.ports.iter().map(interface).collect(),
-        streams: Mutex::new(Streams {
-            merger: Merger::new(sources.iter().map(|source| source.is_live())),
-            remaining: config.count.unwrap_or(u64::MAX),
-            open: Vec::new(),
-            history: VecDeque::new(),
-            history_memory: 0,
-            history_ns: config.history_s.saturating_mul(1_000_000_000),
-        }),
+        streams: Mutex::new(Streams::new(
+            sources.iter().map(|source| source.is_live()),
+            config.count,
+            config.history_s,
+        )),
         news,
         room: Arc::default(),
         read_by_some: AtomicBool::new(false),
@@ -391,7 +310,7 @@ fn supervise(
         let mut readers = Vec::new();
         for (index, (port, source)) in config.ports.iter().zip(sources).enumerate() {
             info!("{}: reading {} at {} baud", port.name, port.protocol.name, port.setup.baud);
-            let read = move || read(shared, port, index, source);
+            let read = move || reader::read(shared, port, index, source);
             readers.extend(shared.or_end(spawn(scope, shared, "reader", read)));
         }
 
@@ -429,64 +348,6 @@ fn supervise(
         }
         result.map(|_| ())
     })
-}
-
-/// How to end.
-#[derive(Clone, Copy, Debug)]
-enum Pace {
-    /// Somebody waits for it.
-    Quick,
-    /// The input has ended, or there are as many packets as asked for: all are still wanted.
-    Leisure,
-}
-
-/// What has to come before the end.
-struct Ending {
-    outputs_left: usize,
-    ports_left: usize,
-}
-
-impl Ending {
-    /// Hears the news until there is a reason to end.
-    fn wait(&mut self, inbox: &Receiver<News>) -> Result<Pace, Error> {
-        loop {
-            // Cannot fail: we hold a sender.
-            let Ok(news) = inbox.recv() else { return Ok(Pace::Quick) };
-            if let Some(end) = self.hear(news) {
-                return end;
-            }
-        }
-    }
-
-    /// Whether this is a reason to end.
-    fn hear(&mut self, news: News) -> Option<Result<Pace, Error>> {
-        match news {
-            News::Signal(signal) => {
-                debug!("signal {signal}: ending");
-                Some(Ok(Pace::Quick))
-            }
-            News::CountReached => Some(Ok(Pace::Leisure)),
-            News::PortEnded => {
-                self.ports_left = self.ports_left.saturating_sub(1);
-                (self.ports_left == 0).then_some(Ok(Pace::Leisure))
-            }
-            News::NoThread(error) => Some(Err(error)),
-            News::Panicked(thread) => {
-                Some(Err(Error::new(format!("the {thread} thread"), "has died")
-                    .hint("this is a defect of serialshark; what it said above tells where")))
-            }
-            News::OutputEnded(error) => {
-                self.outputs_left = self.outputs_left.saturating_sub(1);
-                match error {
-                    Some(error) if self.outputs_left == 0 => return Some(Err(error)),
-                    None if self.outputs_left == 0 => return Some(Ok(Pace::Quick)),
-                    Some(error) => log::error!("{error}"),
-                    None => {}
-                }
-                None
-            }
-        }
-    }
 }
 
 impl Shared {
@@ -610,76 +471,6 @@ fn spawn<'scope, T: Send + 'scope>(
         .name(name.to_owned())
         .spawn_scoped(scope, guarded)
         .map_err(|error| Error::new(format!("the {name} thread"), "cannot start").because(error))
-}
-
-/// The reader thread: octets to frames, until the port ends or the stop bell rings.
-fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Source>) -> Tally {
-    let mut framer = (port.protocol.framer)(&port.setup);
-    let mut dialogue =
-        port.protocol.dialogue.filter(|_| port.transmit).map(|dialogue| dialogue(&port.setup));
-    if let Some(dialogue) = &mut dialogue {
-        dialogue.start(shared.clock.now());
-    }
-    let live = source.is_live();
-    let mut again = Again(None);
-    loop {
-        let dialogue_deadline = dialogue.as_ref().and_then(|dialogue| dialogue.deadline());
-        let deadlines = [framer.deadline(), dialogue_deadline, again.0];
-        let mut batch = Batch::new(index as u16);
-        let (mut gone, mut ended, mut all_read) = (false, false, false);
-        match source.read(deadlines.into_iter().flatten().min()) {
-            Input::Octets(octets, arrival) => {
-                framer.push(octets, arrival, &mut batch);
-                if let Some(dialogue) = &mut dialogue {
-                    dialogue.hear(octets, arrival);
-                }
-            }
-            Input::Silence(now) => framer.expire(now, &mut batch),
-            Input::Gone(why) => {
-                framer.finish(&mut batch);
-                warn!("{}: {why}; waiting for its return", port.name);
-                gone = true;
-            }
-            Input::Ended => {
-                framer.finish(&mut batch);
-                all_read = true;
-                ended = true;
-            }
-            Input::Stopped => {
-                framer.finish(&mut batch);
-                ended = true;
-            }
-        }
-        match shared.publish(batch, framer.as_ref(), live) {
-            Some(next) => again = next,
-            None => ended = true,
-        }
-        if gone && !ended {
-            ended = !source.reopen();
-            if !ended {
-                info!("{}: is back", port.name);
-                if let Some(dialogue) = &mut dialogue {
-                    dialogue.start(shared.clock.now());
-                }
-            }
-        }
-        if ended {
-            shared.end_port(index);
-            if all_read {
-                info!("{}: no more octets", port.name);
-                shared.tell(News::PortEnded);
-            }
-            return framer.tally();
-        }
-        if let Some(dialogue) = &mut dialogue
-            && let Some(command) = dialogue.say(shared.clock.now())
-        {
-            debug!("{}: sending {:?}", port.name, String::from_utf8_lossy(&command));
-            if let Err(error) = source.write(&command) {
-                warn!("{}: cannot send to the sniffer: {error}", port.name);
-            }
-        }
-    }
 }
 
 /// The accept thread: a stream for each reader that comes.
