@@ -184,6 +184,8 @@ pub fn run(config: &Config) -> Result<(), Error> {
         };
         match stream {
             Ok(stream) => streams.push((stream, *format)),
+            // Where files take turns, a capture is to go on for long: better told at once.
+            Err(error) if config.rotation.is_some() => return Err(error),
             Err(error) => {
                 if let Some(earlier) = last_error.replace(error) {
                     log::error!("{earlier}");

@@ -113,6 +113,44 @@ fn on_a_quiet_line_each_tshark_is_served_and_shows_what_comes() {
     }
 }
 
+/// The wiki says that the header must be in the pipe before Wireshark reads it.
+#[test]
+fn a_reader_may_be_there_first() {
+    if tool("tshark").is_none() {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let fifo = dir.path().join("sharkfin");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    let tshark = Command::new("tshark")
+        .args(["-i", fifo.to_str().unwrap(), "-c", "3"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It has the FIFO open once a writer would not be refused.
+    eventually("tshark at the FIFO", || {
+        let flags = rustix::fs::OFlags::PATH;
+        let node = rustix::fs::open(&fifo, flags, rustix::fs::Mode::empty()).unwrap();
+        let inode = rustix::fs::fstat(&node).unwrap().st_ino;
+        let descriptors = std::fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|process| std::fs::read_dir(process.path().join("fd")).ok());
+        let open = descriptors.flatten().flatten().any(|fd| {
+            use std::os::unix::fs::MetadataExt;
+            fd.path().metadata().is_ok_and(|metadata| metadata.ino() == inode)
+                && std::fs::read_link(fd.path()).is_ok_and(|path| path == fifo)
+                && !fd.path().starts_with(format!("/proc/{}/", std::process::id()))
+        });
+        open.then_some(())
+    });
+    let program = Program::start(["sim:mstp", "--fifo", fifo.to_str().unwrap()]);
+    let output = tshark.wait_with_output().unwrap();
+    assert_eq!(text(&output.stdout).lines().count(), 3);
+    program.wait_for("its reader left");
+}
+
 #[test]
 fn pcapng_shows_damage_skipped_octets_and_where_packets_come_from() {
     let dir = TempDir::new().unwrap();
