@@ -50,7 +50,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 use streams::Streams;
-use writer::End;
+use writer::{Delivery, End};
 
 /// How long writers may take at the end for a reader that is slow to take the rest.
 const GRACE: Duration = Duration::from_millis(500);
@@ -410,15 +410,15 @@ impl Shared {
     }
 
     /// A stream has ended: nothing more is for it.
-    fn close(&self, outbox: &Arc<Outbox>) {
-        self.streams().open.retain(|other| !Arc::ptr_eq(other, outbox));
-        outbox.abandon_all();
+    fn close(&self, delivery: &Arc<Delivery>) {
+        self.streams().open.retain(|other| !Arc::ptr_eq(other, delivery));
+        delivery.outbox.abandon_all();
         self.room.changed();
     }
 
     fn close_streams(&self) {
-        for outbox in &self.streams().open {
-            outbox.close();
+        for delivery in &self.streams().open {
+            delivery.outbox.close();
         }
     }
 
@@ -426,8 +426,8 @@ impl Shared {
     fn hurry(&self, deadline: Instant) {
         // First for those to come, then for those that are there.
         let deadline = *self.limit.get_or_init(|| deadline);
-        for outbox in &self.streams().open {
-            outbox.limit(deadline);
+        for delivery in &self.streams().open {
+            delivery.outbox.limit(deadline);
         }
     }
 }
@@ -506,8 +506,7 @@ fn open_stream<'scope>(
     let encoder = Encoder::start(format, Arc::clone(&shared.interfaces), opened, &mut buffer);
     // Room for the history on top, or a new reader would start with drops.
     let memory = outbox::QUEUE_MEMORY + shared.streams().history_memory;
-    let outbox =
-        Outbox::new(&name, shared.interfaces.len(), memory, Arc::clone(&shared.room)).map(Arc::new);
+    let outbox = Outbox::new(&name, shared.interfaces.len(), memory, Arc::clone(&shared.room));
     let ended_with = move |error: Option<Error>| {
         if only {
             shared.tell(News::OutputEnded(error));
@@ -522,9 +521,10 @@ fn open_stream<'scope>(
             return ended_with(Some(error));
         }
     };
-    shared.streams().open(&outbox, opened);
+    let delivery = Arc::new(Delivery::new(outbox, stream, encoder, buffer, shared.clock));
+    shared.streams().open(&delivery, opened);
     if let Some(deadline) = shared.limit.get() {
-        outbox.limit(*deadline);
+        delivery.outbox.limit(*deadline);
     }
     shared.read_by_some.store(true, Ordering::SeqCst);
     shared.room.changed();
@@ -532,16 +532,16 @@ fn open_stream<'scope>(
     if !only {
         info!("{name}: a reader has come");
     }
-    let queue = Arc::clone(&outbox);
+    let written = Arc::clone(&delivery);
     let spawned = spawn(scope, shared, "writer", move || {
         let _running = running;
-        let end = writer::run(&queue, stream, encoder, buffer, &shared.clock);
-        shared.close(&queue);
-        let counts = total(&queue.counts());
+        let end = written.run();
+        shared.close(&written);
+        let counts = total(&written.outbox.counts());
         ended_with(ended(&name, &end, &counts, opened, shared.clock.now()));
     });
     if let Err(error) = spawned {
-        shared.close(&outbox);
+        shared.close(&delivery);
         ended_with(Some(error));
     }
 }

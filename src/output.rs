@@ -83,6 +83,11 @@ impl Stream {
         }
     }
 
+    /// Whether [`write`](Self::write) never waits, not for a disk either.
+    pub fn is_swift(&self) -> bool {
+        matches!(self.kind, Kind::Pipe | Kind::Socket)
+    }
+
     /// Whether its reader's going can be waited for.
     pub fn watched(&self) -> Option<BorrowedFd<'_>> {
         (!matches!(self.kind, Kind::File(_))).then(|| self.fd.as_fd())

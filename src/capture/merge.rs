@@ -32,6 +32,11 @@ impl Run {
         self.frames.len()
     }
 
+    /// Octets of the frames.
+    pub fn octets(&self) -> usize {
+        self.packets().map(|packet| packet.data.len()).sum()
+    }
+
     /// The frames in order.
     pub fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
         self.batch.packets_in(self.frames.clone())

@@ -54,6 +54,8 @@ pub struct Outbox {
     memory_limit: usize,
     bell: Bell,
     writer_sleeps: AtomicBool,
+    /// Whether the writer has something to write that is no parcel.
+    has_rest: AtomicBool,
     /// Set once no more parcels come.
     closing: AtomicBool,
     /// Until when the writer may take to finish, if that is limited.
@@ -79,6 +81,7 @@ impl Outbox {
             memory_limit,
             bell: Bell::new()?,
             writer_sleeps: AtomicBool::new(false),
+            has_rest: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             deadline: OnceLock::new(),
             room,
@@ -88,11 +91,11 @@ impl Outbox {
 
     /// Offers frames; never blocks.
     pub fn offer(&self, run: &Run) {
-        let counters = &self.ports[run.port()];
-        let frames = run.len() as u64;
-        counters.framed.fetch_add(frames, Ordering::Relaxed);
         let memory = run.memory();
         if self.memory.load(Ordering::Relaxed) + memory > self.memory_limit {
+            let counters = &self.ports[run.port()];
+            let frames = run.len() as u64;
+            counters.framed.fetch_add(frames, Ordering::Relaxed);
             if counters.dropped.fetch_add(frames, Ordering::Relaxed) == 0 {
                 log::warn!("{}: reader too slow: dropping packets", self.name);
             }
@@ -100,14 +103,27 @@ impl Outbox {
             return;
         }
         self.memory.fetch_add(memory, Ordering::Relaxed);
-        let dropped_before = counters.unreported.swap(0, Ordering::Relaxed);
         // Cannot fail: we hold a receiver.
-        let _ = self.sender.send(Parcel { run: run.clone(), dropped_before });
+        let _ = self.sender.send(self.pass(run));
         // The parcel must be visible before the flag is read; see `go_to_sleep`.
         fence(Ordering::SeqCst);
         if self.writer_sleeps.swap(false, Ordering::SeqCst) {
             self.bell.ring();
         }
+    }
+
+    /// Counts frames that do not need the queue, and makes a parcel of them.
+    pub fn pass(&self, run: &Run) -> Parcel {
+        let counters = &self.ports[run.port()];
+        counters.framed.fetch_add(run.len() as u64, Ordering::Relaxed);
+        let dropped_before = counters.unreported.swap(0, Ordering::Relaxed);
+        Parcel { run: run.clone(), dropped_before }
+    }
+
+    /// There is something to write that is no parcel.
+    pub fn leave_rest(&self) {
+        self.has_rest.store(true, Ordering::SeqCst);
+        self.bell.ring();
     }
 
     /// Whether a reader that can wait may offer now.
@@ -160,7 +176,9 @@ impl Outbox {
         self.writer_sleeps.store(true, Ordering::SeqCst);
         // The flag must be visible before the queue is looked at; see `offer`.
         fence(Ordering::SeqCst);
-        let idle = !self.has_parcel() && !self.is_closing();
+        let idle = !self.has_parcel()
+            && !self.is_closing()
+            && !self.has_rest.swap(false, Ordering::SeqCst);
         if !idle {
             self.wake_up();
         }

@@ -2,7 +2,7 @@
 //! gets first.
 
 use super::merge::{Merger, Run};
-use super::outbox::Outbox;
+use super::writer::Delivery;
 use crate::packet::Timestamp;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub struct Streams {
     /// Packets still wanted; `u64::MAX` without `--count`.
     pub remaining: u64,
     /// The open streams.
-    pub open: Vec<Arc<Outbox>>,
+    pub open: Vec<Arc<Delivery>>,
     /// What a new stream gets first, oldest first.
     history: VecDeque<Run>,
     /// What the history takes.
@@ -48,8 +48,8 @@ impl Streams {
                 run.truncate(usize::try_from(self.remaining).unwrap_or(usize::MAX));
                 self.remaining -= run.len() as u64;
             }
-            for outbox in &self.open {
-                outbox.offer(&run);
+            for delivery in &self.open {
+                delivery.offer(&run);
             }
             if self.history_ns > 0 {
                 self.remember(run);
@@ -73,16 +73,16 @@ impl Streams {
     /// Whether frames of a port that is not live can be taken: by all open streams, and by those
     /// that wait for other ports.
     pub fn has_room(&self, port: usize) -> bool {
-        self.open.iter().all(|outbox| outbox.has_room()) && self.merger.has_room(port)
+        self.open.iter().all(|delivery| delivery.outbox.has_room()) && self.merger.has_room(port)
     }
 
     /// Opens a stream: first the history goes into it, then all that leaves from now on.
-    pub fn open(&mut self, outbox: &Arc<Outbox>, now: Timestamp) {
+    pub fn open(&mut self, delivery: &Arc<Delivery>, now: Timestamp) {
         for run in &self.history {
             if now.ns_since(run.last_time()) <= self.history_ns {
-                outbox.offer(run);
+                delivery.offer(run);
             }
         }
-        self.open.push(Arc::clone(outbox));
+        self.open.push(Arc::clone(delivery));
     }
 }

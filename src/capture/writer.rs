@@ -1,12 +1,18 @@
-//! The writer thread of one stream: parcels in, whole records out, until its reader leaves.
+//! One stream's delivery: parcels in, whole records out, until its reader leaves.
 //!
-//! Records are collected while parcels wait, and sent when none does, in runs of whole records
-//! that the stream takes entirely or not at all.
+//! Each stream has a thread that writes. Records are collected while parcels wait, and sent when
+//! none does, in runs of whole records that the stream takes entirely or not at all.
+//!
+//! On a slow line most of the cost of a packet would be to wake that thread for it. So where the
+//! thread sleeps and the stream takes octets without waiting, a reader thread writes its few
+//! frames itself: [`Delivery::offer`]. Whatever comes in its way there (a full pipe, an error)
+//! it leaves to the thread, and never waits for it.
 //!
 //! A rotating file opens its next stream itself: the same thread ends one stream with its
 //! trailer and starts the next with its header, between two records of the same queue. So
 //! nothing can be lost or doubled there, and the rest of the program need not know.
 
+use super::merge::Run;
 use super::outbox::{Outbox, Parcel};
 use crate::encode::{Encoder, StreamCounts};
 use crate::output::Stream;
@@ -16,7 +22,14 @@ use rustix::io::Errno;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+/// What a reader thread writes itself, at most: their records fit one write in any format. More is
+/// left to the stream's thread, so that at full speed framing and writing go on side by side.
+const FEW_FRAMES: usize = 4;
+/// The same in octets of frames.
+const FEW_OCTETS: usize = 1024;
 
 /// How a stream ended.
 #[derive(Debug)]
@@ -46,46 +59,100 @@ impl From<Errno> for End {
     }
 }
 
-/// Writes a stream to its end: `buffer` holds its header.
-pub fn run(
-    outbox: &Outbox,
-    stream: Stream,
-    encoder: Encoder,
-    buffer: Vec<u8>,
-    clock: &Clock,
-) -> End {
-    let ports = outbox.counts().len();
-    let writer = Waiter::new(outbox, &stream).map(|waiter| Writer {
-        outbox,
-        waiter,
-        stream,
-        encoder,
-        buffer,
-        unsent: vec![0; ports],
-        is_empty: true,
-        reported: vec![0; ports],
-        accounted: vec![StreamCounts::default(); ports],
-        clock,
-    });
-    match writer {
-        Ok(mut writer) => match writer.write_all() {
-            Ok(()) => End::Finished,
-            Err(end) => {
-                writer.abandon_unsent();
-                end
+/// A stream with its queue: what reader threads offer frames to.
+pub struct Delivery {
+    /// What waits for the stream's thread, and the account of all.
+    pub outbox: Outbox,
+    /// Whoever holds it may take parcels and write. Gone with the stream.
+    writer: Mutex<Option<Writer>>,
+    /// Whether the stream takes octets without waiting.
+    is_swift: bool,
+}
+
+impl Delivery {
+    /// A delivery into `stream`, with its header in `buffer`.
+    pub fn new(
+        outbox: Outbox,
+        stream: Stream,
+        encoder: Encoder,
+        buffer: Vec<u8>,
+        clock: Clock,
+    ) -> Self {
+        let ports = outbox.counts().len();
+        let is_swift = stream.is_swift();
+        let writer = Writer {
+            stream,
+            encoder,
+            buffer,
+            sent: 0,
+            unsent: vec![0; ports],
+            is_empty: true,
+            reported: vec![0; ports],
+            accounted: vec![StreamCounts::default(); ports],
+            clock,
+        };
+        Self { outbox, writer: Mutex::new(Some(writer)), is_swift }
+    }
+
+    /// Offers frames; never blocks.
+    pub fn offer(&self, run: &Run) {
+        if self.is_swift
+            && run.len() <= FEW_FRAMES
+            && run.octets() <= FEW_OCTETS
+            && let Ok(mut writer) = self.writer.try_lock()
+            && let Some(writer) = &mut *writer
+            && writer.buffer.is_empty()
+            && !self.outbox.has_parcel()
+        {
+            let parcel = self.outbox.pass(run);
+            if writer.write_now(&parcel, &self.outbox).is_err() || !writer.buffer.is_empty() {
+                self.outbox.leave_rest();
             }
-        },
-        Err(error) => End::Failed(error),
+        } else {
+            self.outbox.offer(run);
+        }
+    }
+
+    /// The stream's thread: writes it to its end, and closes it.
+    pub fn run(&self) -> End {
+        let end = self.write_all().err().unwrap_or(End::Finished);
+        if let Some(mut writer) = self.lock().take() {
+            writer.abandon_unsent(&self.outbox);
+        }
+        end
+    }
+
+    fn write_all(&self) -> Result<(), End> {
+        let waiter = match &*self.lock() {
+            Some(writer) => Waiter::new(&self.outbox, &writer.stream)?,
+            None => return Ok(()),
+        };
+        loop {
+            let mut writer = self.lock();
+            let Some(open) = &mut *writer else { return Ok(()) };
+            open.write_waiting(&waiter)?;
+            if self.outbox.is_closing() && !self.outbox.has_parcel() {
+                open.finish(&self.outbox.counts(), &waiter)?;
+                return Ok(open.stream.sync()?);
+            }
+            let sync_due = open.stream.sync_due();
+            drop(writer);
+            waiter.for_parcel(sync_due)?;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Writer>> {
+        // A panic elsewhere ends the program.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Writer<'a> {
-    outbox: &'a Outbox,
-    waiter: Waiter<'a>,
+struct Writer {
     stream: Stream,
     encoder: Encoder,
-    /// Whole records that are not written yet.
+    /// Whole records, of which the first `sent` octets are written.
     buffer: Vec<u8>,
+    sent: usize,
     /// How many packets of each port are in `buffer`.
     unsent: Vec<u64>,
     /// Whether the stream has no packets yet, those in `buffer` counted in.
@@ -94,44 +161,53 @@ struct Writer<'a> {
     reported: Vec<u64>,
     /// What the trailers of earlier streams of the same output told.
     accounted: Vec<StreamCounts>,
-    clock: &'a Clock,
+    clock: Clock,
 }
 
-impl Writer<'_> {
-    fn write_all(&mut self) -> Result<(), End> {
-        loop {
-            while let Some(parcel) = self.outbox.take() {
-                self.encode(&parcel)?;
-            }
-            self.send(self.buffer.len())?;
-            if self.outbox.is_closing() && !self.outbox.has_parcel() {
-                break;
-            }
-            self.waiter.for_parcel(self.stream.sync_due())?;
+impl Writer {
+    /// Writes all that waits.
+    fn write_waiting(&mut self, waiter: &Waiter<'_>) -> Result<(), End> {
+        // First what a reader thread has left.
+        self.send(self.buffer.len(), waiter)?;
+        while let Some(parcel) = waiter.outbox.take() {
+            self.encode(&parcel, waiter)?;
         }
-        let counts = self.outbox.counts();
-        self.finish(&counts)?;
-        Ok(self.stream.sync()?)
+        self.send(self.buffer.len(), waiter)
+    }
+
+    /// Writes the few frames of a parcel as far as the stream takes them without waiting; the
+    /// rest stays in the buffer.
+    fn write_now(&mut self, parcel: &Parcel, outbox: &Outbox) -> Result<(), End> {
+        let port = parcel.run.port();
+        self.unsent[port] += parcel.run.len() as u64;
+        let mut dropped = parcel.dropped_before;
+        for packet in parcel.run.packets() {
+            self.encoder.packet(&packet, std::mem::take(&mut dropped), &mut self.buffer)?;
+        }
+        self.reported[port] += parcel.dropped_before;
+        self.is_empty = false;
+        self.try_send(self.buffer.len(), outbox)?;
+        Ok(())
     }
 
     /// Writes the trailer, given the counts of the whole output up to here.
-    fn finish(&mut self, counts: &[StreamCounts]) -> Result<(), End> {
+    fn finish(&mut self, counts: &[StreamCounts], waiter: &Waiter<'_>) -> Result<(), End> {
         let own: Vec<_> =
             counts.iter().zip(&self.accounted).map(|(all, before)| all.minus(before)).collect();
         self.encoder.finish(&own, self.clock.now(), &mut self.buffer)?;
-        self.send(self.buffer.len())
+        self.send(self.buffer.len(), waiter)
     }
 
     /// Ends this stream and starts the next one of the same output.
-    fn next_stream(&mut self) -> Result<(), End> {
-        self.send(self.buffer.len())?;
+    fn next_stream(&mut self, waiter: &Waiter<'_>) -> Result<(), End> {
+        self.send(self.buffer.len(), waiter)?;
         // What is still queued, and drops that no record told of, belong to the next one.
-        let mut counts = self.outbox.counts();
+        let mut counts = waiter.outbox.counts();
         for (counts, reported) in counts.iter_mut().zip(&self.reported) {
             counts.dropped = *reported;
             counts.framed = counts.delivered + counts.dropped;
         }
-        self.finish(&counts)?;
+        self.finish(&counts, waiter)?;
         self.accounted = counts;
         let now = self.clock.now();
         self.stream.next(now)?;
@@ -141,7 +217,7 @@ impl Writer<'_> {
     }
 
     /// Adds the records of a parcel to the buffer, and sends what is too much for one write.
-    fn encode(&mut self, parcel: &Parcel) -> Result<(), End> {
+    fn encode(&mut self, parcel: &Parcel, waiter: &Waiter<'_>) -> Result<(), End> {
         let port = parcel.run.port();
         let mut dropped = parcel.dropped_before;
         let mut packets = parcel.run.packets();
@@ -149,7 +225,7 @@ impl Writer<'_> {
             let whole = self.buffer.len();
             let dropped = std::mem::take(&mut dropped);
             let added = match self.encoder.packet(&packet, dropped, &mut self.buffer) {
-                Ok(()) => self.make_way(whole),
+                Ok(()) => self.make_way(whole, waiter),
                 Err(error) => Err(error.into()),
             };
             self.unsent[port] += 1;
@@ -165,34 +241,22 @@ impl Writer<'_> {
 
     /// Sends what the new record, which begins at `whole`, makes too much for one write or for
     /// this stream.
-    fn make_way(&mut self, whole: usize) -> Result<(), End> {
-        if !self.is_empty && self.stream.is_complete(self.buffer.len(), self.clock) {
+    fn make_way(&mut self, whole: usize, waiter: &Waiter<'_>) -> Result<(), End> {
+        if !self.is_empty && self.stream.is_complete(self.buffer.len(), &self.clock) {
             let record = self.buffer.split_off(whole);
-            self.next_stream()?;
+            self.next_stream(waiter)?;
             self.buffer.extend_from_slice(&record);
         } else if whole > 0 && self.buffer.len() > self.stream.largest_write() {
-            self.send(whole)?;
+            self.send(whole, waiter)?;
         }
         Ok(())
     }
 
     /// Writes the first `len` octets of the buffer, which hold whole records, all that are
     /// counted in `unsent`.
-    fn send(&mut self, len: usize) -> Result<(), End> {
-        let mut sent = 0;
-        while sent < len {
-            match self.stream.write(&self.buffer[sent..len]) {
-                Ok(count) => sent += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.waiter.for_room()?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.buffer.drain(..len);
-        for (port, packets) in self.unsent.iter_mut().enumerate() {
-            self.outbox.delivered(port, std::mem::take(packets));
+    fn send(&mut self, len: usize, waiter: &Waiter<'_>) -> Result<(), End> {
+        while !self.try_send(len, waiter.outbox)? {
+            waiter.for_room()?;
         }
         if self.stream.sync_due().is_some_and(|due| due <= Instant::now()) {
             self.stream.sync()?;
@@ -200,9 +264,27 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn abandon_unsent(&mut self) {
+    /// The same as far as it goes without waiting; tells whether it is all.
+    fn try_send(&mut self, len: usize, outbox: &Outbox) -> Result<bool, End> {
+        while self.sent < len {
+            match self.stream.write(&self.buffer[self.sent..len]) {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.sent = 0;
+        self.buffer.drain(..len);
         for (port, packets) in self.unsent.iter_mut().enumerate() {
-            self.outbox.abandoned(port, std::mem::take(packets));
+            outbox.delivered(port, std::mem::take(packets));
+        }
+        Ok(true)
+    }
+
+    fn abandon_unsent(&mut self, outbox: &Outbox) {
+        for (port, packets) in self.unsent.iter_mut().enumerate() {
+            outbox.abandoned(port, std::mem::take(packets));
         }
     }
 }

@@ -40,8 +40,9 @@ pub struct Settings {
     pub drop_lines: bool,
 }
 
-/// As much as is read before its frames are handed on.
-const BUFFER: usize = 64 * 1024;
+/// As much as is read before its frames are handed on. A quarter of what a tty holds: it must
+/// not run full while we look for frames, or the line stands still meanwhile.
+const BUFFER: usize = 16 * 1024;
 /// How long a port that vanished is left alone if nothing tells of its return.
 const RETRY_NS: u64 = 1_000_000_000;
 
