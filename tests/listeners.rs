@@ -4,6 +4,7 @@
 mod common;
 
 use common::*;
+use rustix::process::{Signal, kill_process};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -106,6 +107,23 @@ fn tcp_listens_on_loopback_alone_unless_told_otherwise() {
         assert_eq!(warned, listens == "0.0.0.0", "{:#?}", program.stderr());
         program.terminate();
     }
+}
+
+#[test]
+fn a_signal_that_comes_while_it_waits_for_clients_does_not_keep_it_from_ending() {
+    let (port, pty) = (free_port(), Pty::new());
+    let mut program = Program::start([pty.path(), "--tcp", &port.to_string()]);
+    program.wait_for("reading mstp");
+    let (tid, status) = eventually("the accept thread", || program.thread("accept"));
+    let switches = || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).map(str::to_owned)
+    };
+    let before = switches();
+    // To a thread's own id it is delivered there first. This one means nothing to the program.
+    kill_process(tid, Signal::XFSZ).unwrap();
+    eventually("the thread has been woken", || (switches() != before).then_some(()));
+    program.terminate();
 }
 
 #[test]

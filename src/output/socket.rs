@@ -124,8 +124,10 @@ impl Socket {
         fd: OwnedFd,
         path: Option<(PathBuf, u64)>,
     ) -> Result<Self, Error> {
-        let stop =
-            Bell::new().map_err(|error| Error::new(&name, "cannot listen").because(error))?;
+        let cannot = |error| Error::new(&name, "cannot listen").because(error);
+        // A client that has gone by the time we take it in must not leave us blocked.
+        rustix::io::ioctl_fionbio(&fd, true).map_err(|errno| cannot(errno.into()))?;
+        let stop = Bell::new().map_err(cannot)?;
         Ok(Self {
             name,
             how,
@@ -180,7 +182,8 @@ impl Listener for Socket {
                 [PollFd::new(&self.stop, PollFlags::IN), PollFd::new(&self.fd, PollFlags::IN)];
             match poll(&mut fds, None) {
                 Ok(_) if !fds[0].revents().is_empty() => return Ok(None),
-                Ok(_) | Err(Errno::INTR) => {}
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
                 Err(errno) => return Err(Error::new(&self.name, "cannot wait").because(errno)),
             }
             match accept_with(&self.fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {

@@ -175,6 +175,16 @@ impl Program {
         kill_process(self.pid(), signal).unwrap();
     }
 
+    /// The first thread of this name: its id, and the file with what the kernel tells of it.
+    pub fn thread(&self, name: &str) -> Option<(Pid, PathBuf)> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
+        let task = tasks.flatten().find(|task| {
+            std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name)
+        })?;
+        let id = task.file_name().to_str()?.parse().ok()?;
+        Some((Pid::from_raw(id)?, task.path().join("status")))
+    }
+
     pub fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + LONG;
         loop {
