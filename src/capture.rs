@@ -21,36 +21,36 @@
 
 mod ending;
 mod merge;
+mod opening;
 mod outbox;
 mod reader;
 mod room;
+mod serving;
+mod shared;
+mod signals;
 mod streams;
 mod writer;
 
 use crate::bell::Bell;
-use crate::encode::{Direction, Encoder, Format, Interface, StreamCounts};
+use crate::encode::{Direction, Format};
 use crate::error::Error;
-use crate::framing::{Framer, Protocol, Setup};
-use crate::output::{Listener, Stream, fifo::Fifo, file, pipe, ring, socket::Socket};
-use crate::packet::{Batch, Clock, Tally, Timestamp};
-use crate::source::record::{Header, Recorder};
-use crate::source::{self, Source, serial};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crate::framing::{Protocol, Setup};
+use crate::output::ring;
+use crate::packet::{Clock, Tally};
+use crossbeam_channel::{Receiver, bounded};
 use ending::{Ending, News, Pace};
 use log::info;
-use outbox::Outbox;
-use room::Room;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
-use signal_hook::flag;
+use opening::Opened;
+use serving::{accept, open_stream};
+use shared::Shared;
 use signal_hook::iterator::Signals;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 use streams::Streams;
-use writer::{Delivery, End};
 
 /// How long writers may take at the end for a reader that is slow to take the rest.
 const GRACE: Duration = Duration::from_millis(500);
@@ -108,23 +108,6 @@ pub struct Config {
     pub count: Option<u64>,
 }
 
-/// What all threads share.
-struct Shared {
-    clock: Clock,
-    interfaces: Arc<[Interface]>,
-    streams: Mutex<Streams>,
-    news: Sender<News>,
-    room: Arc<Room>,
-    /// Whether a stream was ever open.
-    read_by_some: AtomicBool,
-    /// Writer threads that run.
-    writers: AtomicUsize,
-    /// Whether readers that wait for room are to give up.
-    stopping: AtomicBool,
-    /// Set by a signal: until when writers may take.
-    limit: OnceLock<Instant>,
-}
-
 /// Captures until it is told to end, until `count` packets were framed, until all ports have
 /// ended, or until no output is left.
 ///
@@ -132,82 +115,23 @@ struct Shared {
 /// When a port or an output cannot be opened (then nothing has been started), or no output is
 /// left because of errors.
 pub fn run(config: &Config) -> Result<(), Error> {
-    // Waits for the reader, and until it is there a signal may end the program at once: nothing
-    // has been opened that wants to be closed.
-    let mut streams = Vec::new();
-    for (output, format) in &config.outputs {
-        if let Output::Pipe(path) = output {
-            streams.push((pipe::open(path)?, *format));
-        }
-    }
+    let streams = opening::pipes(config)?;
     // The handlers come next: from here on SIGTERM means a clean end.
     let signals =
-        handle_signals().map_err(|e| Error::new("signals", "cannot be handled").because(e))?;
+        signals::handle().map_err(|e| Error::new("signals", "cannot be handled").because(e))?;
     let stop =
         Bell::new().map_err(|error| Error::new("stop bell", "cannot make").because(error))?;
     let stop = Arc::new(stop);
     let clock = Clock::start();
-
-    for (output, _) in &config.outputs {
-        if let (Output::File(path), None) = (output, config.rotation) {
-            file::check(path, config.force)?;
-        }
-    }
-    let mut sources = Vec::new();
-    for port in &config.ports {
-        let settings =
-            serial::Settings { baud: port.setup.baud, drop_lines: port.protocol.drop_lines };
-        let stop = Arc::clone(&stop);
-        let source = source::open(&port.name, settings, port.paced, clock, stop)?;
-        sources.push(match &port.record {
-            Some(path) => record(port, source, path, config.force, clock)?,
-            None => source,
-        });
-    }
-    let mut listeners: Vec<(Box<dyn Listener>, Format)> = Vec::new();
-    for (output, format) in &config.outputs {
-        match output {
-            Output::Pipe(_) => {} // is open
-            Output::Fifo(path) => listeners.push((Box::new(Fifo::listen(path)?), *format)),
-            Output::Tcp(address) => listeners.push((Box::new(Socket::tcp(address)?), *format)),
-            Output::Unix(path) => listeners.push((Box::new(Socket::unix(path)?), *format)),
-            Output::Stdout => streams.push((file::stdout(*format != Format::Text)?, *format)),
-            Output::File(_) => {} // comes last: it may empty a file
-        }
-    }
-    let mut last_error = None;
-    for (output, format) in &config.outputs {
-        let Output::File(path) = output else { continue };
-        let stream = match config.rotation {
-            Some(limits) => file::rotating(path, limits, clock.now()),
-            None => file::create(path, config.force),
-        };
-        match stream {
-            Ok(stream) => streams.push((stream, *format)),
-            // Where files take turns, a capture is to go on for long: better told at once.
-            Err(error) if config.rotation.is_some() => return Err(error),
-            Err(error) => {
-                if let Some(earlier) = last_error.replace(error) {
-                    log::error!("{earlier}");
-                }
-            }
-        }
-    }
-    if let Some(error) = last_error {
-        // The other outputs go on, if there are any.
-        if streams.is_empty() && listeners.is_empty() {
-            return Err(error);
-        }
-        log::error!("{error}");
-    }
+    let opened = opening::open(config, streams, clock, &stop)?;
 
     // Room for all that may be told before anybody hears it; signals are told only if they fit.
     let (news, inbox) = bounded(64 + 4 * (config.ports.len() + config.outputs.len()));
     let shared = Shared {
         clock,
-        interfaces: config.ports.iter().map(interface).collect(),
+        interfaces: config.ports.iter().map(opening::interface).collect(),
         streams: Mutex::new(Streams::new(
-            sources.iter().map(|source| source.is_live()),
+            opened.sources.iter().map(|source| source.is_live()),
             config.count,
             config.history_s,
         )),
@@ -218,68 +142,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
         stopping: AtomicBool::new(false),
         limit: OnceLock::new(),
     };
-    let opened = Opened { sources, listeners: &listeners, streams, signals, stop: &stop };
-    supervise(config, &shared, inbox, opened)
-}
-
-/// Asks for the signals that mean the end, but for those that whoever started us ignores, as
-/// nohup does with SIGHUP. A second one ends the program at once, whatever it waits for.
-fn handle_signals() -> std::io::Result<Signals> {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    let heeded: Vec<i32> = [SIGINT, SIGTERM, SIGHUP]
-        .into_iter()
-        .filter(|signal| ignored >> (signal - 1) & 1 == 0)
-        .collect();
-    let ending = Arc::new(AtomicBool::new(false));
-    for &signal in &heeded {
-        flag::register_conditional_shutdown(signal, 1, Arc::clone(&ending))?;
-        flag::register(signal, Arc::clone(&ending))?;
-    }
-    // A file that grows beyond a limit is an error to report, and not a reason to die.
-    flag::register(SIGXFSZ, Arc::default())?;
-    Signals::new(heeded)
-}
-
-/// A source that records what this one delivers.
-fn record(
-    port: &Port,
-    source: Box<dyn Source>,
-    path: &Path,
-    force: bool,
-    clock: Clock,
-) -> Result<Box<dyn Source>, Error> {
-    let header = Header {
-        protocol: port.protocol.name.to_owned(),
-        baud: port.setup.baud,
-        channel: port.setup.channel,
-        port: port.name.clone(),
-    };
-    let mut file = file::create(path, force)?;
-    let name = file.name().to_owned();
-    // A file takes all or nothing.
-    let append = Box::new(move |octets: &[u8]| file.write(octets).map(drop));
-    Ok(Box::new(Recorder::new(source, name, append, &header, clock)))
-}
-
-fn interface(port: &Port) -> Interface {
-    Interface {
-        name: port.name.clone(),
-        description: format!("{}, {} baud", port.protocol.help, port.setup.baud),
-        baud: port.setup.baud,
-        protocol: port.protocol,
-        direction: port.direction,
-    }
-}
-
-/// What `run` has opened before the first thread starts.
-struct Opened<'a> {
-    sources: Vec<Box<dyn Source>>,
-    listeners: &'a [(Box<dyn Listener>, Format)],
-    streams: Vec<(Stream, Format)>,
-    signals: Signals,
-    stop: &'a Bell,
+    supervise(config, &shared, inbox, opened, signals, &stop)
 }
 
 /// Runs all threads to their end.
@@ -287,9 +150,11 @@ fn supervise(
     config: &Config,
     shared: &Shared,
     inbox: Receiver<News>,
-    opened: Opened<'_>,
+    opened: Opened,
+    mut signals: Signals,
+    stop: &Bell,
 ) -> Result<(), Error> {
-    let Opened { sources, listeners, streams, mut signals, stop } = opened;
+    let Opened { sources, listeners, streams } = opened;
     let signal_handle = signals.handle();
     std::thread::scope(|scope| {
         let outputs = streams.len() + listeners.len();
@@ -297,7 +162,7 @@ fn supervise(
             open_stream(scope, shared, stream, format, true);
         }
         let mut listening = Vec::new();
-        for (listener, format) in listeners {
+        for (listener, format) in &listeners {
             info!("{}: waiting for a reader: {}", listener.name(), listener.how_to_read());
             let accept = move || accept(scope, shared, listener.as_ref(), *format);
             listening.extend(shared.or_end(spawn(scope, shared, "accept", accept)));
@@ -323,7 +188,7 @@ fn supervise(
         shared.stopping.store(true, Ordering::SeqCst);
         shared.room.changed();
         let tallies: Vec<_> = readers.into_iter().map(|reader| reader.join()).collect();
-        for (listener, _) in listeners {
+        for (listener, _) in &listeners {
             listener.stop();
         }
         for thread in listening {
@@ -352,106 +217,6 @@ fn supervise(
     })
 }
 
-impl Shared {
-    fn tell(&self, news: News) {
-        // Fails when the end has begun already.
-        let _ = self.news.send(news);
-    }
-
-    /// Without this thread there is nothing to go on with.
-    fn or_end<T>(&self, spawned: Result<T, Error>) -> Option<T> {
-        spawned.map_err(|error| self.tell(News::NoThread(error))).ok()
-    }
-
-    fn streams(&self) -> MutexGuard<'_, Streams> {
-        // A panic elsewhere ends the program; the list is whole at every point.
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the frames of one read, and hands on what may leave; those of a port that is not
-    /// live wait for room first. Returns when to call again although nothing has come; `None` if
-    /// no more packets are wanted.
-    fn publish(&self, batch: Batch, framer: &dyn Framer, live: bool) -> Option<Again> {
-        if !live && !batch.is_empty() {
-            self.wait_for_room(batch.port());
-        }
-        let mut streams = self.streams();
-        streams.merger.push(batch, framer.open_since());
-        streams.release(self.clock.now());
-        let (wanted, deadline) = (streams.remaining > 0, streams.merger.deadline());
-        drop(streams);
-        self.room.changed();
-        if !wanted {
-            self.tell(News::CountReached);
-            return None;
-        }
-        Some(Again(deadline))
-    }
-
-    /// No more frames come from this port.
-    fn end_port(&self, port: usize) {
-        let mut streams = self.streams();
-        streams.merger.end(port);
-        streams.release(self.clock.now());
-        drop(streams);
-        self.room.changed();
-    }
-
-    /// Waits until what was read can be taken by all open streams, the first of which may
-    /// still be to come. For ports that are not live.
-    fn wait_for_room(&self, port: usize) {
-        let has_room = || {
-            self.stopping.load(Ordering::SeqCst)
-                || (self.read_by_some.load(Ordering::SeqCst) && self.streams().has_room(port))
-        };
-        if !has_room() {
-            self.room.wait_until(has_room);
-        }
-    }
-
-    /// A stream has ended: nothing more is for it.
-    fn close(&self, delivery: &Arc<Delivery>) {
-        self.streams().open.retain(|other| !Arc::ptr_eq(other, delivery));
-        delivery.outbox.abandon_all();
-        self.room.changed();
-    }
-
-    fn close_streams(&self) {
-        for delivery in &self.streams().open {
-            delivery.outbox.close();
-        }
-    }
-
-    /// From now on writers may take until `deadline` only.
-    fn hurry(&self, deadline: Instant) {
-        // First for those to come, then for those that are there.
-        let deadline = *self.limit.get_or_init(|| deadline);
-        for delivery in &self.streams().open {
-            delivery.outbox.limit(deadline);
-        }
-    }
-}
-
-/// A writer thread that runs; dropped when it ends, however it does.
-struct Running<'a>(&'a Shared);
-
-impl<'a> Running<'a> {
-    fn new(shared: &'a Shared) -> Self {
-        shared.writers.fetch_add(1, Ordering::SeqCst);
-        Self(shared)
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.writers.fetch_sub(1, Ordering::SeqCst);
-        self.0.room.changed();
-    }
-}
-
-/// When frames that wait for other ports may leave.
-struct Again(Option<Timestamp>);
-
 /// Spawns a thread whose death is told to the main thread.
 ///
 /// # Errors
@@ -473,114 +238,6 @@ fn spawn<'scope, T: Send + 'scope>(
         .name(name.to_owned())
         .spawn_scoped(scope, guarded)
         .map_err(|error| Error::new(format!("the {name} thread"), "cannot start").because(error))
-}
-
-/// The accept thread: a stream for each reader that comes.
-fn accept<'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    shared: &'scope Shared,
-    listener: &dyn Listener,
-    format: Format,
-) {
-    loop {
-        match listener.accept() {
-            Ok(Some(stream)) => open_stream(scope, shared, stream, format, false),
-            Ok(None) => return,
-            Err(error) => return shared.tell(News::OutputEnded(Some(error))),
-        }
-    }
-}
-
-/// Starts the writer thread of a new stream. When an `only` stream ends, so does its output;
-/// others are one of many that their listener yields.
-fn open_stream<'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    shared: &'scope Shared,
-    stream: Stream,
-    format: Format,
-    only: bool,
-) {
-    let name = stream.name().to_owned();
-    let opened = shared.clock.now();
-    let mut buffer = Vec::new();
-    let encoder = Encoder::start(format, Arc::clone(&shared.interfaces), opened, &mut buffer);
-    // Room for the history on top, or a new reader would start with drops.
-    let memory = outbox::QUEUE_MEMORY + shared.streams().history_memory;
-    let outbox = Outbox::new(&name, shared.interfaces.len(), memory, Arc::clone(&shared.room));
-    let ended_with = move |error: Option<Error>| {
-        if only {
-            shared.tell(News::OutputEnded(error));
-        } else if let Some(error) = error {
-            log::error!("{error}");
-        }
-    };
-    let (encoder, outbox) = match encoder.and_then(|encoder| Ok((encoder, outbox?))) {
-        Ok(both) => both,
-        Err(error) => {
-            let error = Error::new(&name, "cannot serve a reader").because(error);
-            return ended_with(Some(error));
-        }
-    };
-    let delivery = Arc::new(Delivery::new(outbox, stream, encoder, buffer, shared.clock));
-    shared.streams().open(&delivery, opened);
-    if let Some(deadline) = shared.limit.get() {
-        delivery.outbox.limit(*deadline);
-    }
-    shared.read_by_some.store(true, Ordering::SeqCst);
-    shared.room.changed();
-    let running = Running::new(shared);
-    if !only {
-        info!("{name}: a reader has come");
-    }
-    let written = Arc::clone(&delivery);
-    let spawned = spawn(scope, shared, "writer", move || {
-        let _running = running;
-        let end = written.run();
-        shared.close(&written);
-        let counts = total(&written.outbox.counts());
-        ended_with(ended(&name, &end, &counts, opened, shared.clock.now()));
-    });
-    if let Err(error) = spawned {
-        shared.close(&delivery);
-        ended_with(Some(error));
-    }
-}
-
-fn total(counts: &[StreamCounts]) -> StreamCounts {
-    counts.iter().fold(StreamCounts::default(), |sum, port| StreamCounts {
-        framed: sum.framed + port.framed,
-        delivered: sum.delivered + port.delivered,
-        dropped: sum.dropped + port.dropped,
-        abandoned: sum.abandoned + port.abandoned,
-    })
-}
-
-/// Logs how a stream ended; returns the error if it is one.
-fn ended(
-    name: &str,
-    end: &End,
-    counts: &StreamCounts,
-    opened: Timestamp,
-    now: Timestamp,
-) -> Option<Error> {
-    let (how, error) = match end {
-        End::Finished => ("finished", None),
-        End::ReaderGone => ("its reader left", None),
-        End::OutOfTime => ("ended before its reader took all", None),
-        End::Failed(error) => {
-            let kind = std::io::Error::from(error.kind());
-            let cause = error.raw_os_error().map_or(kind, std::io::Error::from_raw_os_error);
-            ("failed", Some(Error::new(name, "cannot write").because(cause)))
-        }
-    };
-    let StreamCounts { framed, delivered, dropped, abandoned } = counts;
-    info!(
-        "{name}: {how} after {} s: {framed} packets framed = {delivered} delivered + \
-         {dropped} dropped + {abandoned} abandoned",
-        now.ns_since(opened) / 1_000_000_000
-    );
-    debug_assert_eq!(*framed, delivered + dropped + abandoned);
-    error
 }
 
 /// Logs where the octets of a port went.

@@ -79,14 +79,6 @@ fn capture(line: &NoisyLine, largest: u64) -> (Vec<Record>, String) {
     (records, summary)
 }
 
-/// The records of a file that is being written.
-fn pcap_records_so_far(file: &[u8]) -> Vec<Record> {
-    if file.len() < 24 {
-        return Vec::new();
-    }
-    pcap_records(file)
-}
-
 #[test]
 fn every_intact_frame_of_a_noisy_line_is_found_at_any_pacing() {
     for (seed, largest) in [(9, 1), (10, 40), (11, 5000)] {

@@ -1,7 +1,8 @@
 //! The reader thread of one port: octets to frames, and commands to a sniffer that needs them.
 
+use super::Port;
 use super::ending::News;
-use super::{Again, Port, Shared};
+use super::shared::{Again, Shared};
 use crate::packet::{Batch, Tally};
 use crate::source::{Input, Source};
 use log::{debug, info, warn};

@@ -398,14 +398,23 @@ fn parse_record(octets: &[u8]) -> Option<(Record, usize)> {
 
 /// All records of a classic pcap file, which must hold whole ones.
 pub fn pcap_records(file: &[u8]) -> Vec<Record> {
-    let mut octets = &file[24..];
+    let (records, rest) = whole_records(&file[24..]);
+    assert!(rest.is_empty(), "ends inside a record");
+    records
+}
+
+/// The whole records of a classic pcap file that is being written, perhaps just now.
+pub fn pcap_records_so_far(file: &[u8]) -> Vec<Record> {
+    whole_records(file.get(24..).unwrap_or_default()).0
+}
+
+fn whole_records(mut octets: &[u8]) -> (Vec<Record>, &[u8]) {
     let mut records = Vec::new();
-    while !octets.is_empty() {
-        let (record, len) = parse_record(octets).expect("ends inside a record");
+    while let Some((record, len)) = parse_record(octets) {
         records.push(record);
         octets = &octets[len..];
     }
-    records
+    (records, octets)
 }
 
 /// A command of Wireshark's family. Without it a test is skipped loudly; under CI it fails.

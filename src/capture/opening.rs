@@ -1,0 +1,133 @@
+//! Opens all ports and outputs, before the first thread starts.
+
+use super::{Config, Output, Port};
+use crate::bell::Bell;
+use crate::encode::{Format, Interface};
+use crate::error::Error;
+use crate::output::{Listener, Stream, fifo::Fifo, file, pipe, socket::Socket};
+use crate::packet::Clock;
+use crate::source::record::{Header, Recorder};
+use crate::source::{self, Source, serial};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What is open.
+pub struct Opened {
+    /// Of each port, in their order.
+    pub sources: Vec<Box<dyn Source>>,
+    /// Where readers come in.
+    pub listeners: Vec<(Box<dyn Listener>, Format)>,
+    /// Those that are there from the start.
+    pub streams: Vec<(Stream, Format)>,
+}
+
+/// Opens the FIFOs whose reader made them. Waits for it, and until it is there a signal may end
+/// the program at once: nothing else has been opened yet that wants to be closed.
+///
+/// # Errors
+/// When one cannot be opened.
+pub fn pipes(config: &Config) -> Result<Vec<(Stream, Format)>, Error> {
+    let mut streams = Vec::new();
+    for (output, format) in &config.outputs {
+        if let Output::Pipe(path) = output {
+            streams.push((pipe::open(path)?, *format));
+        }
+    }
+    Ok(streams)
+}
+
+/// Opens all the rest.
+///
+/// # Errors
+/// When a port or a listener cannot be opened, or no output is left.
+pub fn open(
+    config: &Config,
+    mut streams: Vec<(Stream, Format)>,
+    clock: Clock,
+    stop: &Arc<Bell>,
+) -> Result<Opened, Error> {
+    for (output, _) in &config.outputs {
+        if let (Output::File(path), None) = (output, config.rotation) {
+            file::check(path, config.force)?;
+        }
+    }
+    let mut sources = Vec::new();
+    for port in &config.ports {
+        let settings =
+            serial::Settings { baud: port.setup.baud, drop_lines: port.protocol.drop_lines };
+        let source = source::open(&port.name, settings, port.paced, clock, Arc::clone(stop))?;
+        sources.push(match &port.record {
+            Some(path) => record(port, source, path, config.force, clock)?,
+            None => source,
+        });
+    }
+    let mut listeners: Vec<(Box<dyn Listener>, Format)> = Vec::new();
+    for (output, format) in &config.outputs {
+        match output {
+            Output::Pipe(_) => {} // is open
+            Output::Fifo(path) => listeners.push((Box::new(Fifo::listen(path)?), *format)),
+            Output::Tcp(address) => listeners.push((Box::new(Socket::tcp(address)?), *format)),
+            Output::Unix(path) => listeners.push((Box::new(Socket::unix(path)?), *format)),
+            Output::Stdout => streams.push((file::stdout(*format != Format::Text)?, *format)),
+            Output::File(_) => {} // comes last: it may empty a file
+        }
+    }
+    let mut last_error = None;
+    for (output, format) in &config.outputs {
+        let Output::File(path) = output else { continue };
+        let stream = match config.rotation {
+            Some(limits) => file::rotating(path, limits, clock.now()),
+            None => file::create(path, config.force),
+        };
+        match stream {
+            Ok(stream) => streams.push((stream, *format)),
+            // Where files take turns, a capture is to go on for long: better told at once.
+            Err(error) if config.rotation.is_some() => return Err(error),
+            Err(error) => {
+                if let Some(earlier) = last_error.replace(error) {
+                    log::error!("{earlier}");
+                }
+            }
+        }
+    }
+    if let Some(error) = last_error {
+        // The other outputs go on, if there are any.
+        if streams.is_empty() && listeners.is_empty() {
+            return Err(error);
+        }
+        log::error!("{error}");
+    }
+    Ok(Opened { sources, listeners, streams })
+}
+
+/// A source that records what this one delivers.
+fn record(
+    port: &Port,
+    source: Box<dyn Source>,
+    path: &Path,
+    force: bool,
+    clock: Clock,
+) -> Result<Box<dyn Source>, Error> {
+    let header = Header {
+        protocol: port.protocol.name.to_owned(),
+        baud: port.setup.baud,
+        channel: port.setup.channel,
+        port: port.name.clone(),
+    };
+    let mut file = file::create(path, force)?;
+    let name = file.name().to_owned();
+    // A file takes all or nothing.
+    let append = Box::new(move |octets: &[u8]| file.write(octets).map(drop));
+    Ok(Box::new(Recorder::new(source, name, append, &header, clock)))
+}
+
+/// What headers say about a port.
+pub fn interface(port: &Port) -> Interface {
+    Interface {
+        name: port.name.clone(),
+        description: format!("{}, {} baud", port.protocol.help, port.setup.baud),
+        baud: port.setup.baud,
+        protocol: port.protocol,
+        direction: port.direction,
+    }
+}

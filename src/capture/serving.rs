@@ -1,0 +1,123 @@
+//! A writer thread for each reader that comes, and the account of each stream at its end.
+
+use super::ending::News;
+use super::outbox::{self, Outbox};
+use super::shared::{Running, Shared};
+use super::spawn;
+use super::writer::{Delivery, End};
+use crate::encode::{Encoder, Format, StreamCounts};
+use crate::error::Error;
+use crate::output::{Listener, Stream};
+use crate::packet::Timestamp;
+use log::info;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::Scope;
+
+/// The accept thread: a stream for each reader that comes.
+pub fn accept<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    shared: &'scope Shared,
+    listener: &dyn Listener,
+    format: Format,
+) {
+    loop {
+        match listener.accept() {
+            Ok(Some(stream)) => open_stream(scope, shared, stream, format, false),
+            Ok(None) => return,
+            Err(error) => return shared.tell(News::OutputEnded(Some(error))),
+        }
+    }
+}
+
+/// Starts the writer thread of a new stream. When an `only` stream ends, so does its output;
+/// others are one of many that their listener yields.
+pub fn open_stream<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    shared: &'scope Shared,
+    stream: Stream,
+    format: Format,
+    only: bool,
+) {
+    let name = stream.name().to_owned();
+    let opened = shared.clock.now();
+    let mut buffer = Vec::new();
+    let encoder = Encoder::start(format, Arc::clone(&shared.interfaces), opened, &mut buffer);
+    // Room for the history on top, or a new reader would start with drops.
+    let memory = outbox::QUEUE_MEMORY + shared.streams().history_memory;
+    let outbox = Outbox::new(&name, shared.interfaces.len(), memory, Arc::clone(&shared.room));
+    let ended_with = move |error: Option<Error>| {
+        if only {
+            shared.tell(News::OutputEnded(error));
+        } else if let Some(error) = error {
+            log::error!("{error}");
+        }
+    };
+    let (encoder, outbox) = match encoder.and_then(|encoder| Ok((encoder, outbox?))) {
+        Ok(both) => both,
+        Err(error) => {
+            let error = Error::new(&name, "cannot serve a reader").because(error);
+            return ended_with(Some(error));
+        }
+    };
+    let delivery = Arc::new(Delivery::new(outbox, stream, encoder, buffer, shared.clock));
+    shared.streams().open(&delivery, opened);
+    if let Some(deadline) = shared.limit.get() {
+        delivery.outbox.limit(*deadline);
+    }
+    shared.read_by_some.store(true, Ordering::SeqCst);
+    shared.room.changed();
+    let running = Running::new(shared);
+    if !only {
+        info!("{name}: a reader has come");
+    }
+    let written = Arc::clone(&delivery);
+    let spawned = spawn(scope, shared, "writer", move || {
+        let _running = running;
+        let end = written.run();
+        shared.close(&written);
+        let counts = total(&written.outbox.counts());
+        ended_with(ended(&name, &end, &counts, opened, shared.clock.now()));
+    });
+    if let Err(error) = spawned {
+        shared.close(&delivery);
+        ended_with(Some(error));
+    }
+}
+
+fn total(counts: &[StreamCounts]) -> StreamCounts {
+    counts.iter().fold(StreamCounts::default(), |sum, port| StreamCounts {
+        framed: sum.framed + port.framed,
+        delivered: sum.delivered + port.delivered,
+        dropped: sum.dropped + port.dropped,
+        abandoned: sum.abandoned + port.abandoned,
+    })
+}
+
+/// Logs how a stream ended; returns the error if it is one.
+fn ended(
+    name: &str,
+    end: &End,
+    counts: &StreamCounts,
+    opened: Timestamp,
+    now: Timestamp,
+) -> Option<Error> {
+    let (how, error) = match end {
+        End::Finished => ("finished", None),
+        End::ReaderGone => ("its reader left", None),
+        End::OutOfTime => ("ended before its reader took all", None),
+        End::Failed(error) => {
+            let kind = std::io::Error::from(error.kind());
+            let cause = error.raw_os_error().map_or(kind, std::io::Error::from_raw_os_error);
+            ("failed", Some(Error::new(name, "cannot write").because(cause)))
+        }
+    };
+    let StreamCounts { framed, delivered, dropped, abandoned } = counts;
+    info!(
+        "{name}: {how} after {} s: {framed} packets framed = {delivered} delivered + \
+         {dropped} dropped + {abandoned} abandoned",
+        now.ns_since(opened) / 1_000_000_000
+    );
+    debug_assert_eq!(*framed, delivered + dropped + abandoned);
+    error
+}

@@ -1,0 +1,140 @@
+//! What all threads share, and what they say through it.
+
+use super::ending::News;
+use super::room::Room;
+use super::streams::Streams;
+use super::writer::Delivery;
+use crate::encode::Interface;
+use crate::error::Error;
+use crate::framing::Framer;
+use crate::packet::{Batch, Clock, Timestamp};
+use crossbeam_channel::Sender;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+/// What all threads share.
+pub struct Shared {
+    /// Tells the time to all.
+    pub clock: Clock,
+    /// What headers say about each port.
+    pub interfaces: Arc<[Interface]>,
+    /// Where frames meet streams.
+    pub streams: Mutex<Streams>,
+    /// What the main thread is told.
+    pub news: Sender<News>,
+    /// Told of what somebody may wait for.
+    pub room: Arc<Room>,
+    /// Whether a stream was ever open.
+    pub read_by_some: AtomicBool,
+    /// Writer threads that run.
+    pub writers: AtomicUsize,
+    /// Whether readers that wait for room are to give up.
+    pub stopping: AtomicBool,
+    /// Set by a signal: until when writers may take.
+    pub limit: OnceLock<Instant>,
+}
+
+impl Shared {
+    /// Tells the main thread.
+    pub fn tell(&self, news: News) {
+        // Fails when the end has begun already.
+        let _ = self.news.send(news);
+    }
+
+    /// Without this thread there is nothing to go on with.
+    pub fn or_end<T>(&self, spawned: Result<T, Error>) -> Option<T> {
+        spawned.map_err(|error| self.tell(News::NoThread(error))).ok()
+    }
+
+    /// Where frames meet streams.
+    pub fn streams(&self) -> MutexGuard<'_, Streams> {
+        // A panic elsewhere ends the program; the list is whole at every point.
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the frames of one read, and hands on what may leave; those of a port that is not
+    /// live wait for room first. Returns when to call again although nothing has come; `None` if
+    /// no more packets are wanted.
+    pub fn publish(&self, batch: Batch, framer: &dyn Framer, live: bool) -> Option<Again> {
+        if !live && !batch.is_empty() {
+            self.wait_for_room(batch.port());
+        }
+        let mut streams = self.streams();
+        streams.merger.push(batch, framer.open_since());
+        streams.release(self.clock.now());
+        let (wanted, deadline) = (streams.remaining > 0, streams.merger.deadline());
+        drop(streams);
+        self.room.changed();
+        if !wanted {
+            self.tell(News::CountReached);
+            return None;
+        }
+        Some(Again(deadline))
+    }
+
+    /// No more frames come from this port.
+    pub fn end_port(&self, port: usize) {
+        let mut streams = self.streams();
+        streams.merger.end(port);
+        streams.release(self.clock.now());
+        drop(streams);
+        self.room.changed();
+    }
+
+    /// Waits until what was read can be taken by all open streams, the first of which may
+    /// still be to come. For ports that are not live.
+    fn wait_for_room(&self, port: usize) {
+        let has_room = || {
+            self.stopping.load(Ordering::SeqCst)
+                || (self.read_by_some.load(Ordering::SeqCst) && self.streams().has_room(port))
+        };
+        if !has_room() {
+            self.room.wait_until(has_room);
+        }
+    }
+
+    /// A stream has ended: nothing more is for it.
+    pub fn close(&self, delivery: &Arc<Delivery>) {
+        self.streams().open.retain(|other| !Arc::ptr_eq(other, delivery));
+        delivery.outbox.abandon_all();
+        self.room.changed();
+    }
+
+    /// No more packets come, for any stream.
+    pub fn close_streams(&self) {
+        for delivery in &self.streams().open {
+            delivery.outbox.close();
+        }
+    }
+
+    /// From now on writers may take until `deadline` only.
+    pub fn hurry(&self, deadline: Instant) {
+        // First for those to come, then for those that are there.
+        let deadline = *self.limit.get_or_init(|| deadline);
+        for delivery in &self.streams().open {
+            delivery.outbox.limit(deadline);
+        }
+    }
+}
+
+/// A writer thread that runs; dropped when it ends, however it does.
+pub struct Running<'a>(&'a Shared);
+
+impl<'a> Running<'a> {
+    /// Counts this thread in.
+    pub fn new(shared: &'a Shared) -> Self {
+        shared.writers.fetch_add(1, Ordering::SeqCst);
+        Self(shared)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.writers.fetch_sub(1, Ordering::SeqCst);
+        self.0.room.changed();
+    }
+}
+
+/// When frames that wait for other ports may leave.
+pub struct Again(pub Option<Timestamp>);

@@ -1,0 +1,30 @@
+//! The signals that the program heeds.
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Asks for the signals that mean the end, but for those that whoever started us ignores, as
+/// nohup does with SIGHUP. A second one ends the program at once, whatever it waits for.
+///
+/// # Errors
+/// When the system does not let us.
+pub fn handle() -> std::io::Result<Signals> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let heeded: Vec<i32> = [SIGINT, SIGTERM, SIGHUP]
+        .into_iter()
+        .filter(|signal| ignored >> (signal - 1) & 1 == 0)
+        .collect();
+    let ending = Arc::new(AtomicBool::new(false));
+    for &signal in &heeded {
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&ending))?;
+        flag::register(signal, Arc::clone(&ending))?;
+    }
+    // A file that grows beyond a limit is an error to report, and not a reason to die.
+    flag::register(SIGXFSZ, Arc::default())?;
+    Signals::new(heeded)
+}
