@@ -50,7 +50,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
-use streams::Streams;
+use streams::{History, Streams};
 
 /// How long writers may take at the end for a reader that is slow to take the rest.
 const GRACE: Duration = Duration::from_millis(500);
@@ -102,6 +102,10 @@ pub struct Config {
     pub force: bool,
     /// How many of the last seconds a new reader gets first.
     pub history_s: u64,
+    /// Octets of memory that these may take.
+    pub history_memory: usize,
+    /// Octets of memory that packets may take while they wait for a slow reader, for each.
+    pub queue_memory: usize,
     /// When files are complete and the next one begins, if ever.
     pub rotation: Option<ring::Limits>,
     /// Ends after this many packets.
@@ -133,7 +137,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
         streams: Mutex::new(Streams::new(
             opened.sources.iter().map(|source| source.is_live()),
             config.count,
-            config.history_s,
+            History::new(config.history_s, config.history_memory),
         )),
         news,
         room: Arc::default(),
@@ -141,6 +145,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
         writers: AtomicUsize::new(0),
         stopping: AtomicBool::new(false),
         limit: OnceLock::new(),
+        queue_memory: config.queue_memory,
     };
     supervise(config, &shared, inbox, opened, signals, &stop)
 }

@@ -87,6 +87,16 @@ struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
     history: u64,
 
+    /// Memory that --history may take, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 16,
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    history_size: u16,
+
+    /// Memory that packets may take while they wait for a slow reader, in MiB for each reader
+    #[arg(short = 'B', long, value_name = "MIB", default_value_t = 4,
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    buffer_size: u16,
+
     /// Overwrite capture files and recordings that exist
     #[arg(long)]
     force: bool,
@@ -221,8 +231,13 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
         outputs.push((output, format(&args, path)));
     }
     for (i, (output, _)) in outputs.iter().enumerate() {
-        if outputs[..i].iter().any(|(other, _)| other == output) {
+        if outputs[..i].iter().any(|(other, _)| is_same_output(output, other)) {
             return Err(usage("the same output is named twice"));
+        }
+    }
+    for path in args.write.iter().chain(&args.record).filter(|path| *path != Path::new("-")) {
+        if let Some(port) = ports.iter().find(|port| is_same_file(Path::new(&port.name), path)) {
+            return Err(usage(format!("{}: is the port itself", port.name)));
         }
     }
     let kinds = |port: &Port| port.protocol.link_type;
@@ -237,13 +252,11 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
         if path == Path::new("-") {
             return Err(usage("--record takes a file"));
         }
-        let is_it = |other: &Path| path == other || same_file(path, other);
+        let is_it = |other: &Path| is_same_file(path, other);
         if args.ports.len() > 1 {
             return Err(usage("--record takes one port"));
         }
-        if args.write.iter().any(|other| is_it(other))
-            || args.ports.iter().any(|port| is_it(Path::new(port)))
-        {
+        if args.write.iter().any(|other| is_it(other)) {
             return Err(usage("--record needs a file of its own"));
         }
     }
@@ -258,6 +271,8 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
         outputs,
         force: args.force,
         history_s: args.history,
+        history_memory: mebibytes(args.history_size),
+        queue_memory: mebibytes(args.buffer_size),
         rotation: rotation(&args)?,
         count: args.count,
     };
@@ -297,12 +312,34 @@ fn file_size(text: &str) -> Result<u64, &'static str> {
         .ok_or("takes millions of octets, 1 or more, or such as 500k, 10M, 1G")
 }
 
-/// Whether both are there and are the same.
-fn same_file(path: &Path, other: &Path) -> bool {
-    match (path.canonicalize(), other.canonicalize()) {
-        (Ok(path), Ok(other)) => path == other,
-        _ => false,
+fn mebibytes(number: u16) -> usize {
+    usize::from(number) << 20
+}
+
+/// Whether both would write to the same place.
+fn is_same_output(one: &Output, other: &Output) -> bool {
+    let path = |output: &Output| match output {
+        Output::Fifo(path) | Output::Unix(path) | Output::Pipe(path) | Output::File(path) => {
+            Some(path.clone())
+        }
+        Output::Tcp(_) | Output::Stdout => None,
+    };
+    match (path(one), path(other)) {
+        (Some(one), Some(other)) => is_same_file(&one, &other),
+        _ => one == other,
     }
+}
+
+/// Whether both paths lead to the same file, one that exists or one to be made.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        path.canonicalize().or_else(|_| {
+            let directory = path.parent().filter(|parent| *parent != Path::new(""));
+            let directory = directory.unwrap_or(Path::new(".")).canonicalize()?;
+            Ok::<_, std::io::Error>(directory.join(path.file_name().unwrap_or_default()))
+        })
+    };
+    one == other || matches!((place(one), place(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// A port as it was typed: `[PROTOCOL:]PORT[=in|=out]`.

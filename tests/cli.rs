@@ -68,6 +68,39 @@ fn wrong_usage_says_what_is_allowed() {
 }
 
 #[test]
+fn two_outputs_in_one_place_are_refused_under_whatever_names() {
+    let dir = TempDir::new().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    std::fs::create_dir(path("there")).unwrap();
+    std::os::unix::fs::symlink(path("there"), path("link")).unwrap();
+    std::os::unix::fs::symlink(path("a.pcap"), path("b.pcap")).unwrap();
+    std::fs::write(path("a.pcap"), "").unwrap();
+    let (there, link) = (path("there/x"), path("link/x"));
+    for outputs in [
+        ["-w", &there, "-w", &link],
+        ["--fifo", &there, "-w", &link],
+        ["--unix", &there, "--fifo", &link],
+        ["-w", &path("a.pcap"), "-w", &path("b.pcap")],
+    ] {
+        let (code, _, stderr) = run(&[&["sim:mstp"], &outputs[..]].concat());
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("the same output is named twice"), "{stderr}");
+    }
+    assert!(!dir.path().join("there/x").exists());
+}
+
+#[test]
+fn packets_are_never_written_onto_the_bus() {
+    let pty = Pty::new();
+    let (code, _, stderr) = run(&[pty.path(), "-w", pty.path()]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("is the port itself"), "{stderr}");
+    let other = Pty::new();
+    fails(&[pty.path(), "-w", other.path()], "is a terminal or a serial port");
+    assert_eq!(other.received_now(), b"");
+}
+
+#[test]
 fn help_and_version_go_to_stdout() {
     let (code, stdout, stderr) = run(&["--help"]);
     assert_eq!((code, stderr.as_str()), (0, ""));

@@ -96,20 +96,6 @@ fn each_of_200_readers_under_traffic_gets_a_header_and_whole_records() {
     }
 }
 
-/// framed = delivered + dropped + abandoned, as the log has it.
-fn check_account(line: &str) -> [u64; 4] {
-    let numbers: Vec<u64> = line
-        .split("after ")
-        .nth(1)
-        .unwrap()
-        .split(|c: char| !c.is_ascii_digit())
-        .filter_map(|number| number.parse().ok())
-        .collect();
-    let [_, framed, delivered, dropped, abandoned] = numbers[..] else { panic!("{line}") };
-    assert_eq!(framed, delivered + dropped + abandoned, "{line}");
-    [framed, delivered, dropped, abandoned]
-}
-
 #[test]
 fn the_header_comes_at_once_and_so_does_the_news_that_the_reader_left() {
     let rig = Rig::new();

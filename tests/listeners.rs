@@ -14,11 +14,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A TCP port that nobody listens on.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// Reads a header and `count` records.
 fn records(stream: &mut impl Read, count: usize) -> Vec<Record> {
     let mut octets = vec![0; 24];
@@ -231,6 +226,37 @@ fn history_gives_a_late_reader_the_last_frames_in_order_and_once() {
     assert!(all.windows(2).all(|two| two[0].time_us <= two[1].time_us));
     program.terminate();
     assert_eq!(late.rest(), []);
+}
+
+#[test]
+fn history_takes_no_more_memory_than_it_may() {
+    let dir = TempDir::new().unwrap();
+    let fifo = dir.path().join("sharkfin");
+    let pty = Pty::new();
+    let mut program = Program::start([
+        pty.path(),
+        "--fifo",
+        fifo.to_str().unwrap(),
+        "--history=3600",
+        "--history-size=1",
+    ]);
+    program.wait_for("reading mstp");
+    let mut early = FifoReader::open(&fifo);
+    early.header();
+    let total = 20_000;
+    for numbers in (0..total).collect::<Vec<_>>().chunks(500) {
+        pty.send(&numbers.iter().copied().flat_map(numbered_frame).collect::<Vec<_>>());
+        early.records(numbers.len());
+    }
+    let mut late = FifoReader::open(&fifo);
+    program.wait_for_nth(2, "a reader has come");
+    program.terminate();
+    let records = late.rest();
+    // The last ones, without a gap; and of a mebibyte not much is left unused.
+    let frames: Vec<_> = records.iter().map(|record| record.data.clone()).collect();
+    let first = total - frames.len() as u32;
+    assert_eq!(frames, (first..total).map(numbered_frame).collect::<Vec<_>>());
+    assert!((4_000..12_000).contains(&frames.len()), "{}", frames.len());
 }
 
 #[test]

@@ -596,7 +596,7 @@ fn wrong_usage_of_recordings_says_what_is_allowed() {
     for port in ["sim:mstp", "/dev/ttyUSB99", "-", "tcp:localhost:2000"] {
         refused(&[port, "--replay-paced"], "--replay-paced needs a file");
     }
-    refused(&[str(&file), "--record", str(&link), "--force"], "a file of its own");
+    refused(&[str(&file), "--record", str(&link), "--force"], "is the port itself");
     refused(&["sim:mstp", "--record", "x", "-w", "x"], "a file of its own");
     refused(&["sim:mstp", "--record", "-"], "--record takes a file");
     assert_eq!(std::fs::read(&file).unwrap(), line(1));

@@ -19,11 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-/// Memory that one stream's queue may take: minutes of a slow line.
-pub const QUEUE_MEMORY: usize = 4 << 20;
-/// What readers that can wait fill of it. What is left is far more than the batches of several
-/// such readers that all saw room at once, so that none is refused.
-const FILLED_AT_LEISURE: usize = QUEUE_MEMORY / 2;
+/// More than the frames of any one read take: 64 KiB of the shortest.
+const LARGEST_BATCH: usize = 2 << 20;
 
 /// Frames on their way to a stream.
 pub struct Parcel {
@@ -66,19 +63,25 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An empty queue of at most `memory_limit` octets for a stream of packets from `ports`
-    /// ports.
+    /// An empty queue for a stream of packets from `ports` ports. They may take `memory`
+    /// octets there, on top of a `history` of so many octets that goes first.
     ///
     /// # Errors
     /// When there are no descriptors left.
-    pub fn new(name: &str, ports: usize, memory_limit: usize, room: Arc<Room>) -> io::Result<Self> {
+    pub fn new(
+        name: &str,
+        ports: usize,
+        memory: usize,
+        history: usize,
+        room: Arc<Room>,
+    ) -> io::Result<Self> {
         let (sender, receiver) = unbounded();
         Ok(Self {
             name: name.to_owned(),
             sender,
             receiver,
             memory: AtomicUsize::new(0),
-            memory_limit,
+            memory_limit: memory.saturating_add(history),
             bell: Bell::new()?,
             writer_sleeps: AtomicBool::new(false),
             has_rest: AtomicBool::new(false),
@@ -91,8 +94,9 @@ impl Outbox {
 
     /// Offers frames; never blocks.
     pub fn offer(&self, run: &Run) {
-        let memory = run.memory();
-        if self.memory.load(Ordering::Relaxed) + memory > self.memory_limit {
+        let (memory, waiting) = (run.memory(), self.memory.load(Ordering::Relaxed));
+        // An empty queue takes whatever one read brings, however small it is.
+        if waiting > 0 && waiting + memory > self.memory_limit {
             let counters = &self.ports[run.port()];
             let frames = run.len() as u64;
             counters.framed.fetch_add(frames, Ordering::Relaxed);
@@ -128,7 +132,8 @@ impl Outbox {
 
     /// Whether a reader that can wait may offer now.
     pub fn has_room(&self) -> bool {
-        self.memory.load(Ordering::Relaxed) < FILLED_AT_LEISURE
+        let waiting = self.memory.load(Ordering::Relaxed);
+        waiting == 0 || waiting + LARGEST_BATCH <= self.memory_limit
     }
 
     /// No more parcels will come.

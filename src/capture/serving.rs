@@ -1,7 +1,7 @@
 //! A writer thread for each reader that comes, and the account of each stream at its end.
 
 use super::ending::News;
-use super::outbox::{self, Outbox};
+use super::outbox::Outbox;
 use super::shared::{Running, Shared};
 use super::spawn;
 use super::writer::{Delivery, End};
@@ -44,8 +44,9 @@ pub fn open_stream<'scope>(
     let mut buffer = Vec::new();
     let encoder = Encoder::start(format, Arc::clone(&shared.interfaces), opened, &mut buffer);
     // Room for the history on top, or a new reader would start with drops.
-    let memory = outbox::QUEUE_MEMORY + shared.streams().history_memory;
-    let outbox = Outbox::new(&name, shared.interfaces.len(), memory, Arc::clone(&shared.room));
+    let history = shared.streams().history.memory();
+    let ports = shared.interfaces.len();
+    let outbox = Outbox::new(&name, ports, shared.queue_memory, history, Arc::clone(&shared.room));
     let ended_with = move |error: Option<Error>| {
         if only {
             shared.tell(News::OutputEnded(error));

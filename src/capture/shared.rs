@@ -33,6 +33,8 @@ pub struct Shared {
     pub stopping: AtomicBool,
     /// Set by a signal: until when writers may take.
     pub limit: OnceLock<Instant>,
+    /// Octets of memory that the queue of a stream may take.
+    pub queue_memory: usize,
 }
 
 impl Shared {
@@ -57,10 +59,11 @@ impl Shared {
     /// live wait for room first. Returns when to call again although nothing has come; `None` if
     /// no more packets are wanted.
     pub fn publish(&self, batch: Batch, framer: &dyn Framer, live: bool) -> Option<Again> {
-        if !live && !batch.is_empty() {
-            self.wait_for_room(batch.port());
-        }
-        let mut streams = self.streams();
+        let mut streams = if live || batch.is_empty() {
+            self.streams()
+        } else {
+            self.streams_with_room(batch.port())
+        };
         streams.merger.push(batch, framer.open_since());
         streams.release(self.clock.now());
         let (wanted, deadline) = (streams.remaining > 0, streams.merger.deadline());
@@ -84,13 +87,19 @@ impl Shared {
 
     /// Waits until what was read can be taken by all open streams, the first of which may
     /// still be to come. For ports that are not live.
-    fn wait_for_room(&self, port: usize) {
-        let has_room = || {
+    fn streams_with_room(&self, port: usize) -> MutexGuard<'_, Streams> {
+        let has_room = |streams: &Streams| {
             self.stopping.load(Ordering::SeqCst)
-                || (self.read_by_some.load(Ordering::SeqCst) && self.streams().has_room(port))
+                || (self.read_by_some.load(Ordering::SeqCst) && streams.has_room(port))
         };
-        if !has_room() {
-            self.room.wait_until(has_room);
+        loop {
+            let streams = self.streams();
+            // Looked at under the lock, or several ports would all see the same room.
+            if has_room(&streams) {
+                return streams;
+            }
+            drop(streams);
+            self.room.wait_until(|| has_room(&self.streams()));
         }
     }
 

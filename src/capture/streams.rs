@@ -7,9 +7,6 @@ use crate::packet::Timestamp;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Memory that the history may take, whatever the seconds asked for.
-const HISTORY_MEMORY: usize = 16 << 20;
-
 /// Where frames meet streams.
 pub struct Streams {
     /// Puts the frames of all ports into one order.
@@ -18,24 +15,18 @@ pub struct Streams {
     pub remaining: u64,
     /// The open streams.
     pub open: Vec<Arc<Delivery>>,
-    /// What a new stream gets first, oldest first.
-    history: VecDeque<Run>,
-    /// What the history takes.
-    pub history_memory: usize,
-    /// How far back the history goes.
-    history_ns: u64,
+    /// What a new stream gets first.
+    pub history: History,
 }
 
 impl Streams {
     /// None yet, for ports that are live or not.
-    pub fn new(live: impl IntoIterator<Item = bool>, count: Option<u64>, history_s: u64) -> Self {
+    pub fn new(live: impl IntoIterator<Item = bool>, count: Option<u64>, history: History) -> Self {
         Self {
             merger: Merger::new(live),
             remaining: count.unwrap_or(u64::MAX),
             open: Vec::new(),
-            history: VecDeque::new(),
-            history_memory: 0,
-            history_ns: history_s.saturating_mul(1_000_000_000),
+            history,
         }
     }
 
@@ -51,22 +42,7 @@ impl Streams {
             for delivery in &self.open {
                 delivery.offer(&run);
             }
-            if self.history_ns > 0 {
-                self.remember(run);
-            }
-        }
-    }
-
-    fn remember(&mut self, run: Run) {
-        let newest = run.last_time();
-        self.history_memory += run.memory();
-        self.history.push_back(run);
-        while let Some(oldest) = self.history.front()
-            && (self.history_memory > HISTORY_MEMORY
-                || newest.ns_since(oldest.last_time()) > self.history_ns)
-        {
-            self.history_memory -= oldest.memory();
-            self.history.pop_front();
+            self.history.remember(run);
         }
     }
 
@@ -78,11 +54,50 @@ impl Streams {
 
     /// Opens a stream: first the history goes into it, then all that leaves from now on.
     pub fn open(&mut self, delivery: &Arc<Delivery>, now: Timestamp) {
-        for run in &self.history {
-            if now.ns_since(run.last_time()) <= self.history_ns {
-                delivery.offer(run);
-            }
+        for run in self.history.since(now) {
+            delivery.offer(run);
         }
         self.open.push(Arc::clone(delivery));
+    }
+}
+
+/// The last seconds, oldest first.
+pub struct History {
+    runs: VecDeque<Run>,
+    memory: usize,
+    memory_limit: usize,
+    reach_ns: u64,
+}
+
+impl History {
+    /// Of `seconds`, as far as they fit `memory_limit` octets. None of 0 seconds.
+    pub fn new(seconds: u64, memory_limit: usize) -> Self {
+        let reach_ns = seconds.saturating_mul(1_000_000_000);
+        Self { runs: VecDeque::new(), memory: 0, memory_limit, reach_ns }
+    }
+
+    /// Octets of memory that it takes.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    fn remember(&mut self, run: Run) {
+        if self.reach_ns == 0 {
+            return;
+        }
+        let newest = run.last_time();
+        self.memory += run.memory();
+        self.runs.push_back(run);
+        while let Some(oldest) = self.runs.front()
+            && (self.memory > self.memory_limit
+                || newest.ns_since(oldest.last_time()) > self.reach_ns)
+        {
+            self.memory -= oldest.memory();
+            self.runs.pop_front();
+        }
+    }
+
+    fn since(&self, now: Timestamp) -> impl Iterator<Item = &Run> {
+        self.runs.iter().filter(move |run| now.ns_since(run.last_time()) <= self.reach_ns)
     }
 }

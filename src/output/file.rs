@@ -10,13 +10,15 @@ use crate::error::Error;
 use crate::packet::Timestamp;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// The device numbers of pseudo-terminals, of which sysfs says nothing.
+const UNIX98_SLAVES: std::ops::RangeInclusive<u32> = 136..=143;
 /// How long an octet may be in the kernel's memory only. Writing it out takes time too, and
 /// together they should stay near a second.
 const SYNC_AFTER: Duration = Duration::from_millis(900);
@@ -62,12 +64,25 @@ pub fn check(path: &Path, force: bool) -> Result<(), Error> {
         if metadata.file_type().is_fifo() {
             return Err(Error::new(&name, "is a FIFO").hint(format!("use --fifo {name}")));
         }
+        if is_tty(&metadata) {
+            return Err(Error::new(&name, "is a terminal or a serial port")
+                .hint("packets are not for a bus; name a file"));
+        }
         if metadata.is_file() && metadata.len() > 0 && !force {
             return Err(Error::new(name, "exists and is not empty")
                 .hint("choose another name, or add --force to overwrite it"));
         }
     }
     Ok(())
+}
+
+/// Whether this is a tty, which is not opened for it: that alone moves a serial port's lines.
+fn is_tty(metadata: &Metadata) -> bool {
+    let (major, minor) = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
+    let subsystem = Path::new("/sys/dev/char").join(format!("{major}:{minor}/subsystem"));
+    metadata.file_type().is_char_device()
+        && (UNIX98_SLAVES.contains(&major)
+            || subsystem.read_link().is_ok_and(|subsystem| subsystem.ends_with("tty")))
 }
 
 /// A new capture file. An existing one that is not empty is replaced only with `force`.

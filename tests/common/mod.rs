@@ -279,6 +279,25 @@ pub fn numbered_frame(n: u32) -> Vec<u8> {
     }
 }
 
+/// A TCP port that nobody listens on.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// framed = delivered + dropped + abandoned, as the log has it.
+pub fn check_account(line: &str) -> [u64; 4] {
+    let numbers: Vec<u64> = line
+        .split("after ")
+        .nth(1)
+        .unwrap()
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    let [_, framed, delivered, dropped, abandoned] = numbers[..] else { panic!("{line}") };
+    assert_eq!(framed, delivered + dropped + abandoned, "{line}");
+    [framed, delivered, dropped, abandoned]
+}
+
 /// A small deterministic generator, so that a failure can be repeated.
 pub struct Random(pub u64);
 
