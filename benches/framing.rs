@@ -9,14 +9,25 @@ use serialshark::source::sim::Simulator;
 use std::hint::black_box;
 use std::sync::Arc;
 
-/// A megabyte of what a simulated line says.
-fn simulated(name: &str) -> Vec<u8> {
-    let mut simulator = Simulator::named(name, 115_200).unwrap();
+/// A megabyte of what a simulated line says, or of octets from a real one.
+fn line(name: &str) -> Vec<u8> {
     let mut octets = Vec::new();
+    let mut simulator = Simulator::named(name, 115_200);
+    let recorded = include_str!("../tests/data/pinoccio-touchlink/input.txt");
     while octets.len() < 1 << 20 {
-        octets.extend(simulator.next_burst().octets);
+        match &mut simulator {
+            Some(simulator) => octets.extend(simulator.next_burst().octets),
+            None => octets.extend(recorded.lines().filter_map(hex).flatten()),
+        }
     }
     octets
+}
+
+/// The octets of a line such as `25000: 55ff00`.
+fn hex(line: &str) -> Option<Vec<u8>> {
+    let (_time, octets) = line.split_once(": ")?;
+    let pairs = octets.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 fn noise() -> Vec<u8> {
@@ -52,12 +63,9 @@ fn framers(criterion: &mut Criterion) {
     let noise = noise();
     group.throughput(Throughput::Bytes(noise.len() as u64));
     for row in &PROTOCOLS {
-        if let Some(line) = Simulator::NAMES.contains(&row.name).then(|| simulated(row.name)) {
-            group.throughput(Throughput::Bytes(line.len() as u64));
-            group.bench_function(row.name, |bench| {
-                bench.iter(|| frames(row.name, black_box(&line)))
-            });
-        }
+        let line = line(row.name);
+        group.throughput(Throughput::Bytes(line.len() as u64));
+        group.bench_function(row.name, |bench| bench.iter(|| frames(row.name, black_box(&line))));
         group.throughput(Throughput::Bytes(noise.len() as u64));
         let name = format!("{} on noise", row.name);
         group.bench_function(name, |bench| bench.iter(|| frames(row.name, black_box(&noise))));
@@ -67,7 +75,7 @@ fn framers(criterion: &mut Criterion) {
 
 fn encoders(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encoder");
-    let batches = frames("mstp", &simulated("mstp"));
+    let batches = frames("mstp", &line("mstp"));
     group.throughput(Throughput::Elements(batches.iter().map(|batch| batch.len() as u64).sum()));
     let interfaces: Arc<[Interface]> = Arc::new([Interface {
         name: "sim:mstp".into(),
