@@ -37,6 +37,7 @@ use crate::error::Error;
 use crate::framing::{Protocol, Setup};
 use crate::output::ring;
 use crate::packet::{Clock, Tally};
+use crate::wall::WallClock;
 use crossbeam_channel::{Receiver, bounded};
 use ending::{Ending, News, Pace};
 use log::info;
@@ -110,6 +111,10 @@ pub struct Config {
     pub rotation: Option<ring::Limits>,
     /// Ends after this many packets.
     pub count: Option<u64>,
+    /// Whether ports that are missing at the start are waited for.
+    pub wait: bool,
+    /// Whether a port that vanishes is the end.
+    pub once: bool,
 }
 
 /// Captures until it is told to end, until `count` packets were framed, until all ports have
@@ -127,12 +132,14 @@ pub fn run(config: &Config) -> Result<(), Error> {
         Bell::new().map_err(|error| Error::new("stop bell", "cannot make").because(error))?;
     let stop = Arc::new(stop);
     let clock = Clock::start();
-    let opened = opening::open(config, streams, clock, &stop)?;
+    let wall = Arc::new(WallClock::new(clock));
+    let opened = opening::open(config, streams, clock, &wall, &stop)?;
 
     // Room for all that may be told before anybody hears it; signals are told only if they fit.
     let (news, inbox) = bounded(64 + 4 * (config.ports.len() + config.outputs.len()));
     let shared = Shared {
         clock,
+        wall,
         interfaces: config.ports.iter().map(opening::interface).collect(),
         streams: Mutex::new(Streams::new(
             opened.sources.iter().map(|source| source.is_live()),
@@ -182,7 +189,7 @@ fn supervise(
         let mut readers = Vec::new();
         for (index, (port, source)) in config.ports.iter().zip(sources).enumerate() {
             info!("{}: reading {} at {} baud", port.name, port.protocol.name, port.setup.baud);
-            let read = move || reader::read(shared, port, index, source);
+            let read = move || reader::read(shared, port, index, source, config.once);
             readers.extend(shared.or_end(spawn(scope, shared, "reader", read)));
         }
 
@@ -192,12 +199,13 @@ fn supervise(
         stop.ring();
         shared.stopping.store(true, Ordering::SeqCst);
         shared.room.changed();
-        let tallies: Vec<_> = readers.into_iter().map(|reader| reader.join()).collect();
+        for reader in readers {
+            let _ = reader.join(); // what went wrong in it has been told
+        }
         for (listener, _) in &listeners {
             listener.stop();
         }
         for thread in listening {
-            // What went wrong in it has been told.
             let _ = thread.join();
         }
         if !at_leisure {
@@ -213,10 +221,8 @@ fn supervise(
             }
         }
         drop(inbox);
-        for (port, tally) in config.ports.iter().zip(tallies) {
-            if let Ok(Some(tally)) = tally {
-                report(&port.name, &tally);
-            }
+        for (port, tally) in config.ports.iter().zip(&shared.streams().tallies) {
+            report(&port.name, tally);
         }
         result.map(|_| ())
     })

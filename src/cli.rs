@@ -121,6 +121,14 @@ struct Args {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
+    /// Wait for a port that is missing at the start; without, that is an error
+    #[arg(long)]
+    wait: bool,
+
+    /// End when a port vanishes, with exit status 1; without, its return is waited for
+    #[arg(long)]
+    once: bool,
+
     /// Say more on stderr; twice: still more. RUST_LOG is heard too
     #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
@@ -275,6 +283,8 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
         queue_memory: mebibytes(args.buffer_size),
         rotation: rotation(&args)?,
         count: args.count,
+        wait: args.wait,
+        once: args.once,
     };
     Ok(Request { config, level })
 }

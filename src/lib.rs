@@ -26,6 +26,7 @@
 //! The modules in the order of the flow:
 //!
 //! - [`error`], [`bell`], [`packet`]: the vocabulary
+//! - [`wall`]: the wall clock, and when somebody sets it
 //! - [`framing`]: octets to frames; one file and one table row for each framing
 //! - [`encode`]: packets to records of pcap, pcapng or text
 //! - [`source`]: where octets come from
@@ -47,3 +48,4 @@ pub mod framing;
 pub mod output;
 pub mod packet;
 pub mod source;
+pub mod wall;

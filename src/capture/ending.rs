@@ -12,6 +12,8 @@ pub enum News {
     CountReached,
     /// A port has no more octets.
     PortEnded,
+    /// A port has vanished, and is not to be waited for.
+    PortGone(Error),
     /// An output will take nothing more: with an error, or since its reader left.
     OutputEnded(Option<Error>),
     /// A thread died.
@@ -61,7 +63,7 @@ impl Ending {
                 self.ports_left = self.ports_left.saturating_sub(1);
                 (self.ports_left == 0).then_some(Ok(Pace::Leisure))
             }
-            News::NoThread(error) => Some(Err(error)),
+            News::PortGone(error) | News::NoThread(error) => Some(Err(error)),
             News::Panicked(thread) => {
                 Some(Err(Error::new(format!("the {thread} thread"), "has died")
                     .hint("this is a defect of serialshark; what it said above tells where")))

@@ -54,14 +54,16 @@ pub fn open_stream<'scope>(
             log::error!("{error}");
         }
     };
-    let (encoder, outbox) = match encoder.and_then(|encoder| Ok((encoder, outbox?))) {
+    let (mut encoder, outbox) = match encoder.and_then(|encoder| Ok((encoder, outbox?))) {
         Ok(both) => both,
         Err(error) => {
             let error = Error::new(&name, "cannot serve a reader").because(error);
             return ended_with(Some(error));
         }
     };
-    let delivery = Arc::new(Delivery::new(outbox, stream, encoder, buffer, shared.clock));
+    encoder.set_wall(shared.wall.now());
+    let (clock, wall) = (shared.clock, Arc::clone(&shared.wall));
+    let delivery = Arc::new(Delivery::new(outbox, stream, encoder, buffer, clock, wall));
     shared.streams().open(&delivery, opened);
     if let Some(deadline) = shared.limit.get() {
         delivery.outbox.limit(*deadline);

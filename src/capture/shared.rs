@@ -8,6 +8,7 @@ use crate::encode::Interface;
 use crate::error::Error;
 use crate::framing::Framer;
 use crate::packet::{Batch, Clock, Timestamp};
+use crate::wall::WallClock;
 use crossbeam_channel::Sender;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,6 +18,8 @@ use std::time::Instant;
 pub struct Shared {
     /// Tells the time to all.
     pub clock: Clock,
+    /// Tells how the wall clock stands beside it.
+    pub wall: Arc<WallClock>,
     /// What headers say about each port.
     pub interfaces: Arc<[Interface]>,
     /// Where frames meet streams.
@@ -64,6 +67,7 @@ impl Shared {
         } else {
             self.streams_with_room(batch.port())
         };
+        streams.tallies[batch.port()] = framer.tally();
         streams.merger.push(batch, framer.open_since());
         streams.release(self.clock.now());
         let (wanted, deadline) = (streams.remaining > 0, streams.merger.deadline());

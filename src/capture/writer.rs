@@ -16,13 +16,14 @@ use super::merge::Run;
 use super::outbox::{Outbox, Parcel};
 use crate::encode::{Encoder, StreamCounts};
 use crate::output::Stream;
-use crate::packet::Clock;
+use crate::packet::{Clock, Packet};
+use crate::wall::WallClock;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// What a reader thread writes itself, at most: their records fit one write in any format. More is
@@ -77,6 +78,7 @@ impl Delivery {
         encoder: Encoder,
         buffer: Vec<u8>,
         clock: Clock,
+        wall: Arc<WallClock>,
     ) -> Self {
         let ports = outbox.counts().len();
         let is_swift = stream.is_swift();
@@ -90,6 +92,7 @@ impl Delivery {
             reported: vec![0; ports],
             accounted: vec![StreamCounts::default(); ports],
             clock,
+            wall,
         };
         Self { outbox, writer: Mutex::new(Some(writer)), is_swift }
     }
@@ -162,6 +165,7 @@ struct Writer {
     /// What the trailers of earlier streams of the same output told.
     accounted: Vec<StreamCounts>,
     clock: Clock,
+    wall: Arc<WallClock>,
 }
 
 impl Writer {
@@ -211,7 +215,7 @@ impl Writer {
         self.accounted = counts;
         let now = self.clock.now();
         self.stream.next(now)?;
-        self.encoder = self.encoder.restart(now, &mut self.buffer)?;
+        self.encoder = self.encoder.restart(now, self.wall.now(), &mut self.buffer)?;
         self.is_empty = true;
         Ok(())
     }
@@ -222,12 +226,8 @@ impl Writer {
         let mut dropped = parcel.dropped_before;
         let mut packets = parcel.run.packets();
         while let Some(packet) = packets.next() {
-            let whole = self.buffer.len();
             let dropped = std::mem::take(&mut dropped);
-            let added = match self.encoder.packet(&packet, dropped, &mut self.buffer) {
-                Ok(()) => self.make_way(whole, waiter),
-                Err(error) => Err(error.into()),
-            };
+            let added = self.add(&packet, dropped, waiter);
             self.unsent[port] += 1;
             if let Err(end) = added {
                 self.unsent[port] += packets.count() as u64;
@@ -239,13 +239,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Sends what the new record, which begins at `whole`, makes too much for one write or for
-    /// this stream.
-    fn make_way(&mut self, whole: usize, waiter: &Waiter<'_>) -> Result<(), End> {
+    /// Adds the record of a packet, and sends what it makes too much for one write or for this
+    /// stream.
+    fn add(&mut self, packet: &Packet<'_>, dropped: u64, waiter: &Waiter<'_>) -> Result<(), End> {
+        let whole = self.buffer.len();
+        self.encoder.packet(packet, dropped, &mut self.buffer)?;
         if !self.is_empty && self.stream.is_complete(self.buffer.len(), &self.clock) {
-            let record = self.buffer.split_off(whole);
+            self.buffer.truncate(whole);
             self.next_stream(waiter)?;
-            self.buffer.extend_from_slice(&record);
+            // Anew, since its time may be another one there.
+            self.encoder.packet(packet, dropped, &mut self.buffer)?;
         } else if whole > 0 && self.buffer.len() > self.stream.largest_write() {
             self.send(whole, waiter)?;
         }
