@@ -5,6 +5,7 @@ use crate::encode::{Direction, Format};
 use crate::framing::{Channel, PROTOCOLS, Protocol, Setup, protocol};
 use crate::output::ring::Limits;
 use crate::source::{file, record, sim::Simulator};
+use crate::systemd;
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
@@ -181,12 +182,12 @@ impl Request {
     pub fn start_logging(&self) {
         let mut logger = env_logger::Builder::new();
         logger.filter_level(self.level).parse_default_env();
-        logger.format(|out, record| match record.level() {
-            log::Level::Info => writeln!(out, "serialshark: {}", record.args()),
-            level => {
-                let level = level.as_str().to_lowercase();
-                writeln!(out, "serialshark: {level}: {}", record.args())
-            }
+        logger.format(|out, record| {
+            let text = match record.level() {
+                log::Level::Info => record.args().to_string(),
+                level => format!("{}: {}", level.as_str().to_lowercase(), record.args()),
+            };
+            out.write_all(systemd::message(record.level(), &text).as_bytes())
         });
         logger.init();
     }

@@ -28,6 +28,11 @@ impl WallClock {
         Self { clock, last: Mutex::default() }
     }
 
+    /// The clock that it is beside.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// How the wall clock stands now; logs it when it was set.
     pub fn now(&self) -> Wall {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

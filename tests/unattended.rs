@@ -5,6 +5,7 @@
 mod common;
 
 use common::*;
+use rustix::process::Signal;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -334,4 +335,193 @@ fn a_clock_set_forward_is_followed_and_one_set_back_with_the_next_stream() {
     assert_eq!(code, 0);
     assert_eq!(packets(&at("again.pcapng"), 6), live);
     assert!(stderr.contains("trunk.rec: the clock was set back by 3600.000 s"), "{stderr}");
+}
+
+/// The files of the row `trunk_*.pcapng`, oldest first.
+fn row(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "pcapng"))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn sighup_starts_the_next_file_on_a_quiet_line_too() {
+    let dir = TempDir::new().unwrap();
+    let clock = FakeClock::new(dir.path());
+    let files = || row(dir.path());
+    let file = dir.path().join("trunk.pcapng");
+    let pty = Pty::new();
+    let args = [pty.path(), "-w", path(&file), "-G", "86400"];
+    let mut program = match &clock {
+        Some(clock) => clock.start(&args),
+        None => Program::start(args),
+    };
+    program.wait_for("reading mstp");
+    // A file without packets stays as it is.
+    program.signal(Signal::HUP);
+    pty.send(&numbered_frame(0));
+    packets(&eventually("a file", || files().pop()), 1);
+    for round in 1..=3 {
+        // What was set back meanwhile is right from the next file on.
+        if let Some(clock) = &clock {
+            clock.set(&format!("-{}", round * 3600));
+        }
+        program.signal(Signal::HUP);
+        eventually("the next file", || (files().len() == round + 1).then_some(()));
+        let complete = &files()[round - 1];
+        eventually("its trailer", || (pcapng(&std::fs::read(complete).ok()?).1 == 1).then_some(()));
+        pty.send(&numbered_frame(round as u32));
+        let packet = packets(&files()[round], 1).remove(0);
+        assert_eq!((packet.data, packet.comment), (numbered_frame(round as u32), None));
+        if clock.is_some() {
+            assert!(is_now(packet.time_ns + round as u64 * HOUR_NS, 0), "{}", packet.time_ns);
+        }
+    }
+    program.terminate();
+    program.wait_for("4 packets framed = 4 delivered + 0 dropped + 0 abandoned");
+}
+
+#[test]
+fn sigusr1_logs_the_counters_of_ports_and_streams() {
+    let dir = TempDir::new().unwrap();
+    let (fifo, file) = (dir.path().join("sharkfin"), dir.path().join("a.pcapng"));
+    let pty = Pty::new();
+    let args = [pty.path(), "-w", path(&file), "--fifo", path(&fifo)];
+    let mut program = Program::start(args);
+    program.wait_for("reading mstp");
+    let mut reader = FifoReader::open(&fifo);
+    reader.header();
+    let mut damaged = numbered_frame(4);
+    damaged[20] ^= 1;
+    pty.send(&[&[0, 1, 2], &numbered_frame(1)[..], &damaged].concat());
+    reader.records(2);
+    packets(&file, 2);
+    program.signal(Signal::USR1);
+    let port = program.wait_for("octets =");
+    assert!(
+        port.ends_with(
+            "2 frames, 1 damaged; 55 octets = 8 in frames + 44 in damaged ones + \
+             0 padding + 3 skipped"
+        ),
+        "{port}"
+    );
+    for name in ["a.pcapng", "sharkfin"] {
+        let stream = program.wait_for(&format!("{name}: open for "));
+        let counts = "s: 2 packets framed = 2 delivered + 0 dropped + 0 queued; \
+                      0 octets of memory for its queue";
+        assert!(stream.ends_with(counts), "{stream}");
+    }
+    program.terminate();
+    program.wait_for_nth(2, "octets = 8 in frames + 44 in damaged ones");
+}
+
+/// The journal's end of the line, and systemd's.
+struct FakeSystemd {
+    socket: std::os::unix::net::UnixDatagram,
+    path: PathBuf,
+}
+
+impl FakeSystemd {
+    fn new(dir: &Path) -> Self {
+        let path = dir.join("notify");
+        let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(LONG)).unwrap();
+        Self { socket, path }
+    }
+
+    fn start(&self, args: &[&str], watchdog: Option<&str>) -> Program {
+        let mut command = Program::command();
+        command.args(args).stdout(std::process::Stdio::null());
+        command.env("NOTIFY_SOCKET", &self.path);
+        if let Some(us) = watchdog {
+            command.env("WATCHDOG_USEC", us);
+        }
+        Program::spawn(command)
+    }
+
+    /// The next notification.
+    fn heard(&self) -> String {
+        let mut message = [0; 4096];
+        let len = self.socket.recv(&mut message).expect("a notification");
+        text(&message[..len])
+    }
+
+    fn hear_until(&self, wanted: &str) {
+        while self.heard() != wanted {}
+    }
+}
+
+#[test]
+fn systemd_hears_that_it_is_ready_how_things_stand_and_that_it_stops() {
+    let dir = TempDir::new().unwrap();
+    let (systemd, fifo) = (FakeSystemd::new(dir.path()), dir.path().join("sharkfin"));
+    let pty = Pty::new();
+    let mut program = systemd.start(&[pty.path(), "--fifo", path(&fifo)], None);
+    assert_eq!(systemd.heard(), "READY=1\nSTATUS=0 packets, 0 dropped, 0 readers");
+    let mut reader = FifoReader::open(&fifo);
+    reader.header();
+    assert_eq!(systemd.heard(), "STATUS=0 packets, 0 dropped, 1 readers");
+    pty.send(&numbered_frame(1));
+    reader.records(1);
+    drop(reader);
+    assert_eq!(systemd.heard(), "STATUS=1 packets, 0 dropped, 0 readers");
+    // Not by ticking.
+    program.wait_for("its reader left");
+    eventually("rest", || {
+        let before = program.wakeups();
+        std::thread::park_timeout(Duration::from_millis(1500));
+        (program.wakeups() == before).then_some(())
+    });
+    program.terminate();
+    assert_eq!(systemd.heard(), "STOPPING=1\nSTATUS=1 packets, 0 dropped, 0 readers");
+}
+
+#[test]
+fn systemd_gets_the_signs_of_life_that_it_waits_for() {
+    let dir = TempDir::new().unwrap();
+    let systemd = FakeSystemd::new(dir.path());
+    let pty = Pty::new();
+    let mut program = systemd.start(&[pty.path()], Some("400000"));
+    systemd.hear_until("READY=1\nSTATUS=0 packets, 0 dropped, 0 readers");
+    let start = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(systemd.heard(), "WATCHDOG=1\nSTATUS=0 packets, 0 dropped, 0 readers");
+    }
+    assert!(start.elapsed() > Duration::from_millis(700), "twice in the time that it waits");
+    pty.send(&numbered_frame(1));
+    systemd.hear_until("WATCHDOG=1\nSTATUS=1 packets, 0 dropped, 0 readers");
+    program.terminate();
+    systemd.hear_until("STOPPING=1\nSTATUS=1 packets, 0 dropped, 0 readers");
+}
+
+#[test]
+fn the_journal_gets_priorities_and_nobody_else() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = TempDir::new().unwrap();
+    let (log, missing) = (dir.path().join("log"), dir.path().join("missing"));
+    let said = |is_journal: bool, args: &[&str]| {
+        let file = std::fs::File::create(&log).unwrap();
+        let inode = file.metadata().unwrap().ino() + u64::from(!is_journal);
+        let mut command = Program::command();
+        command.args(args).stdout(std::process::Stdio::null()).stderr(file.try_clone().unwrap());
+        command.env("JOURNAL_STREAM", format!("{}:{inode}", file.metadata().unwrap().dev()));
+        command.status().unwrap();
+        std::fs::read_to_string(&log).unwrap()
+    };
+    let trunk = ["sim:mstp", "-c", "1"];
+    let journal = said(true, &trunk);
+    assert!(journal.starts_with("<6>sim:mstp: reading mstp at 38400 baud\n"), "{journal}");
+    assert!(said(false, &trunk).starts_with("serialshark: sim:mstp: reading"));
+    let error = said(true, &[path(&missing)]);
+    let mut lines = error.lines();
+    assert!(lines.next().unwrap().starts_with("<3>/"), "{error}");
+    assert!(lines.next().unwrap().starts_with("<3>  hint: "), "{error}");
+    let unread = dir.path().join("octets");
+    std::fs::write(&unread, "serialshark recording 1\nprotocol=mstp baud=9600 port=x\nO").unwrap();
+    assert!(said(true, &[path(&unread)]).contains("\n<4>warn: "));
 }

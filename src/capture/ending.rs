@@ -1,7 +1,8 @@
 //! When the program ends, and in what haste: what the main thread makes of the news.
 
+use super::service::Service;
 use crate::error::Error;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, select};
 use log::debug;
 
 /// What threads tell the main thread.
@@ -40,13 +41,19 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Hears the news until there is a reason to end.
-    pub fn wait(&mut self, inbox: &Receiver<News>) -> Result<Pace, Error> {
+    /// Hears the news until there is a reason to end; meanwhile tells systemd how things stand.
+    pub fn wait(&mut self, inbox: &Receiver<News>, service: &Service<'_>) -> Result<Pace, Error> {
         loop {
-            // Cannot fail: we hold a sender.
-            let Ok(news) = inbox.recv() else { return Ok(Pace::Quick) };
-            if let Some(end) = self.hear(news) {
-                return end;
+            select! {
+                recv(inbox) -> news => {
+                    // Cannot fail: we hold a sender.
+                    let Ok(news) = news else { return Ok(Pace::Quick) };
+                    if let Some(end) = self.hear(news) {
+                        return end;
+                    }
+                }
+                recv(service.readers_changed) -> _ => service.status(),
+                recv(service.sign_of_life) -> _ => service.live(),
             }
         }
     }

@@ -5,7 +5,6 @@ use crate::bell::Bell;
 use crate::encode::{Format, Interface};
 use crate::error::Error;
 use crate::output::{Listener, Stream, fifo::Fifo, file, pipe, socket::Socket};
-use crate::packet::Clock;
 use crate::source::record::{Header, Recorder};
 use crate::source::{self, Source, serial};
 use crate::wall::WallClock;
@@ -44,10 +43,10 @@ pub fn pipes(config: &Config) -> Result<Vec<(Stream, Format)>, Error> {
 pub fn open(
     config: &Config,
     mut streams: Vec<(Stream, Format)>,
-    clock: Clock,
     wall: &Arc<WallClock>,
     stop: &Arc<Bell>,
 ) -> Result<Opened, Error> {
+    let clock = wall.clock();
     for (output, _) in &config.outputs {
         if let (Output::File(path), None) = (output, config.rotation) {
             file::check(path, config.force)?;
@@ -65,7 +64,7 @@ pub fn open(
         };
         let source = source::open(&port.name, opening, clock, Arc::clone(stop))?;
         sources.push(match &port.record {
-            Some(path) => record(port, source, path, config.force, clock, Arc::clone(wall))?,
+            Some(path) => record(port, source, path, config.force, Arc::clone(wall))?,
             None => source,
         });
     }
@@ -114,7 +113,6 @@ fn record(
     source: Box<dyn Source>,
     path: &Path,
     force: bool,
-    clock: Clock,
     wall: Arc<WallClock>,
 ) -> Result<Box<dyn Source>, Error> {
     let header = Header {
@@ -127,7 +125,7 @@ fn record(
     let name = file.name().to_owned();
     // A file takes all or nothing.
     let append = Box::new(move |octets: &[u8]| file.write(octets).map(drop));
-    Ok(Box::new(Recorder::new(source, name, append, &header, clock, wall)))
+    Ok(Box::new(Recorder::new(source, name, append, &header, wall)))
 }
 
 /// What headers say about a port.

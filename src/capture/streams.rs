@@ -17,6 +17,10 @@ pub struct Streams {
     pub remaining: u64,
     /// The open streams.
     pub open: Vec<Arc<Delivery>>,
+    /// How many of them are readers', and not outputs of their own.
+    pub readers: usize,
+    /// Packets dropped by streams that have ended.
+    pub dropped: u64,
     /// What a new stream gets first.
     pub history: History,
 }
@@ -30,6 +34,8 @@ impl Streams {
             merger,
             remaining: count.unwrap_or(u64::MAX),
             open: Vec::new(),
+            readers: 0,
+            dropped: 0,
             history,
         }
     }

@@ -16,7 +16,7 @@ use super::merge::Run;
 use super::outbox::{Outbox, Parcel};
 use crate::encode::{Encoder, StreamCounts};
 use crate::output::Stream;
-use crate::packet::{Clock, Packet};
+use crate::packet::{Clock, Packet, Timestamp};
 use crate::wall::WallClock;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
@@ -64,6 +64,8 @@ impl From<Errno> for End {
 pub struct Delivery {
     /// What waits for the stream's thread, and the account of all.
     pub outbox: Outbox,
+    /// Since when it is open.
+    pub opened: Timestamp,
     /// Whoever holds it may take parcels and write. Gone with the stream.
     writer: Mutex<Option<Writer>>,
     /// Whether the stream takes octets without waiting.
@@ -77,11 +79,11 @@ impl Delivery {
         stream: Stream,
         encoder: Encoder,
         buffer: Vec<u8>,
-        clock: Clock,
         wall: Arc<WallClock>,
     ) -> Self {
+        let clock = wall.clock();
         let ports = outbox.counts().len();
-        let is_swift = stream.is_swift();
+        let (is_swift, opened) = (stream.is_swift(), clock.now());
         let writer = Writer {
             stream,
             encoder,
@@ -94,7 +96,7 @@ impl Delivery {
             clock,
             wall,
         };
-        Self { outbox, writer: Mutex::new(Some(writer)), is_swift }
+        Self { outbox, opened, writer: Mutex::new(Some(writer)), is_swift }
     }
 
     /// Offers frames; never blocks.
@@ -134,6 +136,10 @@ impl Delivery {
             let mut writer = self.lock();
             let Some(open) = &mut *writer else { return Ok(()) };
             open.write_waiting(&waiter)?;
+            if self.outbox.is_next_stream_wanted() && open.stream.takes_turns() && !open.is_empty {
+                open.next_stream(&waiter)?;
+                open.send(open.buffer.len(), &waiter)?;
+            }
             if self.outbox.is_closing() && !self.outbox.has_parcel() {
                 open.finish(&self.outbox.counts(), &waiter)?;
                 return Ok(open.stream.sync()?);

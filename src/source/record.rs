@@ -161,9 +161,9 @@ impl Recorder {
         name: String,
         append: Append,
         header: &Header,
-        clock: Clock,
         wall_clock: Arc<WallClock>,
     ) -> Self {
+        let clock = wall_clock.clock();
         let (append, wall, record) = (Some(append), Wall::default(), header.encode());
         let mut recorder = Self { inner, name, append, clock, wall_clock, wall, record };
         recorder.append_record();
