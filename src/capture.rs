@@ -24,7 +24,9 @@ mod merge;
 mod opening;
 mod outbox;
 mod reader;
+mod report;
 mod room;
+mod service;
 mod serving;
 mod shared;
 mod signals;
@@ -36,18 +38,21 @@ use crate::encode::{Direction, Format};
 use crate::error::Error;
 use crate::framing::{Protocol, Setup};
 use crate::output::ring;
-use crate::packet::{Clock, Tally};
+use crate::packet::Clock;
+use crate::wall::WallClock;
 use crossbeam_channel::{Receiver, bounded};
 use ending::{Ending, News, Pace};
 use log::info;
 use opening::Opened;
+use service::Service;
 use serving::{accept, open_stream};
 use shared::Shared;
 use signal_hook::iterator::Signals;
+use signals::Meaning;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 use streams::{History, Streams};
@@ -110,6 +115,10 @@ pub struct Config {
     pub rotation: Option<ring::Limits>,
     /// Ends after this many packets.
     pub count: Option<u64>,
+    /// Whether ports that are missing at the start are waited for.
+    pub wait: bool,
+    /// Whether a port that vanishes is the end.
+    pub once: bool,
 }
 
 /// Captures until it is told to end, until `count` packets were framed, until all ports have
@@ -121,33 +130,24 @@ pub struct Config {
 pub fn run(config: &Config) -> Result<(), Error> {
     let streams = opening::pipes(config)?;
     // The handlers come next: from here on SIGTERM means a clean end.
-    let signals =
-        signals::handle().map_err(|e| Error::new("signals", "cannot be handled").because(e))?;
+    let signals = signals::handle(config.rotation.is_some())
+        .map_err(|e| Error::new("signals", "cannot be handled").because(e))?;
     let stop =
         Bell::new().map_err(|error| Error::new("stop bell", "cannot make").because(error))?;
     let stop = Arc::new(stop);
-    let clock = Clock::start();
-    let opened = opening::open(config, streams, clock, &stop)?;
+    let wall = Arc::new(WallClock::new(Clock::start()));
+    let opened = opening::open(config, streams, &wall, &stop)?;
 
+    let live = opened.sources.iter().map(|source| source.is_live());
+    let history = History::new(config.history_s, config.history_memory);
+    let streams = Streams::new(live, config.count, history);
+    let interfaces = config.ports.iter().map(opening::interface).collect();
     // Room for all that may be told before anybody hears it; signals are told only if they fit.
     let (news, inbox) = bounded(64 + 4 * (config.ports.len() + config.outputs.len()));
-    let shared = Shared {
-        clock,
-        interfaces: config.ports.iter().map(opening::interface).collect(),
-        streams: Mutex::new(Streams::new(
-            opened.sources.iter().map(|source| source.is_live()),
-            config.count,
-            History::new(config.history_s, config.history_memory),
-        )),
-        news,
-        room: Arc::default(),
-        read_by_some: AtomicBool::new(false),
-        writers: AtomicUsize::new(0),
-        stopping: AtomicBool::new(false),
-        limit: OnceLock::new(),
-        queue_memory: config.queue_memory,
-    };
-    supervise(config, &shared, inbox, opened, signals, &stop)
+    let (readers_changed, changes) = bounded(1);
+    let shared = Shared::new(wall, interfaces, streams, config.queue_memory, news, readers_changed);
+    let service = Service::new(&shared, changes);
+    supervise(config, &shared, inbox, opened, signals, &stop, &service)
 }
 
 /// Runs all threads to their end.
@@ -158,9 +158,11 @@ fn supervise(
     opened: Opened,
     mut signals: Signals,
     stop: &Bell,
+    service: &Service<'_>,
 ) -> Result<(), Error> {
     let Opened { sources, listeners, streams } = opened;
     let signal_handle = signals.handle();
+    let rotates = config.rotation.is_some();
     std::thread::scope(|scope| {
         let outputs = streams.len() + listeners.len();
         for (stream, format) in streams {
@@ -175,29 +177,38 @@ fn supervise(
         }
         shared.or_end(spawn(scope, shared, "signals", move || {
             for signal in signals.forever() {
-                shared.hurry(Instant::now() + GRACE);
-                let _ = shared.news.try_send(News::Signal(signal));
+                match signals::meaning(signal, rotates) {
+                    Meaning::Counters => report::all(shared),
+                    Meaning::NextFiles => shared.start_next_streams(),
+                    Meaning::End => {
+                        shared.hurry(Instant::now() + GRACE);
+                        let _ = shared.news.try_send(News::Signal(signal));
+                    }
+                }
             }
         }));
         let mut readers = Vec::new();
         for (index, (port, source)) in config.ports.iter().zip(sources).enumerate() {
             info!("{}: reading {} at {} baud", port.name, port.protocol.name, port.setup.baud);
-            let read = move || reader::read(shared, port, index, source);
+            let read = move || reader::read(shared, port, index, source, config.once);
             readers.extend(shared.or_end(spawn(scope, shared, "reader", read)));
         }
 
         let mut ending = Ending { outputs_left: outputs, ports_left: config.ports.len() };
-        let mut result = ending.wait(&inbox);
+        service.ready();
+        let mut result = ending.wait(&inbox, service);
+        service.stopping();
         let at_leisure = matches!(result, Ok(Pace::Leisure));
         stop.ring();
         shared.stopping.store(true, Ordering::SeqCst);
         shared.room.changed();
-        let tallies: Vec<_> = readers.into_iter().map(|reader| reader.join()).collect();
+        for reader in readers {
+            let _ = reader.join(); // what went wrong in it has been told
+        }
         for (listener, _) in &listeners {
             listener.stop();
         }
         for thread in listening {
-            // What went wrong in it has been told.
             let _ = thread.join();
         }
         if !at_leisure {
@@ -213,11 +224,7 @@ fn supervise(
             }
         }
         drop(inbox);
-        for (port, tally) in config.ports.iter().zip(tallies) {
-            if let Ok(Some(tally)) = tally {
-                report(&port.name, &tally);
-            }
-        }
+        report::ports(shared);
         result.map(|_| ())
     })
 }
@@ -245,17 +252,26 @@ fn spawn<'scope, T: Send + 'scope>(
         .map_err(|error| Error::new(format!("the {name} thread"), "cannot start").because(error))
 }
 
-/// Logs where the octets of a port went.
-fn report(name: &str, tally: &Tally) {
-    info!(
-        "{name}: {} frames, {} damaged; {} octets = {} in frames + {} in damaged ones + \
-         {} padding + {} skipped",
-        tally.good_frames + tally.damaged_frames,
-        tally.damaged_frames,
-        tally.octets,
-        tally.good_octets,
-        tally.damaged_octets,
-        tally.padding_octets,
-        tally.skipped_octets,
-    );
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_dies_is_the_end_with_an_error() {
+        for name in ["reader", "writer", "accept", "tend", "signals"] {
+            let wall = Arc::new(WallClock::new(Clock::start()));
+            let (news, inbox) = bounded(1);
+            let (readers_changed, changes) = bounded(1);
+            let streams = Streams::new([true], None, History::new(0, 0));
+            let shared = Shared::new(wall, Arc::new([]), streams, 0, news, readers_changed);
+            let end = std::thread::scope(|scope| {
+                let dies = || -> () { panic!("on purpose") };
+                spawn(scope, &shared, name, dies).unwrap();
+                let mut ending = Ending { outputs_left: 1, ports_left: 1 };
+                ending.wait(&inbox, &Service::new(&shared, changes))
+            });
+            let error = end.expect_err("a dead thread");
+            assert!(error.to_string().starts_with(&format!("the {name} thread: has died")));
+        }
+    }
 }

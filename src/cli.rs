@@ -5,6 +5,7 @@ use crate::encode::{Direction, Format};
 use crate::framing::{Channel, PROTOCOLS, Protocol, Setup, protocol};
 use crate::output::ring::Limits;
 use crate::source::{file, record, sim::Simulator};
+use crate::systemd;
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
@@ -121,6 +122,14 @@ struct Args {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
+    /// Wait for a port that is missing at the start; without, that is an error
+    #[arg(long)]
+    wait: bool,
+
+    /// End when a port vanishes, with exit status 1; without, its return is waited for
+    #[arg(long)]
+    once: bool,
+
     /// Say more on stderr; twice: still more. RUST_LOG is heard too
     #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
@@ -173,12 +182,12 @@ impl Request {
     pub fn start_logging(&self) {
         let mut logger = env_logger::Builder::new();
         logger.filter_level(self.level).parse_default_env();
-        logger.format(|out, record| match record.level() {
-            log::Level::Info => writeln!(out, "serialshark: {}", record.args()),
-            level => {
-                let level = level.as_str().to_lowercase();
-                writeln!(out, "serialshark: {level}: {}", record.args())
-            }
+        logger.format(|out, record| {
+            let text = match record.level() {
+                log::Level::Info => record.args().to_string(),
+                level => format!("{}: {}", level.as_str().to_lowercase(), record.args()),
+            };
+            out.write_all(systemd::message(record.level(), &text).as_bytes())
         });
         logger.init();
     }
@@ -275,6 +284,8 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
         queue_memory: mebibytes(args.buffer_size),
         rotation: rotation(&args)?,
         count: args.count,
+        wait: args.wait,
+        once: args.once,
     };
     Ok(Request { config, level })
 }

@@ -2,8 +2,10 @@
 //!
 //! One encoder belongs to one stream: header, whole records, trailer, in this order.
 
+mod times;
+
 use crate::framing::Protocol;
-use crate::packet::{LinkType, Packet, Timestamp};
+use crate::packet::{LinkType, Packet, Timestamp, Wall, seconds};
 use byteorder_slice::NativeEndian;
 use chrono::{Local, TimeZone};
 use pcap_file::pcap::{PcapHeader, RawPcapPacket};
@@ -21,6 +23,7 @@ use pcap_file::{DataLink, Endianness};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
+use times::Times;
 
 /// What the header says about the longest packet; ours are far shorter.
 const SNAPLEN: u32 = 65_535;
@@ -104,12 +107,12 @@ impl StreamCounts {
 pub struct Encoder {
     interfaces: std::sync::Arc<[Interface]>,
     kind: Kind,
-    last_time: Timestamp,
+    times: Times,
 }
 
 enum Kind {
     Pcap,
-    Pcapng(Box<PcapNgWriter<Vec<u8>>>, Timestamp),
+    Pcapng(Box<PcapNgWriter<Vec<u8>>>),
     Text,
 }
 
@@ -145,11 +148,17 @@ impl Encoder {
                     writer.write_pcapng_block(description(interface)).map_err(io::Error::other)?;
                 }
                 out.append(writer.get_mut());
-                Kind::Pcapng(Box::new(writer), now)
+                Kind::Pcapng(Box::new(writer))
             }
             Format::Text => Kind::Text,
         };
-        Ok(Self { interfaces, kind, last_time: Timestamp::default() })
+        let times = Times::new(now, interfaces.len());
+        Ok(Self { interfaces, kind, times })
+    }
+
+    /// Says how the wall clock stands, while there are no packets yet.
+    pub fn set_wall(&mut self, wall: Wall) {
+        self.times.set_wall(wall);
     }
 
     /// An encoder for the next stream of the same output, with its header as in
@@ -157,13 +166,16 @@ impl Encoder {
     ///
     /// # Errors
     /// As there.
-    pub fn restart(&self, now: Timestamp, out: &mut Vec<u8>) -> io::Result<Self> {
+    pub fn restart(&self, now: Timestamp, wall: Wall, out: &mut Vec<u8>) -> io::Result<Self> {
         let format = match self.kind {
             Kind::Pcap => Format::Pcap,
             Kind::Pcapng(..) => Format::Pcapng,
             Kind::Text => Format::Text,
         };
-        Self::start(format, std::sync::Arc::clone(&self.interfaces), now, out)
+        let mut next = Self::start(format, std::sync::Arc::clone(&self.interfaces), now, out)?;
+        next.times.follow(&self.times);
+        next.times.set_wall(wall);
+        Ok(next)
     }
 
     /// Adds the record of `packet` to `out`; `dropped` packets of the same port were refused
@@ -178,13 +190,14 @@ impl Encoder {
         dropped: u64,
         out: &mut Vec<u8>,
     ) -> io::Result<()> {
-        self.last_time = self.last_time.max(packet.time);
-        let packet = &Packet { time: self.last_time, ..*packet };
+        let (time, step_ns) = self.times.date(packet);
+        let packet = &Packet { time, ..*packet };
         match &mut self.kind {
             Kind::Pcap => pcap_record(packet, out),
-            Kind::Pcapng(writer, _) => {
+            Kind::Pcapng(writer) => {
                 let direction = self.interfaces[usize::from(packet.port)].direction;
-                write_block(writer, enhanced_packet(packet, direction, dropped), out)
+                let block = enhanced_packet(packet, direction, dropped, step_ns);
+                write_block(writer, block, out)
             }
             Kind::Text => {
                 let several = self.interfaces.len() > 1;
@@ -205,7 +218,8 @@ impl Encoder {
         now: Timestamp,
         out: &mut Vec<u8>,
     ) -> io::Result<()> {
-        let Kind::Pcapng(writer, start) = &mut self.kind else { return Ok(()) };
+        let Kind::Pcapng(writer) = &mut self.kind else { return Ok(()) };
+        let (start, now) = (self.times.start(), self.times.now(now));
         for (id, counts) in counts.iter().enumerate() {
             let block = InterfaceStatisticsBlock {
                 interface_id: id as u32,
@@ -272,6 +286,7 @@ fn enhanced_packet<'a>(
     packet: &Packet<'a>,
     direction: Direction,
     dropped: u64,
+    step_ns: i64,
 ) -> EnhancedPacketBlock<'a> {
     let mut options = Vec::new();
     let flags = packet.damage.epb_flags() | direction.epb_flags();
@@ -281,7 +296,7 @@ fn enhanced_packet<'a>(
     if dropped > 0 {
         options.push(EnhancedPacketOption::DropCount(dropped));
     }
-    if let Some(comment) = comment(packet, dropped) {
+    if let Some(comment) = comment(packet, dropped, step_ns) {
         options.push(EnhancedPacketOption::Common(CommonOption::Comment(Cow::Owned(comment))));
     }
     EnhancedPacketBlock {
@@ -293,8 +308,9 @@ fn enhanced_packet<'a>(
     }
 }
 
-/// What there is to say about a packet beside its octets.
-fn comment(packet: &Packet<'_>, dropped: u64) -> Option<String> {
+/// What there is to say about a packet beside its octets; the wall clock was set by `step_ns`
+/// before it.
+fn comment(packet: &Packet<'_>, dropped: u64, step_ns: i64) -> Option<String> {
     let mut parts = Vec::new();
     if packet.original_len as usize > packet.data.len() {
         parts.push(format!(
@@ -310,7 +326,17 @@ fn comment(packet: &Packet<'_>, dropped: u64) -> Option<String> {
         parts.push(format!("{} octets outside frames before this one", packet.skipped_before));
     }
     if dropped > 0 {
-        parts.push(format!("{dropped} packets dropped before this one: reader too slow"));
+        parts.push(format!(
+            "{dropped} packets dropped before this one: reader too slow or disk full"
+        ));
+    }
+    if packet.gap_ns > 0 {
+        parts.push(format!("port gone for {} before this one", seconds(packet.gap_ns)));
+    }
+    if step_ns != 0 {
+        let step = packet.wall.step_in_words(step_ns);
+        let still = if step_ns < 0 { ", which this stream does not follow" } else { "" };
+        parts.push(format!("{step} before this one{still}"));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -367,12 +393,10 @@ mod tests {
 
     fn packet(data: &[u8]) -> Packet<'_> {
         Packet {
-            port: 0,
             data,
             original_len: data.len() as u32,
-            skipped_before: 0,
             time: Timestamp::from_ns(1_700_000_000_123_456_789),
-            damage: Damage::NONE,
+            ..Packet::default()
         }
     }
 
@@ -393,22 +417,26 @@ mod tests {
 
     #[test]
     fn a_flawless_packet_has_no_options_and_a_flawed_one_says_all() {
-        assert_eq!(enhanced_packet(&packet(&TOKEN), Direction::Unknown, 0).options, []);
+        assert_eq!(enhanced_packet(&packet(&TOKEN), Direction::Unknown, 0, 0).options, []);
         let flawed = Packet {
             original_len: 30,
             skipped_before: 7,
             damage: Damage::TOO_SHORT,
+            gap_ns: 12_345_678_901,
             ..packet(&TOKEN)
         };
         assert_eq!(
-            enhanced_packet(&flawed, Direction::Outbound, 3).options,
+            enhanced_packet(&flawed, Direction::Outbound, 3, -1_500_000_000).options,
             [
                 EnhancedPacketOption::Flags(1 << 26 | 0b10),
                 EnhancedPacketOption::DropCount(3),
                 EnhancedPacketOption::Common(CommonOption::Comment(Cow::Borrowed(
                     "damaged: too short, 8 of 30 octets; \
                      7 octets outside frames before this one; \
-                     3 packets dropped before this one: reader too slow"
+                     3 packets dropped before this one: reader too slow or disk full; \
+                     port gone for 12.346 s before this one; \
+                     the clock was set back by 1.500 s before this one, which this stream \
+                     does not follow"
                 ))),
             ]
         );

@@ -26,6 +26,8 @@
 //! The modules in the order of the flow:
 //!
 //! - [`error`], [`bell`], [`packet`]: the vocabulary
+//! - [`wall`]: the wall clock, and when somebody sets it
+//! - [`systemd`]: what it is told of a service that it has started
 //! - [`framing`]: octets to frames; one file and one table row for each framing
 //! - [`encode`]: packets to records of pcap, pcapng or text
 //! - [`source`]: where octets come from
@@ -47,3 +49,5 @@ pub mod framing;
 pub mod output;
 pub mod packet;
 pub mod source;
+pub mod systemd;
+pub mod wall;

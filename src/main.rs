@@ -14,7 +14,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Should nobody hear it, the exit code still tells.
-            let _ = writeln!(std::io::stderr(), "serialshark: {error}");
+            let message = serialshark::systemd::message(log::Level::Error, &error.to_string());
+            let _ = std::io::stderr().write_all(message.as_bytes());
             ExitCode::from(1)
         }
     }

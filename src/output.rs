@@ -141,6 +141,11 @@ impl Stream {
         }
     }
 
+    /// Whether there are further streams of the same output.
+    pub fn takes_turns(&self) -> bool {
+        matches!(&self.kind, Kind::File(file::Disk { ring: Some(_), .. }))
+    }
+
     /// Whether this stream should end, and the next begin, before `more` octets are written.
     pub fn is_complete(&self, more: usize, clock: &Clock) -> bool {
         match &self.kind {

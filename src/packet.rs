@@ -4,7 +4,7 @@
 
 use rustix::time::{ClockId, clock_gettime};
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A point in time, in nanoseconds since 1970-01-01 00:00:00 UTC.
@@ -42,6 +42,12 @@ impl Timestamp {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// `ns` nanoseconds later, or earlier; stays within time.
+    #[must_use]
+    pub const fn shifted_ns(self, ns: i64) -> Self {
+        Self(self.0.saturating_add_signed(ns))
+    }
+
     /// The same as a duration since 1970, which is what pcap-file takes.
     pub const fn since_epoch(self) -> Duration {
         Duration::from_nanos(self.0)
@@ -58,15 +64,63 @@ pub struct Clock {
 impl Clock {
     /// Anchors a new clock to the wall time of this moment.
     pub fn start() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let wall = Timestamp(u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX));
-        Self { boot: wall.minus_ns(ns_since_boot()) }
+        let unanchored = Self { boot: Timestamp::default() };
+        let lead = unanchored.best_wall_lead_ns();
+        Self { boot: Timestamp(lead.start().midpoint(*lead.end()).cast_unsigned()) }
     }
 
     /// The time now.
     pub fn now(&self) -> Timestamp {
         self.boot.plus_ns(ns_since_boot())
     }
+
+    /// How far the wall clock is ahead of this one: at least and at most, since we may be
+    /// stopped between two readings.
+    pub fn wall_lead_ns(&self) -> RangeInclusive<i64> {
+        let before = self.now();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let after = self.now();
+        let wall = i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX);
+        let lead = |clock: Timestamp| wall.saturating_sub(clock.0.cast_signed());
+        lead(after)..=lead(before)
+    }
+
+    /// The same as exactly as a few tries give it.
+    pub fn best_wall_lead_ns(&self) -> RangeInclusive<i64> {
+        let mut best = self.wall_lead_ns();
+        for _ in 0..7 {
+            let lead = self.wall_lead_ns();
+            if lead.end() - lead.start() < best.end() - best.start() {
+                best = lead;
+            }
+        }
+        best
+    }
+}
+
+/// How the wall clock stands beside the clock that packets are dated by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wall {
+    /// Nanoseconds that it is ahead.
+    pub lead_ns: i64,
+    /// How often it was set so far.
+    pub steps: u32,
+    /// Whether a recording says so, of the machine and the time that it was made at.
+    pub recorded: bool,
+}
+
+impl Wall {
+    /// What to say when it is set, by so much.
+    pub fn step_in_words(&self, step_ns: i64) -> String {
+        let way = if step_ns < 0 { "back" } else { "forward" };
+        format!("the clock was set {way} by {}", seconds(step_ns.unsigned_abs()))
+    }
+}
+
+/// A time for people, such as `12.346 s`.
+pub fn seconds(ns: u64) -> String {
+    let ms = ns.saturating_add(500_000) / 1_000_000;
+    format!("{}.{:03} s", ms / 1000, ms % 1000)
 }
 
 fn ns_since_boot() -> u64 {
@@ -160,7 +214,7 @@ pub struct Notes {
 }
 
 /// A frame with its octets, as the encoders see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Packet<'a> {
     /// Which port it came from, counted from 0.
     pub port: u16,
@@ -174,6 +228,10 @@ pub struct Packet<'a> {
     pub time: Timestamp,
     /// What is wrong with it.
     pub damage: Damage,
+    /// How the wall clock stood when it had come.
+    pub wall: Wall,
+    /// How long its port was gone directly before it, if it was.
+    pub gap_ns: u64,
 }
 
 /// The frames of one read, their octets in one shared buffer.
@@ -182,6 +240,8 @@ pub struct Packet<'a> {
 #[derive(Debug, Default)]
 pub struct Batch {
     port: u16,
+    wall: Wall,
+    gap_ns: u64,
     octets: Vec<u8>,
     frames: Vec<Frame>,
 }
@@ -207,6 +267,16 @@ impl Batch {
             time: notes.time,
             damage: notes.damage,
         });
+    }
+
+    /// Says how the wall clock stood when its frames had come.
+    pub fn set_wall(&mut self, wall: Wall) {
+        self.wall = wall;
+    }
+
+    /// Says how long the port was gone before its first frame.
+    pub fn set_gap_ns(&mut self, gap_ns: u64) {
+        self.gap_ns = gap_ns;
     }
 
     /// Which port the frames came from, counted from 0.
@@ -241,13 +311,16 @@ impl Batch {
 
     /// Some of the frames in order; none where there are not as many.
     pub fn packets_in(&self, frames: Range<usize>) -> impl Iterator<Item = Packet<'_>> {
-        self.frames.get(frames).unwrap_or_default().iter().map(|frame| Packet {
+        let mut gap_ns = if frames.start == 0 { self.gap_ns } else { 0 };
+        self.frames.get(frames).unwrap_or_default().iter().map(move |frame| Packet {
             port: self.port,
             data: &self.octets[frame.start as usize..][..frame.len as usize],
             original_len: frame.original_len,
             skipped_before: frame.skipped_before,
             time: frame.time,
             damage: frame.damage,
+            wall: self.wall,
+            gap_ns: std::mem::take(&mut gap_ns),
         })
     }
 
@@ -296,6 +369,25 @@ mod tests {
         assert_eq!((batch.port(), batch.len(), batch.octets()), (3, 2, 5));
         let packets: Vec<_> = batch.packets().map(|p| (p.port, p.data, p.original_len)).collect();
         assert_eq!(packets, [(3, &b"abc"[..], 3), (3, b"de", 9)]);
+    }
+
+    #[test]
+    fn a_gap_is_before_the_first_frame_alone() {
+        let mut batch = Batch::new(0);
+        batch.push(&[b"a"], Notes::default());
+        batch.push(&[b"b"], Notes::default());
+        batch.set_gap_ns(7);
+        let gaps = |frames| batch.packets_in(frames).map(|p| p.gap_ns).collect::<Vec<_>>();
+        assert_eq!((gaps(0..2), gaps(1..2)), (vec![7, 0], vec![0]));
+    }
+
+    #[test]
+    fn seconds_are_for_people() {
+        assert_eq!(seconds(12_345_678_901), "12.346 s");
+        assert_eq!(
+            Wall::default().step_in_words(-3_600_000_000_000),
+            "the clock was set back by 3600.000 s"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub mod tcp;
 
 use crate::bell::Bell;
 use crate::error::{Error, words};
-use crate::packet::{Clock, Timestamp};
+use crate::packet::{Clock, Timestamp, Wall};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
@@ -23,8 +23,9 @@ pub enum Input<'a> {
     Octets(&'a [u8], Timestamp),
     /// None until the deadline, which is this time or before it.
     Silence(Timestamp),
-    /// The port has vanished, for this reason; [`Source::reopen`] waits for its return.
-    Gone(String),
+    /// The port has vanished, for this reason, at this time; [`Source::reopen`] waits for its
+    /// return.
+    Gone(String, Timestamp),
     /// There are no more.
     Ended,
     /// The bell given at the opening was rung.
@@ -36,14 +37,25 @@ pub trait Source: Send {
     /// Waits for octets, for `deadline` (for ever if `None`), or for the stop bell.
     fn read(&mut self, deadline: Option<Timestamp>) -> Input<'_>;
 
-    /// Waits until a port that vanished is back; `false` when the stop bell was rung instead.
-    fn reopen(&mut self) -> bool;
+    /// Waits until a port that is gone is back, and returns since when; `None` when the stop bell
+    /// was rung instead.
+    fn reopen(&mut self) -> Option<Timestamp>;
 
     /// Sends octets to the sniffer; only ever called with what a dialogue says.
     ///
     /// # Errors
     /// When the port does not take them all at once.
     fn write(&mut self, octets: &[u8]) -> io::Result<()>;
+
+    /// Whether the port was there at the start; if not, [`reopen`](Self::reopen) waits for it.
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    /// How the wall clock stood at the last read, if the source has an account of that.
+    fn wall(&self) -> Option<Wall> {
+        None
+    }
 
     /// Whether octets come by themselves, and are lost if nobody takes them in time. One that
     /// is not live is read no faster than the open streams take its packets.
@@ -52,27 +64,37 @@ pub trait Source: Send {
     }
 }
 
+/// How a port is to be opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    /// How a serial port is set up.
+    pub settings: serial::Settings,
+    /// Whether a file is replayed in real time, and not as fast as possible.
+    pub paced: bool,
+    /// Whether one that is missing is waited for.
+    pub wait: bool,
+}
+
 /// Opens a port by the name that the user gave: `sim:NAME`, `tcp:HOST:PORT`, `-`, or a path,
-/// where the type of the file tells what to do with it. A file that is replayed is read in real
-/// time when `paced`, else as fast as possible.
+/// where the type of the file tells what to do with it.
 ///
 /// # Errors
 /// When it is missing, no tty, not ours to open, or used by another program; when nobody
 /// answers; when a file holds something else.
 pub fn open(
     name: &str,
-    settings: serial::Settings,
-    paced: bool,
+    opening: Opening,
     clock: Clock,
     stop: Arc<Bell>,
 ) -> Result<Box<dyn Source>, Error> {
+    let Opening { settings, paced, wait } = opening;
     if let Some(sim_name) = name.strip_prefix("sim:") {
         let simulator = sim::Simulator::named(sim_name, settings.baud)
             .ok_or_else(|| Error::new(name, "no such simulated port"))?;
         return Ok(Box::new(Simulated::new(simulator, settings.baud, clock, stop)));
     }
     if let Some(host) = name.strip_prefix("tcp:") {
-        return Ok(Box::new(tcp::Tcp::open(name, host, clock, stop)?));
+        return Ok(Box::new(tcp::Tcp::open(name, host, wait, clock, stop)?));
     }
     match file::kind(name) {
         file::Kind::Stored => {
@@ -87,7 +109,7 @@ pub fn open(
         }
         file::Kind::Terminal => Err(Error::new("standard input", "is a terminal")
             .hint("pipe octets into it, or name the port: serialshark /dev/ttyUSB0")),
-        file::Kind::Other => Ok(Box::new(serial::Serial::open(name, settings, clock, stop)?)),
+        file::Kind::Other => Ok(Box::new(serial::Serial::open(name, settings, wait, clock, stop)?)),
     }
 }
 
@@ -220,8 +242,8 @@ impl Source for Simulated {
         }
     }
 
-    fn reopen(&mut self) -> bool {
-        true
+    fn reopen(&mut self) -> Option<Timestamp> {
+        Some(self.clock.now())
     }
 
     fn write(&mut self, _octets: &[u8]) -> io::Result<()> {

@@ -1,7 +1,8 @@
 //! When the program ends, and in what haste: what the main thread makes of the news.
 
+use super::service::Service;
 use crate::error::Error;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, select};
 use log::debug;
 
 /// What threads tell the main thread.
@@ -12,6 +13,8 @@ pub enum News {
     CountReached,
     /// A port has no more octets.
     PortEnded,
+    /// A port has vanished, and is not to be waited for.
+    PortGone(Error),
     /// An output will take nothing more: with an error, or since its reader left.
     OutputEnded(Option<Error>),
     /// A thread died.
@@ -38,13 +41,19 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Hears the news until there is a reason to end.
-    pub fn wait(&mut self, inbox: &Receiver<News>) -> Result<Pace, Error> {
+    /// Hears the news until there is a reason to end; meanwhile tells systemd how things stand.
+    pub fn wait(&mut self, inbox: &Receiver<News>, service: &Service<'_>) -> Result<Pace, Error> {
         loop {
-            // Cannot fail: we hold a sender.
-            let Ok(news) = inbox.recv() else { return Ok(Pace::Quick) };
-            if let Some(end) = self.hear(news) {
-                return end;
+            select! {
+                recv(inbox) -> news => {
+                    // Cannot fail: we hold a sender.
+                    let Ok(news) = news else { return Ok(Pace::Quick) };
+                    if let Some(end) = self.hear(news) {
+                        return end;
+                    }
+                }
+                recv(service.readers_changed) -> _ => service.status(),
+                recv(service.sign_of_life) -> _ => service.live(),
             }
         }
     }
@@ -61,7 +70,7 @@ impl Ending {
                 self.ports_left = self.ports_left.saturating_sub(1);
                 (self.ports_left == 0).then_some(Ok(Pace::Leisure))
             }
-            News::NoThread(error) => Some(Err(error)),
+            News::PortGone(error) | News::NoThread(error) => Some(Err(error)),
             News::Panicked(thread) => {
                 Some(Err(Error::new(format!("the {thread} thread"), "has died")
                     .hint("this is a defect of serialshark; what it said above tells where")))

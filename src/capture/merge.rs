@@ -115,6 +115,11 @@ impl Merger {
         Self { lanes: live.into_iter().map(lane).collect() }
     }
 
+    /// Number of ports.
+    pub fn ports(&self) -> usize {
+        self.lanes.len()
+    }
+
     /// Whether what waits of a port is little enough to take more.
     pub fn has_room(&self, port: usize) -> bool {
         self.lanes.get(port).is_none_or(|lane| lane.memory < LANE_MEMORY)

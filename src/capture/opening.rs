@@ -5,9 +5,9 @@ use crate::bell::Bell;
 use crate::encode::{Format, Interface};
 use crate::error::Error;
 use crate::output::{Listener, Stream, fifo::Fifo, file, pipe, socket::Socket};
-use crate::packet::Clock;
 use crate::source::record::{Header, Recorder};
 use crate::source::{self, Source, serial};
+use crate::wall::WallClock;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,9 +43,10 @@ pub fn pipes(config: &Config) -> Result<Vec<(Stream, Format)>, Error> {
 pub fn open(
     config: &Config,
     mut streams: Vec<(Stream, Format)>,
-    clock: Clock,
+    wall: &Arc<WallClock>,
     stop: &Arc<Bell>,
 ) -> Result<Opened, Error> {
+    let clock = wall.clock();
     for (output, _) in &config.outputs {
         if let (Output::File(path), None) = (output, config.rotation) {
             file::check(path, config.force)?;
@@ -53,11 +54,17 @@ pub fn open(
     }
     let mut sources = Vec::new();
     for port in &config.ports {
-        let settings =
-            serial::Settings { baud: port.setup.baud, drop_lines: port.protocol.drop_lines };
-        let source = source::open(&port.name, settings, port.paced, clock, Arc::clone(stop))?;
+        let opening = source::Opening {
+            settings: serial::Settings {
+                baud: port.setup.baud,
+                drop_lines: port.protocol.drop_lines,
+            },
+            paced: port.paced,
+            wait: config.wait,
+        };
+        let source = source::open(&port.name, opening, clock, Arc::clone(stop))?;
         sources.push(match &port.record {
-            Some(path) => record(port, source, path, config.force, clock)?,
+            Some(path) => record(port, source, path, config.force, Arc::clone(wall))?,
             None => source,
         });
     }
@@ -106,7 +113,7 @@ fn record(
     source: Box<dyn Source>,
     path: &Path,
     force: bool,
-    clock: Clock,
+    wall: Arc<WallClock>,
 ) -> Result<Box<dyn Source>, Error> {
     let header = Header {
         protocol: port.protocol.name.to_owned(),
@@ -118,7 +125,7 @@ fn record(
     let name = file.name().to_owned();
     // A file takes all or nothing.
     let append = Box::new(move |octets: &[u8]| file.write(octets).map(drop));
-    Ok(Box::new(Recorder::new(source, name, append, &header, clock)))
+    Ok(Box::new(Recorder::new(source, name, append, &header, wall)))
 }
 
 /// What headers say about a port.

@@ -53,6 +53,8 @@ pub struct Outbox {
     writer_sleeps: AtomicBool,
     /// Whether the writer has something to write that is no parcel.
     has_rest: AtomicBool,
+    /// Whether somebody asks for the next stream of this output.
+    next_stream: AtomicBool,
     /// Set once no more parcels come.
     closing: AtomicBool,
     /// Until when the writer may take to finish, if that is limited.
@@ -85,6 +87,7 @@ impl Outbox {
             bell: Bell::new()?,
             writer_sleeps: AtomicBool::new(false),
             has_rest: AtomicBool::new(false),
+            next_stream: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             deadline: OnceLock::new(),
             room,
@@ -128,6 +131,27 @@ impl Outbox {
     pub fn leave_rest(&self) {
         self.has_rest.store(true, Ordering::SeqCst);
         self.bell.ring();
+    }
+
+    /// What to call its stream in a message.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Octets of memory that the queue takes.
+    pub fn memory(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// Asks the writer to start the next stream of this output, where there are several.
+    pub fn ask_for_next_stream(&self) {
+        self.next_stream.store(true, Ordering::SeqCst);
+        self.leave_rest();
+    }
+
+    /// Whether it was asked for since the last call.
+    pub fn is_next_stream_wanted(&self) -> bool {
+        self.next_stream.swap(false, Ordering::SeqCst)
     }
 
     /// Whether a reader that can wait may offer now.

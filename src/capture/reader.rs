@@ -3,12 +3,13 @@
 use super::Port;
 use super::ending::News;
 use super::shared::{Again, Shared};
-use crate::packet::{Batch, Tally};
+use crate::error::Error;
+use crate::packet::{Batch, seconds};
 use crate::source::{Input, Source};
 use log::{debug, info, warn};
 
-/// Reads until the port ends or the stop bell rings; returns where its octets went.
-pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Source>) -> Tally {
+/// Reads until the port ends or the stop bell rings; with `once`, until it vanishes.
+pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Source>, once: bool) {
     let mut framer = (port.protocol.framer)(&port.setup);
     let mut dialogue =
         port.protocol.dialogue.filter(|_| port.transmit).map(|dialogue| dialogue(&port.setup));
@@ -17,11 +18,13 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
     }
     let live = source.is_live();
     let mut again = Again(None);
+    let mut was_there = source.is_open();
+    let mut gap_ns = 0;
     loop {
         let dialogue_deadline = dialogue.as_ref().and_then(|dialogue| dialogue.deadline());
         let deadlines = [framer.deadline(), dialogue_deadline, again.0];
         let mut batch = Batch::new(index as u16);
-        let (mut gone, mut ended, mut all_read) = (false, false, false);
+        let (mut gone, mut ended, mut all_read) = (None, false, false);
         match source.read(deadlines.into_iter().flatten().min()) {
             Input::Octets(octets, arrival) => {
                 framer.push(octets, arrival, &mut batch);
@@ -30,10 +33,15 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
                 }
             }
             Input::Silence(now) => framer.expire(now, &mut batch),
-            Input::Gone(why) => {
+            Input::Gone(why, when) => {
                 framer.finish(&mut batch);
-                warn!("{}: {why}; waiting for its return", port.name);
-                gone = true;
+                if once && was_there {
+                    shared.tell(News::PortGone(Error::new(&port.name, format!("is gone: {why}"))));
+                    ended = true;
+                } else {
+                    warn!("{}: {why}; waiting for its return", port.name);
+                    gone = Some(when);
+                }
             }
             Input::Ended => {
                 framer.finish(&mut batch);
@@ -45,17 +53,25 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
                 ended = true;
             }
         }
+        if !batch.is_empty() {
+            batch.set_wall(source.wall().unwrap_or_else(|| shared.wall.now()));
+            batch.set_gap_ns(std::mem::take(&mut gap_ns));
+        }
         match shared.publish(batch, framer.as_ref(), live) {
             Some(next) => again = next,
             None => ended = true,
         }
-        if gone && !ended {
-            ended = !source.reopen();
-            if !ended {
-                info!("{}: is back", port.name);
-                if let Some(dialogue) = &mut dialogue {
-                    dialogue.start(shared.clock.now());
+        if let (Some(gone), false) = (gone, ended) {
+            match source.reopen() {
+                Some(back) => {
+                    was_there = true;
+                    gap_ns += back.ns_since(gone);
+                    info!("{}: is back after {}", port.name, seconds(back.ns_since(gone)));
+                    if let Some(dialogue) = &mut dialogue {
+                        dialogue.start(shared.clock.now());
+                    }
                 }
+                None => ended = true,
             }
         }
         if ended {
@@ -64,7 +80,7 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
                 info!("{}: no more octets", port.name);
                 shared.tell(News::PortEnded);
             }
-            return framer.tally();
+            return;
         }
         if let Some(dialogue) = &mut dialogue
             && let Some(command) = dialogue.say(shared.clock.now())

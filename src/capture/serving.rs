@@ -2,13 +2,13 @@
 
 use super::ending::News;
 use super::outbox::Outbox;
+use super::report;
 use super::shared::{Running, Shared};
 use super::spawn;
-use super::writer::{Delivery, End};
-use crate::encode::{Encoder, Format, StreamCounts};
+use super::writer::Delivery;
+use crate::encode::{Encoder, Format};
 use crate::error::Error;
 use crate::output::{Listener, Stream};
-use crate::packet::Timestamp;
 use log::info;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -54,21 +54,23 @@ pub fn open_stream<'scope>(
             log::error!("{error}");
         }
     };
-    let (encoder, outbox) = match encoder.and_then(|encoder| Ok((encoder, outbox?))) {
+    let (mut encoder, outbox) = match encoder.and_then(|encoder| Ok((encoder, outbox?))) {
         Ok(both) => both,
         Err(error) => {
             let error = Error::new(&name, "cannot serve a reader").because(error);
             return ended_with(Some(error));
         }
     };
-    let delivery = Arc::new(Delivery::new(outbox, stream, encoder, buffer, shared.clock));
+    encoder.set_wall(shared.wall.now());
+    let wall = Arc::clone(&shared.wall);
+    let delivery = Arc::new(Delivery::new(outbox, stream, encoder, buffer, wall));
     shared.streams().open(&delivery, opened);
     if let Some(deadline) = shared.limit.get() {
         delivery.outbox.limit(*deadline);
     }
     shared.read_by_some.store(true, Ordering::SeqCst);
     shared.room.changed();
-    let running = Running::new(shared);
+    let running = Running::new(shared, !only);
     if !only {
         info!("{name}: a reader has come");
     }
@@ -77,48 +79,10 @@ pub fn open_stream<'scope>(
         let _running = running;
         let end = written.run();
         shared.close(&written);
-        let counts = total(&written.outbox.counts());
-        ended_with(ended(&name, &end, &counts, opened, shared.clock.now()));
+        ended_with(report::ended(&written, &end, shared.clock.now()));
     });
     if let Err(error) = spawned {
         shared.close(&delivery);
         ended_with(Some(error));
     }
-}
-
-fn total(counts: &[StreamCounts]) -> StreamCounts {
-    counts.iter().fold(StreamCounts::default(), |sum, port| StreamCounts {
-        framed: sum.framed + port.framed,
-        delivered: sum.delivered + port.delivered,
-        dropped: sum.dropped + port.dropped,
-        abandoned: sum.abandoned + port.abandoned,
-    })
-}
-
-/// Logs how a stream ended; returns the error if it is one.
-fn ended(
-    name: &str,
-    end: &End,
-    counts: &StreamCounts,
-    opened: Timestamp,
-    now: Timestamp,
-) -> Option<Error> {
-    let (how, error) = match end {
-        End::Finished => ("finished", None),
-        End::ReaderGone => ("its reader left", None),
-        End::OutOfTime => ("ended before its reader took all", None),
-        End::Failed(error) => {
-            let kind = std::io::Error::from(error.kind());
-            let cause = error.raw_os_error().map_or(kind, std::io::Error::from_raw_os_error);
-            ("failed", Some(Error::new(name, "cannot write").because(cause)))
-        }
-    };
-    let StreamCounts { framed, delivered, dropped, abandoned } = counts;
-    info!(
-        "{name}: {how} after {} s: {framed} packets framed = {delivered} delivered + \
-         {dropped} dropped + {abandoned} abandoned",
-        now.ns_since(opened) / 1_000_000_000
-    );
-    debug_assert_eq!(*framed, delivered + dropped + abandoned);
-    error
 }

@@ -1,6 +1,7 @@
 //! What all threads share, and what they say through it.
 
 use super::ending::News;
+use super::report::total;
 use super::room::Room;
 use super::streams::Streams;
 use super::writer::Delivery;
@@ -8,6 +9,7 @@ use crate::encode::Interface;
 use crate::error::Error;
 use crate::framing::Framer;
 use crate::packet::{Batch, Clock, Timestamp};
+use crate::wall::WallClock;
 use crossbeam_channel::Sender;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,12 +19,16 @@ use std::time::Instant;
 pub struct Shared {
     /// Tells the time to all.
     pub clock: Clock,
+    /// Tells how the wall clock stands beside it.
+    pub wall: Arc<WallClock>,
     /// What headers say about each port.
     pub interfaces: Arc<[Interface]>,
     /// Where frames meet streams.
     pub streams: Mutex<Streams>,
     /// What the main thread is told.
     pub news: Sender<News>,
+    /// Told that readers came or went; what it holds need not be told twice.
+    pub readers_changed: Sender<()>,
     /// Told of what somebody may wait for.
     pub room: Arc<Room>,
     /// Whether a stream was ever open.
@@ -38,6 +44,31 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// With nothing open, and nothing told yet.
+    pub fn new(
+        wall: Arc<WallClock>,
+        interfaces: Arc<[Interface]>,
+        streams: Streams,
+        queue_memory: usize,
+        news: Sender<News>,
+        readers_changed: Sender<()>,
+    ) -> Self {
+        Self {
+            clock: wall.clock(),
+            wall,
+            interfaces,
+            streams: Mutex::new(streams),
+            queue_memory,
+            news,
+            readers_changed,
+            room: Arc::default(),
+            read_by_some: AtomicBool::new(false),
+            writers: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            limit: OnceLock::new(),
+        }
+    }
+
     /// Tells the main thread.
     pub fn tell(&self, news: News) {
         // Fails when the end has begun already.
@@ -64,6 +95,7 @@ impl Shared {
         } else {
             self.streams_with_room(batch.port())
         };
+        streams.tallies[batch.port()] = framer.tally();
         streams.merger.push(batch, framer.open_since());
         streams.release(self.clock.now());
         let (wanted, deadline) = (streams.remaining > 0, streams.merger.deadline());
@@ -105,9 +137,19 @@ impl Shared {
 
     /// A stream has ended: nothing more is for it.
     pub fn close(&self, delivery: &Arc<Delivery>) {
-        self.streams().open.retain(|other| !Arc::ptr_eq(other, delivery));
+        let mut streams = self.streams();
+        streams.open.retain(|other| !Arc::ptr_eq(other, delivery));
+        streams.dropped += total(&delivery.outbox.counts()).dropped;
+        drop(streams);
         delivery.outbox.abandon_all();
         self.room.changed();
+    }
+
+    /// Asks for the next file, where files take turns.
+    pub fn start_next_streams(&self) {
+        for delivery in &self.streams().open {
+            delivery.outbox.ask_for_next_stream();
+        }
     }
 
     /// No more packets come, for any stream.
@@ -128,20 +170,31 @@ impl Shared {
 }
 
 /// A writer thread that runs; dropped when it ends, however it does.
-pub struct Running<'a>(&'a Shared);
+pub struct Running<'a> {
+    shared: &'a Shared,
+    for_reader: bool,
+}
 
 impl<'a> Running<'a> {
-    /// Counts this thread in.
-    pub fn new(shared: &'a Shared) -> Self {
+    /// Counts this thread in, and the reader that it is for, if there is one.
+    pub fn new(shared: &'a Shared, for_reader: bool) -> Self {
         shared.writers.fetch_add(1, Ordering::SeqCst);
-        Self(shared)
+        if for_reader {
+            shared.streams().readers += 1;
+            let _ = shared.readers_changed.try_send(()); // if full, it will be looked at anyway
+        }
+        Self { shared, for_reader }
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.writers.fetch_sub(1, Ordering::SeqCst);
-        self.0.room.changed();
+        if self.for_reader {
+            self.shared.streams().readers -= 1;
+            let _ = self.shared.readers_changed.try_send(());
+        }
+        self.shared.writers.fetch_sub(1, Ordering::SeqCst);
+        self.shared.room.changed();
     }
 }
 

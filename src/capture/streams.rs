@@ -3,7 +3,7 @@
 
 use super::merge::{Merger, Run};
 use super::writer::Delivery;
-use crate::packet::Timestamp;
+use crate::packet::{Tally, Timestamp};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -11,10 +11,16 @@ use std::sync::Arc;
 pub struct Streams {
     /// Puts the frames of all ports into one order.
     pub merger: Merger,
+    /// Where the octets of each port went.
+    pub tallies: Vec<Tally>,
     /// Packets still wanted; `u64::MAX` without `--count`.
     pub remaining: u64,
     /// The open streams.
     pub open: Vec<Arc<Delivery>>,
+    /// How many of them are readers', and not outputs of their own.
+    pub readers: usize,
+    /// Packets dropped by streams that have ended.
+    pub dropped: u64,
     /// What a new stream gets first.
     pub history: History,
 }
@@ -22,10 +28,14 @@ pub struct Streams {
 impl Streams {
     /// None yet, for ports that are live or not.
     pub fn new(live: impl IntoIterator<Item = bool>, count: Option<u64>, history: History) -> Self {
+        let merger = Merger::new(live);
         Self {
-            merger: Merger::new(live),
+            tallies: vec![Tally::default(); merger.ports()],
+            merger,
             remaining: count.unwrap_or(u64::MAX),
             open: Vec::new(),
+            readers: 0,
+            dropped: 0,
             history,
         }
     }

@@ -16,13 +16,14 @@ use super::merge::Run;
 use super::outbox::{Outbox, Parcel};
 use crate::encode::{Encoder, StreamCounts};
 use crate::output::Stream;
-use crate::packet::Clock;
+use crate::packet::{Clock, Packet, Timestamp};
+use crate::wall::WallClock;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// What a reader thread writes itself, at most: their records fit one write in any format. More is
@@ -63,6 +64,8 @@ impl From<Errno> for End {
 pub struct Delivery {
     /// What waits for the stream's thread, and the account of all.
     pub outbox: Outbox,
+    /// Since when it is open.
+    pub opened: Timestamp,
     /// Whoever holds it may take parcels and write. Gone with the stream.
     writer: Mutex<Option<Writer>>,
     /// Whether the stream takes octets without waiting.
@@ -76,10 +79,11 @@ impl Delivery {
         stream: Stream,
         encoder: Encoder,
         buffer: Vec<u8>,
-        clock: Clock,
+        wall: Arc<WallClock>,
     ) -> Self {
+        let clock = wall.clock();
         let ports = outbox.counts().len();
-        let is_swift = stream.is_swift();
+        let (is_swift, opened) = (stream.is_swift(), clock.now());
         let writer = Writer {
             stream,
             encoder,
@@ -90,8 +94,9 @@ impl Delivery {
             reported: vec![0; ports],
             accounted: vec![StreamCounts::default(); ports],
             clock,
+            wall,
         };
-        Self { outbox, writer: Mutex::new(Some(writer)), is_swift }
+        Self { outbox, opened, writer: Mutex::new(Some(writer)), is_swift }
     }
 
     /// Offers frames; never blocks.
@@ -131,6 +136,10 @@ impl Delivery {
             let mut writer = self.lock();
             let Some(open) = &mut *writer else { return Ok(()) };
             open.write_waiting(&waiter)?;
+            if self.outbox.is_next_stream_wanted() && open.stream.takes_turns() && !open.is_empty {
+                open.next_stream(&waiter)?;
+                open.send(open.buffer.len(), &waiter)?;
+            }
             if self.outbox.is_closing() && !self.outbox.has_parcel() {
                 open.finish(&self.outbox.counts(), &waiter)?;
                 return Ok(open.stream.sync()?);
@@ -162,6 +171,7 @@ struct Writer {
     /// What the trailers of earlier streams of the same output told.
     accounted: Vec<StreamCounts>,
     clock: Clock,
+    wall: Arc<WallClock>,
 }
 
 impl Writer {
@@ -211,7 +221,7 @@ impl Writer {
         self.accounted = counts;
         let now = self.clock.now();
         self.stream.next(now)?;
-        self.encoder = self.encoder.restart(now, &mut self.buffer)?;
+        self.encoder = self.encoder.restart(now, self.wall.now(), &mut self.buffer)?;
         self.is_empty = true;
         Ok(())
     }
@@ -222,12 +232,8 @@ impl Writer {
         let mut dropped = parcel.dropped_before;
         let mut packets = parcel.run.packets();
         while let Some(packet) = packets.next() {
-            let whole = self.buffer.len();
             let dropped = std::mem::take(&mut dropped);
-            let added = match self.encoder.packet(&packet, dropped, &mut self.buffer) {
-                Ok(()) => self.make_way(whole, waiter),
-                Err(error) => Err(error.into()),
-            };
+            let added = self.add(&packet, dropped, waiter);
             self.unsent[port] += 1;
             if let Err(end) = added {
                 self.unsent[port] += packets.count() as u64;
@@ -239,13 +245,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Sends what the new record, which begins at `whole`, makes too much for one write or for
-    /// this stream.
-    fn make_way(&mut self, whole: usize, waiter: &Waiter<'_>) -> Result<(), End> {
+    /// Adds the record of a packet, and sends what it makes too much for one write or for this
+    /// stream.
+    fn add(&mut self, packet: &Packet<'_>, dropped: u64, waiter: &Waiter<'_>) -> Result<(), End> {
+        let whole = self.buffer.len();
+        self.encoder.packet(packet, dropped, &mut self.buffer)?;
         if !self.is_empty && self.stream.is_complete(self.buffer.len(), &self.clock) {
-            let record = self.buffer.split_off(whole);
+            self.buffer.truncate(whole);
             self.next_stream(waiter)?;
-            self.buffer.extend_from_slice(&record);
+            // Anew, since its time may be another one there.
+            self.encoder.packet(packet, dropped, &mut self.buffer)?;
         } else if whole > 0 && self.buffer.len() > self.stream.largest_write() {
             self.send(whole, waiter)?;
         }

@@ -14,7 +14,7 @@
 
 use crate::error::Error;
 use crate::packet::{Clock, Timestamp};
-use chrono::{Local, NaiveDateTime, TimeZone};
+use chrono::{Local, NaiveDateTime};
 use log::{debug, warn};
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -163,7 +163,7 @@ impl Ring {
     }
 
     fn create(&mut self, now: Timestamp) -> Result<OwnedFd, Errno> {
-        let time = Local.timestamp_nanos(now.as_ns().cast_signed()).naive_local();
+        let time = Local::now().naive_local();
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {

@@ -123,8 +123,8 @@ impl Source for Stored {
         Input::Octets(&self.buffer[..len], self.time)
     }
 
-    fn reopen(&mut self) -> bool {
-        true
+    fn reopen(&mut self) -> Option<Timestamp> {
+        Some(self.clock.now())
     }
 
     fn write(&mut self, _octets: &[u8]) -> io::Result<()> {
@@ -181,8 +181,8 @@ impl Source for Piped {
         }
     }
 
-    fn reopen(&mut self) -> bool {
-        true
+    fn reopen(&mut self) -> Option<Timestamp> {
+        Some(self.clock.now())
     }
 
     fn write(&mut self, _octets: &[u8]) -> io::Result<()> {

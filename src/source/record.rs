@@ -7,8 +7,9 @@
 //! one octet for its kind, a time in nanoseconds since 1970 (64 bits), the number of octets that
 //! follow (32 bits, at most 65536; both little-endian), and these octets. The kinds: `O`, octets
 //! that one read returned, the last of which arrived at this time; `S`, silence up to this time
-//! was reported to the framer; `G`, the port went, the octets say why; `B`, it was back. A record
-//! that is cut off at the end of the file is ignored.
+//! was reported to the framer; `G`, the port went, the octets say why; `B`, it was back; `W`, the
+//! wall clock was set, and is now ahead of the times in the file by so many nanoseconds (64
+//! bits, signed). A record that is cut off at the end of the file is ignored.
 //!
 //! Silence is recorded since it ends frames: only so a replay gives the same packets. A record
 //! is one write to the file, so a recording is complete up to the moment of a crash.
@@ -16,7 +17,8 @@
 use super::{Input, Source, Woken, file, wait};
 use crate::bell::Bell;
 use crate::error::Error;
-use crate::packet::{Clock, Timestamp};
+use crate::packet::{Clock, Timestamp, Wall};
+use crate::wall::WallClock;
 use log::warn;
 use rustix::fs::{SeekFrom, seek, tell};
 use std::fs::File;
@@ -38,6 +40,7 @@ const OCTETS: u8 = b'O';
 const SILENCE: u8 = b'S';
 const GONE: u8 = b'G';
 const BACK: u8 = b'B';
+const WALL: u8 = b'W';
 
 /// What is known about the line of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +149,8 @@ pub struct Recorder {
     /// `None` once it failed: the capture goes on without.
     append: Option<Append>,
     clock: Clock,
+    wall_clock: Arc<WallClock>,
+    wall: Wall,
     record: Vec<u8>,
 }
 
@@ -156,10 +161,11 @@ impl Recorder {
         name: String,
         append: Append,
         header: &Header,
-        clock: Clock,
+        wall_clock: Arc<WallClock>,
     ) -> Self {
-        let mut recorder =
-            Self { inner, name, append: Some(append), clock, record: header.encode() };
+        let clock = wall_clock.clock();
+        let (append, wall, record) = (Some(append), Wall::default(), header.encode());
+        let mut recorder = Self { inner, name, append, clock, wall_clock, wall, record };
         recorder.append_record();
         recorder
     }
@@ -175,8 +181,20 @@ impl Recorder {
         }
     }
 
-    fn event(&mut self, kind: u8, time: Timestamp, text: &str) {
-        encode(&mut self.record, kind, time, text.as_bytes());
+    fn event(&mut self, kind: u8, time: Timestamp, octets: &[u8]) {
+        encode(&mut self.record, kind, time, octets);
+        self.append_record();
+    }
+
+    /// Appends the record, and before it that the wall clock was set, if it was.
+    fn append_after_wall(&mut self) {
+        let wall = self.inner.wall().unwrap_or_else(|| self.wall_clock.now());
+        if wall != self.wall {
+            self.wall = wall;
+            let record = std::mem::take(&mut self.record);
+            self.event(WALL, self.clock.now(), &wall.lead_ns.to_le_bytes());
+            self.record = record;
+        }
         self.append_record();
     }
 }
@@ -195,28 +213,35 @@ impl Source for Recorder {
             Input::Octets(octets, arrival) => {
                 debug_assert!(octets.len() <= LARGEST);
                 encode(&mut self.record, OCTETS, arrival, octets);
-                self.append_record();
+                self.append_after_wall();
                 Input::Octets(&self.record[RECORD_HEADER..], arrival)
             }
             Input::Silence(now) => {
-                self.event(SILENCE, now, "");
+                encode(&mut self.record, SILENCE, now, b"");
+                self.append_after_wall();
                 Input::Silence(now)
             }
-            Input::Gone(why) => {
-                self.event(GONE, self.clock.now(), &why);
-                Input::Gone(why)
+            Input::Gone(why, when) => {
+                self.event(GONE, when, why.as_bytes());
+                Input::Gone(why, when)
             }
             Input::Ended => Input::Ended,
             Input::Stopped => Input::Stopped,
         }
     }
 
-    fn reopen(&mut self) -> bool {
-        let back = self.inner.reopen();
-        if back {
-            self.event(BACK, self.clock.now(), "");
-        }
-        back
+    fn reopen(&mut self) -> Option<Timestamp> {
+        let back = self.inner.reopen()?;
+        self.event(BACK, back, b"");
+        Some(back)
+    }
+
+    fn is_open(&self) -> bool {
+        self.inner.is_open()
+    }
+
+    fn wall(&self) -> Option<Wall> {
+        Some(self.wall)
     }
 
     fn write(&mut self, octets: &[u8]) -> io::Result<()> {
@@ -241,6 +266,7 @@ pub struct Replay {
     chunk: Vec<u8>,
     /// Read ahead while we looked for the port's return.
     pending: Option<(u8, Timestamp)>,
+    wall: Wall,
 }
 
 impl Replay {
@@ -264,6 +290,7 @@ impl Replay {
             stop,
             chunk: Vec::new(),
             pending: None,
+            wall: Wall { recorded: true, ..Wall::default() },
         })
     }
 
@@ -282,7 +309,7 @@ impl Replay {
         let (time, len) = rest.split_first_chunk()?;
         let time = Timestamp::from_ns(u64::from_le_bytes(*time));
         let len = u32::from_le_bytes(*len.first_chunk()?) as usize;
-        if ![OCTETS, SILENCE, GONE, BACK].contains(kind) || len > LARGEST {
+        if ![OCTETS, SILENCE, GONE, BACK, WALL].contains(kind) || len > LARGEST {
             log::error!(
                 "{}: damaged at octet {}: what follows is not replayed",
                 self.name,
@@ -323,6 +350,14 @@ impl Replay {
         Some(len)
     }
 
+    fn set_wall(&mut self) {
+        let Some(lead_ns) = self.chunk.first_chunk() else { return };
+        let lead_ns = i64::from_le_bytes(*lead_ns);
+        let step = self.wall.step_in_words(lead_ns.saturating_sub(self.wall.lead_ns));
+        warn!("{}: {step}", self.name);
+        self.wall = Wall { lead_ns, steps: self.wall.steps.saturating_add(1), ..self.wall };
+    }
+
     /// Waits until a record of this time is due; `false` when the stop bell was rung.
     fn wait_for(&mut self, time: Timestamp) -> bool {
         let now = self.clock.now();
@@ -347,21 +382,28 @@ impl Source for Replay {
             match kind {
                 OCTETS => return Input::Octets(&self.chunk, time),
                 SILENCE => return Input::Silence(time),
-                GONE => return Input::Gone(String::from_utf8_lossy(&self.chunk).into_owned()),
+                GONE => {
+                    return Input::Gone(String::from_utf8_lossy(&self.chunk).into_owned(), time);
+                }
+                WALL => self.set_wall(),
                 _ => {}
             }
         }
     }
 
-    fn reopen(&mut self) -> bool {
+    fn reopen(&mut self) -> Option<Timestamp> {
         match self.next() {
-            Some((BACK, time)) => self.wait_for(time),
+            Some((BACK, time)) => self.wait_for(time).then_some(time),
             // It was not back when the recording ended; the next read says so.
             other => {
                 self.pending = other;
-                true
+                Some(self.clock.now())
             }
         }
+    }
+
+    fn wall(&self) -> Option<Wall> {
+        Some(self.wall)
     }
 
     fn write(&mut self, _octets: &[u8]) -> io::Result<()> {

@@ -65,26 +65,35 @@ struct Port {
 }
 
 impl Serial {
-    /// Opens a port and sets it up.
+    /// Opens a port and sets it up. With `wait` it may be missing.
     ///
     /// # Errors
     /// When it is missing, no tty, not ours to open, or used by another program.
     pub fn open(
         name: &str,
         settings: Settings,
+        wait: bool,
         clock: Clock,
         stop: Arc<Bell>,
     ) -> Result<Self, Error> {
         let path = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
-        let port = Port::open(&path, settings)?;
+        let port = match open_descriptor(&path) {
+            Ok(fd) => Some(Port::set_up(fd, &path, settings)?),
+            Err(errno) if wait && is_missing(errno) => None,
+            Err(errno) => return Err(cannot_open(&path, errno)),
+        };
         let buffer = vec![0; BUFFER].into_boxed_slice();
-        Ok(Self { path, settings, clock, stop, port: Some(port), heard: false, buffer })
+        // One that comes while it is waited for is opened at once.
+        let heard = port.is_none();
+        Ok(Self { path, settings, clock, stop, port, heard, buffer })
     }
 }
 
 impl Source for Serial {
     fn read(&mut self, deadline: Option<Timestamp>) -> Input<'_> {
-        let Some(port) = &self.port else { return Input::Gone("closed".to_owned()) };
+        let Some(port) = &self.port else {
+            return Input::Gone("not there".to_owned(), self.clock.now());
+        };
         loop {
             match wait(Some(port.fd.as_fd()), deadline, &self.clock, &self.stop) {
                 Woken::Stop => return Input::Stopped,
@@ -100,41 +109,50 @@ impl Source for Serial {
             if let Some(why) = end {
                 // Closed at once, or the kernel gives the returning port another name.
                 self.port = None;
-                return Input::Gone(why);
+                return Input::Gone(why, self.clock.now());
             }
         }
     }
 
-    fn reopen(&mut self) -> bool {
-        let watch = Watch::around(&self.path);
+    fn reopen(&mut self) -> Option<Timestamp> {
+        let watch = Watch::new();
         // A port that hangs up as soon as it is opened must not be opened in a loop.
         let mut at_once = self.heard;
-        let mut last_error = None;
+        let mut refusal = Refusal::default();
         loop {
+            // Before the port is looked for, so that nothing can happen in between.
+            if let Some(watch) = &watch {
+                watch.follow(&self.path);
+            }
             if at_once {
-                match Port::open(&self.path, self.settings) {
-                    Ok(port) => {
-                        self.port = Some(port);
-                        self.heard = false;
-                        return true;
-                    }
-                    Err(error) if last_error.as_ref() != Some(&error) => {
-                        debug!("{error}");
-                        last_error = Some(error);
-                    }
-                    Err(_) => {}
-                }
+                let refused = match open_descriptor(&self.path) {
+                    Ok(fd) => match Port::set_up(fd, &self.path, self.settings) {
+                        Ok(port) => {
+                            self.port = Some(port);
+                            self.heard = false;
+                            return Some(self.clock.now());
+                        }
+                        Err(error) => Some(error),
+                    },
+                    Err(errno) if is_missing(errno) => None,
+                    Err(errno) => Some(cannot_open(&self.path, errno)),
+                };
+                refusal.hear(refused, self.clock.now());
             }
             at_once = true;
             let retry = self.clock.now().plus_ns(RETRY_NS);
             let changed = watch.as_ref().map(|watch| watch.0.as_fd());
             if wait(changed, Some(retry), &self.clock, &self.stop) == Woken::Stop {
-                return false;
+                return None;
             }
             if let Some(watch) = &watch {
                 watch.clear();
             }
         }
+    }
+
+    fn is_open(&self) -> bool {
+        self.port.is_some()
     }
 
     fn write(&mut self, octets: &[u8]) -> io::Result<()> {
@@ -144,12 +162,41 @@ impl Source for Serial {
     }
 }
 
+/// Why a port that is there cannot be opened. Right after the plug it may be udev that has not
+/// come to it yet; what lasts is said, once.
+#[derive(Default)]
+struct Refusal {
+    why: Option<(Error, Timestamp)>,
+    said: bool,
+}
+
+impl Refusal {
+    fn hear(&mut self, error: Option<Error>, now: Timestamp) {
+        match (error, &self.why) {
+            (Some(error), Some((before, since))) if error == *before => {
+                if now.ns_since(*since) >= RETRY_NS && !std::mem::replace(&mut self.said, true) {
+                    warn!("{error:#}");
+                }
+            }
+            (Some(error), _) => *self = Self { why: Some((error, now)), said: false },
+            (None, _) => *self = Self::default(),
+        }
+    }
+}
+
+/// By its path, which may lead to another port each time.
+fn open_descriptor(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+}
+
+fn is_missing(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NXIO | Errno::NODEV)
+}
+
 impl Port {
-    fn open(path: &Path, settings: Settings) -> Result<Self, Error> {
+    fn set_up(fd: OwnedFd, path: &Path, settings: Settings) -> Result<Self, Error> {
         let name = path.display();
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|errno| cannot_open(path, errno))?;
         if !isatty(&fd) {
             return Err(Error::new(name, "is not a serial port").hint(known_ports()));
         }
@@ -265,19 +312,47 @@ fn known_ports() -> String {
     format!("ports found: {}", names.join(", "))
 }
 
-/// Tells when something changes in the directory of a path, or in the nearest one that exists.
+/// Tells when something changes on the way to a path.
 struct Watch(OwnedFd);
 
+/// As many links as a path may lead through.
+const MOST_LINKS: usize = 8;
+
 impl Watch {
-    fn around(path: &Path) -> Option<Self> {
-        let fd =
-            inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).ok()?;
-        let dir = path.ancestors().skip(1).find(|dir| dir.is_dir())?;
+    fn new() -> Option<Self> {
+        let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
+        inotify::init(flags).ok().map(Self)
+    }
+
+    /// Watches the directory that the path is in, or the nearest one that exists, and the same
+    /// for each link that it leads through.
+    fn follow(&self, path: &Path) {
+        let mut path = path.to_owned();
+        for _ in 0..MOST_LINKS {
+            self.watch_nearest(&path);
+            let Ok(target) = std::fs::read_link(&path) else { return };
+            path.pop();
+            path.push(target);
+        }
+    }
+
+    fn watch_nearest(&self, path: &Path) {
+        let dirs: Vec<_> = path.ancestors().skip(1).collect();
+        let Some(nearest) = dirs.iter().position(|dir| self.add(dir)) else { return };
+        // One that was made since we found it missing is not missed: now that its parent is
+        // watched, we look once more.
+        let _ = dirs[..nearest].iter().rev().all(|dir| self.add(dir));
+    }
+
+    /// Watches a directory; `false` if there is none.
+    fn add(&self, dir: &Path) -> bool {
         let changes = inotify::WatchFlags::CREATE
             | inotify::WatchFlags::MOVED_TO
-            | inotify::WatchFlags::ATTRIB;
-        inotify::add_watch(&fd, dir, changes).ok()?;
-        Some(Self(fd))
+            | inotify::WatchFlags::ATTRIB
+            | inotify::WatchFlags::DELETE_SELF
+            | inotify::WatchFlags::MOVE_SELF
+            | inotify::WatchFlags::ONLYDIR;
+        inotify::add_watch(&self.0, dir, changes).is_ok()
     }
 
     fn clear(&self) {

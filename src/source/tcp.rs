@@ -48,11 +48,18 @@ enum Connected {
 }
 
 impl Tcp {
-    /// Connects to `HOST:PORT`; `name` is what to call it in messages.
+    /// Connects to `HOST:PORT`; `name` is what to call it in messages. With `wait` nobody need
+    /// answer there yet.
     ///
     /// # Errors
     /// When the name does not resolve, or nobody answers there.
-    pub fn open(name: &str, host: &str, clock: Clock, stop: Arc<Bell>) -> Result<Self, Error> {
+    pub fn open(
+        name: &str,
+        host: &str,
+        wait: bool,
+        clock: Clock,
+        stop: Arc<Bell>,
+    ) -> Result<Self, Error> {
         let addresses: Vec<SocketAddr> = host
             .to_socket_addrs()
             .map_err(|error| {
@@ -66,6 +73,7 @@ impl Tcp {
         let mut tcp = Self { addresses, clock, stop, fd: None, heard: false, buffer };
         match tcp.connect(true) {
             Connected::Yes(fd) => tcp.fd = Some(fd),
+            Connected::No(_) if wait => {}
             Connected::No(errno) => {
                 let hint = match errno {
                     Errno::CONNREFUSED => {
@@ -137,7 +145,9 @@ impl Tcp {
 
 impl Source for Tcp {
     fn read(&mut self, deadline: Option<Timestamp>) -> Input<'_> {
-        let Some(fd) = &self.fd else { return Input::Gone("no connection".to_owned()) };
+        let Some(fd) = &self.fd else {
+            return Input::Gone("no connection".to_owned(), self.clock.now());
+        };
         loop {
             match wait(Some(fd.as_fd()), deadline, &self.clock, &self.stop) {
                 Woken::Stop => return Input::Stopped,
@@ -152,12 +162,12 @@ impl Source for Tcp {
             }
             if let Some(why) = end {
                 self.fd = None;
-                return Input::Gone(why);
+                return Input::Gone(why, self.clock.now());
             }
         }
     }
 
-    fn reopen(&mut self) -> bool {
+    fn reopen(&mut self) -> Option<Timestamp> {
         // One that hangs up as soon as it is connected must not be connected to in a loop.
         let mut at_once = self.heard;
         let mut last_error = None;
@@ -167,9 +177,9 @@ impl Source for Tcp {
                     Connected::Yes(fd) => {
                         self.fd = Some(fd);
                         self.heard = false;
-                        return true;
+                        return Some(self.clock.now());
                     }
-                    Connected::Interrupted => return false,
+                    Connected::Interrupted => return None,
                     Connected::No(errno) if last_error != Some(errno) => {
                         debug!("cannot connect: {}", words(errno));
                         last_error = Some(errno);
@@ -180,9 +190,13 @@ impl Source for Tcp {
             at_once = true;
             let retry = self.clock.now().plus_ns(RETRY_NS);
             if wait(None, Some(retry), &self.clock, &self.stop) == Woken::Stop {
-                return false;
+                return None;
             }
         }
+    }
+
+    fn is_open(&self) -> bool {
+        self.fd.is_some()
     }
 
     fn write(&mut self, octets: &[u8]) -> io::Result<()> {

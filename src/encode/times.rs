@@ -1,0 +1,151 @@
+//! The times of one stream: what it adds to those of its packets, so that they are wall time.
+//!
+//! Packets are dated by a clock that is anchored once. What the wall clock was ahead of it when
+//! the stream began is added. When the wall clock is set forward the stream follows at once;
+//! when it is set back, times would run backwards, so that is left to the next stream.
+
+use crate::packet::{Packet, Timestamp, Wall};
+
+/// The times of one stream.
+#[derive(Debug)]
+pub(super) struct Times {
+    start: Timestamp,
+    start_lead_ns: i64,
+    /// The last packet's; 1970 if there is none yet.
+    last: Timestamp,
+    /// For packets of this machine, and for those of a recording as each port.
+    clocks: Vec<Clock>,
+}
+
+/// What is added.
+#[derive(Clone, Copy, Debug, Default)]
+struct Clock {
+    lead_ns: i64,
+    /// How the wall clock stood at the last packet.
+    wall: Wall,
+}
+
+impl Clock {
+    fn at(wall: Wall) -> Self {
+        Self { lead_ns: wall.lead_ns, wall }
+    }
+}
+
+impl Times {
+    /// Those of a stream that begins at `start`, with packets of so many ports.
+    pub(super) fn new(start: Timestamp, ports: usize) -> Self {
+        let clocks = vec![Clock::default(); 1 + ports];
+        Self { start, start_lead_ns: 0, last: Timestamp::default(), clocks }
+    }
+
+    /// How the wall clock of this machine stands, as long as there is no packet.
+    pub(super) fn set_wall(&mut self, wall: Wall) {
+        self.clocks[0] = Clock::at(wall);
+        self.start_lead_ns = wall.lead_ns;
+    }
+
+    /// The same for recordings, as they stood at the end of an earlier stream.
+    pub(super) fn follow(&mut self, earlier: &Self) {
+        for (clock, earlier) in self.clocks.iter_mut().zip(&earlier.clocks).skip(1) {
+            *clock = Clock::at(earlier.wall);
+        }
+    }
+
+    /// The packet's time in this stream, not before that of the one before it; and the step of
+    /// the wall clock to tell of, if there was one.
+    pub(super) fn date(&mut self, packet: &Packet<'_>) -> (Timestamp, i64) {
+        let clock = if packet.wall.recorded { 1 + usize::from(packet.port) } else { 0 };
+        // Fewer steps: it came before the stream began.
+        let is_news = packet.wall.steps > self.clocks[clock].wall.steps;
+        let step_ns = if is_news { self.hear(clock, packet.wall) } else { 0 };
+        self.last = self.last.max(packet.time.shifted_ns(self.clocks[clock].lead_ns));
+        (self.last, step_ns)
+    }
+
+    #[cold]
+    fn hear(&mut self, clock: usize, wall: Wall) -> i64 {
+        let before = self.clocks[clock];
+        self.clocks[clock] = Clock { lead_ns: before.lead_ns.max(wall.lead_ns), wall };
+        if self.last > Timestamp::default() {
+            return wall.lead_ns - before.wall.lead_ns;
+        }
+        // Nothing is there yet that what comes could be earlier than.
+        if clock == 0 {
+            self.set_wall(wall);
+        } else {
+            self.clocks[clock] = Clock::at(wall);
+        }
+        0
+    }
+
+    /// When the stream began.
+    pub(super) fn start(&self) -> Timestamp {
+        self.start.shifted_ns(self.start_lead_ns)
+    }
+
+    /// What time it is in this stream.
+    pub(super) fn now(&self, now: Timestamp) -> Timestamp {
+        now.shifted_ns(self.clocks[0].lead_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000_000_000;
+
+    fn at(hours: i64) -> Timestamp {
+        Timestamp::from_ns(1_000_000 * HOUR as u64).shifted_ns(hours * HOUR)
+    }
+
+    /// A packet at this hour of our clock, the wall clock having been set `steps` times.
+    fn packet(hour: i64, steps: u32, lead_hours: i64, port: u16) -> Packet<'static> {
+        let wall = Wall { lead_ns: lead_hours * HOUR, steps, recorded: port == 1 };
+        Packet { port, time: at(hour), wall, ..Packet::default() }
+    }
+
+    #[test]
+    fn a_step_forward_is_followed_at_once_and_told_once() {
+        let mut times = Times::new(at(0), 1);
+        assert_eq!(times.date(&packet(1, 0, 0, 0)), (at(1), 0));
+        assert_eq!(times.date(&packet(2, 1, 5, 0)), (at(7), 5 * HOUR));
+        assert_eq!(times.date(&packet(3, 1, 5, 0)), (at(8), 0));
+        assert_eq!((times.start(), times.now(at(4))), (at(0), at(9)));
+    }
+
+    #[test]
+    fn a_step_back_is_told_and_left_to_the_next_stream() {
+        let mut times = Times::new(at(0), 1);
+        assert_eq!(times.date(&packet(5, 0, 0, 0)), (at(5), 0));
+        assert_eq!(times.date(&packet(6, 1, -3, 0)), (at(6), -3 * HOUR));
+        assert_eq!(times.date(&packet(7, 1, -3, 0)), (at(7), 0));
+        // Part of the way forward again is not further than we are.
+        assert_eq!(times.date(&packet(8, 2, -1, 0)), (at(8), 2 * HOUR));
+        assert_eq!(times.date(&packet(9, 3, 1, 0)), (at(10), 2 * HOUR));
+        let mut next = Times::new(at(9), 1);
+        next.set_wall(Wall { lead_ns: -3 * HOUR, steps: 4, recorded: false });
+        next.follow(&times);
+        assert_eq!(next.start(), at(6));
+        // Queued since before the last step: dated as the stream is.
+        assert_eq!(next.date(&packet(9, 3, 1, 0)), (at(6), 0));
+        assert_eq!(next.date(&packet(10, 4, -3, 0)), (at(7), 0));
+    }
+
+    #[test]
+    fn a_stream_without_packets_follows_any_step_in_silence() {
+        let mut times = Times::new(at(0), 1);
+        assert_eq!(times.date(&packet(1, 1, -3, 0)), (at(-2), 0));
+        assert_eq!((times.start(), times.now(at(2))), (at(-3), at(-1)));
+    }
+
+    #[test]
+    fn a_recording_has_a_clock_of_its_own() {
+        let mut times = Times::new(at(0), 2);
+        times.set_wall(Wall { lead_ns: 20 * HOUR, steps: 1, recorded: false });
+        assert_eq!(times.date(&packet(1, 0, 0, 1)), (at(1), 0));
+        assert_eq!(times.date(&packet(2, 1, 5, 1)), (at(7), 5 * HOUR));
+        assert_eq!(times.date(&packet(3, 1, 20, 0)), (at(23), 0));
+        assert_eq!(times.date(&packet(9, 1, 5, 1)), (at(23), 0), "never backwards");
+    }
+}
