@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
+  serialshark ports                               the ports of this machine, what to type next
   serialshark sim:mstp                            a line per packet of a simulated trunk
   serialshark /dev/ttyUSB0 --fifo /tmp/sharkfin   then: wireshark -k -i /tmp/sharkfin
   serialshark /dev/ttyUSB0 -b 76800 -w trunk.pcapng

@@ -19,6 +19,10 @@
 //! one place. Two things are forgiven that the command line does not forgive, because the
 //! dialogue remembers its fields: empty values, and a channel for a protocol that has none.
 //!
+//! The dialogue begins with what the port's profile says. A selection that nobody touched may not
+//! reach us, so a capture begins with the same. But a sniffer is sent nothing because of what its
+//! USB ids are: the user has to choose its protocol or its channel.
+//!
 //! A capture filter is taken and not heeded: there is no filter language for these packets
 //! before they are dissected.
 //!
@@ -31,6 +35,7 @@ use crate::cli;
 use crate::encode::Format;
 use crate::error::Error;
 use crate::framing::{Channel, PROTOCOLS, Protocol, protocol};
+use crate::hardware::{self, Profile};
 use crate::output::pipe;
 use crate::source::{serial, sim::Simulator};
 use serialport::{SerialPortInfo, SerialPortType};
@@ -120,7 +125,8 @@ impl Call {
         } else if self.dlts {
             dlts(&self.interface)
         } else if self.config {
-            config(&self.interface, self.reload.as_deref())
+            let profile = profile(&self.interface, serial::ports());
+            config(&self.interface, profile.as_ref(), self.reload.as_deref())
         } else {
             String::new()
         };
@@ -134,7 +140,8 @@ impl Call {
         let Some(fifo) = &self.fifo else {
             return fail(&Error::new("--capture", "needs --fifo").hint("Wireshark gives it"));
         };
-        let mut request = match self.request() {
+        let profile = profile(&self.interface, serial::ports());
+        let mut request = match self.request(profile.as_ref()) {
             Ok(request) => request,
             Err(error) => {
                 let exit_code = fail(&error);
@@ -151,20 +158,33 @@ impl Call {
         }
     }
 
-    /// The request that these options make.
-    fn request(&self) -> Result<cli::Request, Error> {
+    /// The request that these options make, for a port with this profile.
+    fn request(&self, profile: Option<&Profile>) -> Result<cli::Request, Error> {
         let port = port(&self.interface)
             .ok_or_else(|| Error::new(&self.interface, "is no interface of serialshark"))?;
+        let suggested = profile.and_then(Profile::protocol);
         let named = match simulated(&self.interface) {
             Some(_) => None,
-            None => self.protocol.as_deref(),
+            None => self.protocol.as_deref().or(suggested.map(|protocol| protocol.name)),
         };
+        if let (Some(suggested), None, None) = (suggested, &self.protocol, &self.channel)
+            && suggested.dialogue.is_some()
+        {
+            let what = format!("is sent commands by {0}: choose {0} or a channel", suggested.name);
+            return Err(Error::new(port, what).hint("behind the gear beside it"));
+        }
+        let profile = profile.filter(|_| named == suggested.map(|protocol| protocol.name));
+        let baud = profile.and_then(|profile| profile.baud).map(|baud| baud.to_string());
         let has_channel =
             named.and_then(protocol).is_some_and(|protocol| protocol.channel != Channel::None);
         let channel = self.channel.as_deref().filter(|_| has_channel);
         let mut args = vec!["serialshark".to_owned(), "-qq".to_owned()];
-        let options =
-            [("--protocol", named), ("--baud", self.baud.as_deref()), ("--channel", channel)];
+        let options = [
+            ("--protocol", named),
+            ("--baud", self.baud.as_deref().or(baud.as_deref())),
+            ("--channel", channel),
+            ("--init", profile.and_then(|profile| profile.init.as_deref())),
+        ];
         for (name, value) in options {
             args.extend(value.map(|value| format!("{name}={value}")));
         }
@@ -189,6 +209,15 @@ fn port(interface: &str) -> Option<String> {
     match simulated(interface) {
         Some(name) => Some(format!("sim:{name}")),
         None => Some(format!("/dev/{}", interface.strip_prefix(PREFIX)?)),
+    }
+}
+
+/// What is known of the adapter or sniffer behind an interface.
+fn profile(interface: &str, ports: Vec<SerialPortInfo>) -> Option<Profile> {
+    let name = port(interface)?;
+    match ports.into_iter().find(|port| port.port_name == name)?.port_type {
+        SerialPortType::UsbPort(usb) => hardware::profile(&usb),
+        _ => None,
     }
 }
 
@@ -217,6 +246,9 @@ fn interfaces(ports: &[SerialPortInfo]) -> String {
             let product = usb.product.as_deref().unwrap_or("USB");
             let serial = usb.serial_number.as_ref().map(|number| format!(", {number}"));
             let _ = write!(display, ": {product}{}", serial.unwrap_or_default());
+            if let Some(profile) = hardware::profile(usb) {
+                let _ = write!(display, " ({})", profile.name);
+            }
         }
         add(name, &display);
     }
@@ -242,16 +274,21 @@ fn dlts(interface: &str) -> String {
     answer
 }
 
-/// The options of an interface's dialogue; of one option the values alone if it is to be
-/// reloaded.
-fn config(interface: &str, reload: Option<&str>) -> String {
+/// The options of an interface's dialogue, which begins with what its profile says; of one option
+/// the values alone if it is to be reloaded.
+fn config(interface: &str, profile: Option<&Profile>, reload: Option<&str>) -> String {
     let protocols = protocols(interface);
     let mut rates = String::new();
     for Protocol { name, baud, .. } in protocols {
         let _ = write!(rates, "{}{name} {baud}", if rates.is_empty() { "" } else { ", " });
     }
+    let baud = profile
+        .and_then(|profile| Some((profile, profile.baud?)))
+        .map(|(profile, baud)| format!(", {}: {baud}", profile.name));
+    let hint = value(&format!("{rates}{}", baud.unwrap_or_default()));
     let mut options = Vec::new();
-    if let [default, _, ..] = protocols {
+    if let [first, _, ..] = protocols {
+        let default = profile.and_then(Profile::protocol).unwrap_or(first);
         let values = protocols
             .iter()
             .map(|row| (row.name.to_owned(), row.help.to_owned(), std::ptr::eq(row, default)));
@@ -266,8 +303,8 @@ fn config(interface: &str, reload: Option<&str>) -> String {
     options.push((
         "baud",
         format!(
-            "{{display=Baud}}{{type=string}}{{validation=^[0-9]*$}}{{placeholder={rates}}}\
-             {{tooltip=Bits per second, any rate. Empty: {rates}}}"
+            "{{display=Baud}}{{type=string}}{{validation=^[0-9]*$}}{{placeholder={hint}}}\
+             {{tooltip=Bits per second, any rate. Empty: {hint}}}"
         ),
         Vec::new(),
     ));
@@ -332,7 +369,7 @@ mod tests {
                     --extcap-capture-filter --capture --protocol riot --channel 26 --baud=9600";
         let call = call(line);
         assert_eq!(call.fifo.as_deref(), Some(Path::new("/tmp/x")));
-        let config = call.request().expect("is valid").config;
+        let config = call.request(None).expect("is valid").config;
         let port = &config.ports[0];
         assert_eq!((port.name.as_str(), port.protocol.name), ("/dev/ttyUSB0", "riot"));
         assert_eq!((port.setup.baud, port.setup.channel), (9600, Some(26)));
@@ -343,7 +380,7 @@ mod tests {
     fn what_the_dialogue_remembers_is_forgiven() {
         let plain = "--capture --extcap-interface serialshark-ttyUSB0 --fifo /tmp/x";
         for more in ["--baud ", "--channel 26", "--channel none", "--protocol  --baud "] {
-            let config = call(&format!("{plain} {more}")).request().expect(more).config;
+            let config = call(&format!("{plain} {more}")).request(None).expect(more).config;
             assert_eq!(config.ports[0].setup.channel, None);
             assert_eq!(config.ports[0].setup.baud, 38_400);
             assert!(!config.ports[0].transmit);
@@ -353,7 +390,7 @@ mod tests {
     #[test]
     fn wrong_options_are_one_line() {
         let refused = |line: &str| {
-            let error = call(&format!("--capture --fifo /tmp/x {line}")).request();
+            let error = call(&format!("--capture --fifo /tmp/x {line}")).request(None);
             let line = format!("{:#}", error.expect_err("is wrong"));
             assert_eq!(line.lines().count(), 1);
             line
@@ -386,15 +423,15 @@ mod tests {
 
     #[test]
     fn the_dialogue_comes_from_the_table() {
-        let port = config("serialshark-ttyUSB0", None);
+        let port = config("serialshark-ttyUSB0", None, None);
         for Protocol { name, .. } in &PROTOCOLS {
             assert!(port.contains(&format!("value {{arg=0}}{{value={name}}}")), "{port}");
         }
         assert_eq!(port.matches("{default=true}").count(), 2);
         assert!(port.contains("value {arg=2}{value=26}{display=26}\n"), "{port}");
-        let reloaded = config("serialshark-ttyUSB0", Some("protocol"));
+        let reloaded = config("serialshark-ttyUSB0", None, Some("protocol"));
         assert!(reloaded.lines().all(|line| line.starts_with("value {arg=0}")), "{reloaded}");
-        let simulated = config("serialshark-sim-mstp", None);
+        let simulated = config("serialshark-sim-mstp", None, None);
         assert!(simulated.contains("{call=--baud}") && simulated.lines().count() == 1);
         assert!(dlts("serialshark-sim-mstp").starts_with("dlt {number=165}{name=mstp}"));
         assert_eq!(dlts("serialshark-ttyUSB0").lines().count(), PROTOCOLS.len());

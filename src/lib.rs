@@ -29,12 +29,14 @@
 //! - [`wall`]: the wall clock, and when somebody sets it
 //! - [`systemd`]: what it is told of a service that it has started
 //! - [`framing`]: octets to frames; one file and one table row for each framing
+//! - [`hardware`]: what is known of adapters and sniffers; one file for each
 //! - [`encode`]: packets to records of pcap, pcapng or text
 //! - [`source`]: where octets come from
 //! - [`output`]: listeners and streams, where records go
 //! - [`capture`]: threads, queues, counters, shutdown; the only module that spawns
 //! - [`cli`]: arguments in, a validated configuration out
 //! - [`extcap`]: Wireshark's calls in, the same configuration out
+//! - [`ports`]: the ports of this machine, for people
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("serialshark needs Linux: epoll, eventfd, inotify and termios2");
@@ -46,8 +48,10 @@ pub mod encode;
 pub mod error;
 pub mod extcap;
 pub mod framing;
+pub mod hardware;
 pub mod output;
 pub mod packet;
+pub mod ports;
 pub mod source;
 pub mod systemd;
 pub mod wall;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
-    if let Some(exit_code) = serialshark::extcap::run(&args) {
+    let answer = serialshark::extcap::run(&args).or_else(|| serialshark::ports::run(&args));
+    if let Some(exit_code) = answer {
         return ExitCode::from(exit_code);
     }
     let request = serialshark::cli::parse();

@@ -264,7 +264,7 @@ fn busy(path: &Path) -> Error {
 }
 
 /// Another process that has this file open, as far as we may see.
-fn holder(path: &Path) -> Option<(u32, String)> {
+pub(crate) fn holder(path: &Path) -> Option<(u32, String)> {
     let target = path.canonicalize().ok()?;
     let ours = std::process::id();
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
@@ -309,7 +309,7 @@ fn known_ports() -> String {
         return "no serial port found; try the simulated one: sim:mstp".to_owned();
     }
     let names: Vec<_> = ports.into_iter().map(|port| port.port_name).collect();
-    format!("ports found: {}", names.join(", "))
+    format!("ports found: {}; serialshark ports says more", names.join(", "))
 }
 
 /// Tells when something changes on the way to a path.
