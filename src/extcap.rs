@@ -388,6 +388,32 @@ mod tests {
     }
 
     #[test]
+    fn a_profile_suggests_and_the_user_decides() {
+        let profiles: Vec<_> = hardware::profiles().collect();
+        let profile = |id: &str| profiles.iter().find(|profile| profile.id == id);
+        let plain = "--capture --extcap-interface serialshark-ttyUSB1 --fifo /tmp/x";
+        let port = |id: &str, more: &str| {
+            let request = call(&format!("{plain} {more}")).request(profile(id));
+            request.map(|request| request.config.ports.into_iter().next().expect("a port"))
+        };
+        let m3 = port("iotlab-m3", "--channel 15").expect("has been chosen");
+        assert_eq!((m3.protocol.name, m3.setup.baud, m3.transmit), ("riot", 500_000, true));
+        let m3 = port("iotlab-m3", "--channel 15 --baud 115200").expect("has been chosen");
+        assert_eq!(m3.setup.baud, 115_200);
+        let scout = port("pinoccio-scout", "--protocol pinoccio").expect("has been chosen");
+        let init = scout.setup.init.expect("its own");
+        assert!(init.starts_with("module.enable") && scout.transmit, "{init}");
+        let other = port("pinoccio-scout", "--protocol mstp").expect("has been chosen");
+        assert_eq!((other.protocol.name, other.setup.init), ("mstp", None));
+        let adapter = port("ft232r", "--channel none").expect("listens");
+        assert_eq!((adapter.protocol.name, adapter.transmit), ("mstp", false));
+        for id in ["iotlab-m3", "pinoccio-scout"] {
+            let error = port(id, "--channel none --baud 9600").expect_err("nobody chose");
+            assert!(error.to_string().contains("is sent commands by"), "{error}");
+        }
+    }
+
+    #[test]
     fn wrong_options_are_one_line() {
         let refused = |line: &str| {
             let error = call(&format!("--capture --fifo /tmp/x {line}")).request(None);
@@ -416,7 +442,7 @@ mod tests {
         let port = SerialPortInfo { port_name: "/dev/ttyUSB0".into(), port_type };
         let answer = interfaces(&[port]);
         let line = "interface {value=serialshark-ttyUSB0}\
-                    {display=Serial port ttyUSB0: FT232R, A5)0285}\n";
+                    {display=Serial port ttyUSB0: FT232R, A5)0285 (FTDI FT232R)}\n";
         assert!(answer.contains(line), "{answer}");
         assert!(answer.contains("{value=serialshark-sim-mstp}{display=Simulated BACnet MS/TP"));
     }
