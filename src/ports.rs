@@ -23,7 +23,7 @@ Usage: serialshark ports
 
 A line for each port: its name, its profile (see hardware/README.md), its serial number, the
 program that has it open as far as you may see, and its product; below it the names that stay when
-it is plugged in elsewhere, and what to type next. Without columns' heads: serialshark ports | grep ^/
+it is plugged in elsewhere, and what to type next. The ports alone: serialshark ports | grep ^/
 A port that is called ports is ./ports.
 ";
 
