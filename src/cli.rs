@@ -24,6 +24,9 @@ Examples:
   serialshark /dev/ttyACM0 -p riot --channel 26 -w - | tshark -r -
   serialshark extcap --install                    ports in Wireshark's interface list
 
+Signals: SIGINT, SIGTERM, SIGHUP end it cleanly, but with -C or -G SIGHUP begins the next files;
+SIGUSR1 logs all counters.
+
 Exit status: 0 ended as asked, 1 failed while running, 2 wrong usage.";
 
 /// What was typed.
@@ -76,7 +79,7 @@ struct Args {
     rotate_seconds: Option<u64>,
 
     /// Keep this many files, delete older ones, those of earlier runs too (with -C or -G); fewer
-    /// if the disk is full
+    /// if the disk is full. When none is left to delete packets are dropped until there is room
     #[arg(short = 'W', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     rotate_files: Option<u64>,
 
@@ -123,11 +126,12 @@ struct Args {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// Wait for a port that is missing at the start; without, that is an error
+    /// Wait for a port that is missing at the start; without, that is an error. One that vanishes
+    /// later is waited for anyway
     #[arg(long)]
     wait: bool,
 
-    /// End when a port vanishes, with exit status 1; without, its return is waited for
+    /// End when a port vanishes, with exit status 1 as tcpdump has it, and all streams complete
     #[arg(long)]
     once: bool,
 

@@ -141,7 +141,8 @@ impl Stream {
         }
     }
 
-    /// Whether there are further streams of the same output.
+    /// Whether there are further streams of the same output. Then a full disk is no end: the
+    /// others may be deleted by somebody.
     pub fn takes_turns(&self) -> bool {
         matches!(&self.kind, Kind::File(file::Disk { ring: Some(_), .. }))
     }

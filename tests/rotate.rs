@@ -7,7 +7,7 @@ mod common;
 use common::*;
 use rustix::process::Signal;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -505,31 +505,43 @@ fn octets_are_on_the_disk_a_second_later_and_then_nothing_wakes() {
 }
 
 /// Runs serialshark with its files in a file system of 200 kB, which are copied out at its end.
-fn on_a_small_disk(pty: &Pty, out: &Path, more: &str) -> Option<Program> {
+/// Half of that is taken, until its standard input is closed.
+fn on_a_small_disk(pty: &Pty, out: &Path, file: &str, more: &str) -> Option<Program> {
     let allowed = Command::new("unshare").args(["-rm", "true"]).status();
     if !allowed.is_ok_and(|status| status.success()) {
         eprintln!("SKIPPED: unshare is not allowed here, so no disk was full");
         return None;
     }
     let script = "mkdir $0/disk; mount -t tmpfs -o size=200k none $0/disk || exit 77
-        $1 $2 -w $0/disk/trunk.pcapng MORE; code=$?
+        head -c 100000 /dev/zero > $0/disk/filler
+        exec 3<&0; (cat <&3; rm $0/disk/filler; echo half of it is free >&2) &
+        $1 $2 -w $0/disk/FILE MORE < /dev/null; code=$?
         cp $0/disk/* $0/; exit $code"
+        .replace("FILE", file)
         .replace("MORE", more);
     let mut command = Command::new("unshare");
-    command.args(["-rm", "sh", "-c", &script]).arg(out);
+    command.args(["-rm", "sh", "-c", &script]).arg(out).stdin(Stdio::piped());
     command.args([env!("CARGO_BIN_EXE_serialshark"), pty.path()]);
     let program = Program::spawn(command);
     program.wait_for("reading mstp");
     Some(program)
 }
 
+fn free_half(program: &mut Program) {
+    drop(program.child.stdin.take());
+    program.wait_for("half of it is free");
+}
+
 #[test]
 fn a_full_disk_costs_a_ring_its_oldest_files() {
     let dir = TempDir::new().unwrap();
     let pty = Pty::new();
-    let Some(mut program) = on_a_small_disk(&pty, dir.path(), "-C 30k -W 100 -c 9000") else {
+    let Some(mut program) =
+        on_a_small_disk(&pty, dir.path(), "trunk.pcapng", "-C 30k -W 100 -c 9000")
+    else {
         return;
     };
+    free_half(&mut program);
     send(&pty, 0..9000);
     assert_eq!(program.wait().code(), Some(0), "{:#?}", program.stderr());
     let files = captured(dir.path());
@@ -543,24 +555,73 @@ fn a_full_disk_costs_a_ring_its_oldest_files() {
     judged_by_capinfos(dir.path());
 }
 
+/// With all files to be kept, and with one that is larger than the disk.
 #[test]
-fn a_full_disk_ends_it_when_all_files_are_to_be_kept_or_none_is_left() {
-    for more in ["-C 30k", "-C 1 -W 3"] {
+fn on_a_full_disk_packets_are_dropped_and_counted_until_there_is_room() {
+    for more in ["-C 30k -c 5000", "-C 1 -W 3 -c 5000"] {
         let dir = TempDir::new().unwrap();
         let pty = Pty::new();
-        let Some(mut program) = on_a_small_disk(&pty, dir.path(), more) else { return };
-        let mut sent = 0;
-        let status = eventually("its end", || {
-            // It reads on until its disk is full; afterwards nobody reads.
-            pty.offer(&numbered_frame(sent));
+        let Some(mut program) = on_a_small_disk(&pty, dir.path(), "trunk.pcapng", more) else {
+            return;
+        };
+        send(&pty, 0..4000);
+        program.wait_for("trunk.pcapng: disk full: dropping packets until there is room");
+        free_half(&mut program);
+        let mut sent = 4000;
+        eventually("room", || {
+            send(&pty, sent..sent + 1);
             sent += 1;
-            program.child.try_wait().unwrap()
+            std::thread::park_timeout(Duration::from_millis(100));
+            program.stderr().iter().any(|line| line.contains("has room again")).then_some(())
         });
-        assert_eq!(status.code(), Some(1));
-        program.wait_for("trunk.pcapng: cannot write: No space left on device");
+        send(&pty, sent..5000);
+        assert_eq!(program.wait().code(), Some(0), "{:#?}", program.stderr());
         let files = captured(dir.path());
-        assert!(!files.is_empty() && files[0].number == 1);
-        assert!(files.iter().all(|file| !file.is_cut), "cut back to whole records");
+        assert!(files.iter().all(|file| !file.is_cut && file.statistics.len() == 1), "{more}");
+        let there = frames(&files);
+        let dropped = 5000 - there.len() as u32;
+        let first = (0..5000).find(|n| there[*n as usize] != numbered_frame(*n)).unwrap();
+        assert!(
+            dropped > 0 && there[first as usize..] == numbered(first + dropped..5000),
+            "{more}"
+        );
+        let sum = |count: fn(&Statistics) -> u64| -> u64 {
+            files.iter().map(|file| count(&file.statistics[0])).sum()
+        };
+        let delivered = there.len() as u64;
+        assert_eq!((sum(|all| all.received), sum(|all| all.delivered)), (5000, delivered));
+        program.wait_for(&format!(
+            "5000 packets framed = {delivered} delivered + {dropped} dropped + 0 abandoned"
+        ));
+        // The next packet tells of them.
+        let told = format!("{dropped} packets dropped before this one");
+        let all: Vec<u8> = files.iter().flat_map(|file| file.octets.clone()).collect();
+        assert!(all.windows(told.len()).any(|octets| octets == told.as_bytes()), "{told}");
+        let warnings = program.stderr().iter().filter(|line| line.contains("disk full")).count();
+        assert_eq!(warnings, 1, "{:#?}", program.stderr());
         judged_by_capinfos(dir.path());
     }
+}
+
+#[test]
+fn a_full_disk_is_the_end_of_a_single_file_which_holds_whole_records() {
+    let dir = TempDir::new().unwrap();
+    let pty = Pty::new();
+    let Some(mut program) =
+        on_a_small_disk(&pty, dir.path(), "trunk_00001_20200101000000.pcapng", "")
+    else {
+        return;
+    };
+    let mut sent = 0;
+    let status = eventually("its end", || {
+        // It reads on until its disk is full; afterwards nobody reads.
+        pty.offer(&numbered_frame(sent));
+        sent += 1;
+        program.child.try_wait().unwrap()
+    });
+    assert_eq!(status.code(), Some(1));
+    program.wait_for("pcapng: cannot write: No space left on device");
+    let files = captured(dir.path());
+    assert!(files.len() == 1 && !files[0].is_cut, "cut back to whole records");
+    judged_by_capinfos(dir.path());
 }

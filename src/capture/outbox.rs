@@ -224,6 +224,11 @@ impl Outbox {
         self.ports[port].delivered.fetch_add(packets, Ordering::Relaxed);
     }
 
+    /// Counts packets of port number `port` that were taken, and dropped for want of room.
+    pub fn dropped(&self, port: usize, packets: u64) {
+        self.ports[port].dropped.fetch_add(packets, Ordering::Relaxed);
+    }
+
     /// Counts packets of port number `port` that were taken and could not be written.
     pub fn abandoned(&self, port: usize, packets: u64) {
         self.ports[port].abandoned.fetch_add(packets, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use super::ring::{Limits, Ring};
 use super::{Kind, Stream};
 use crate::error::Error;
 use crate::packet::Timestamp;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, SeekFrom, seek};
 use rustix::io::Errno;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IsTerminal};
@@ -162,9 +162,9 @@ impl Disk {
                     // Exactly what this call has put there, whoever wrote before it.
                     // Best effort: a device has no length to cut back.
                     if len > 0
-                        && let Ok(end) = rustix::fs::tell(fd)
+                        && let Ok(start) = seek(fd, SeekFrom::Current(-(len as i64)))
                     {
-                        let _ = rustix::fs::ftruncate(fd, end - len as u64);
+                        let _ = rustix::fs::ftruncate(fd, start);
                     }
                     return Err(errno.into());
                 }
