@@ -56,3 +56,8 @@ fn not_one_octet_goes_onto_the_bus() {
 fn by_its_stable_name_an_adapter_is_found_under_another_number() {
     scenario("another_number");
 }
+
+#[test]
+fn a_port_is_waited_for_and_gaps_and_clock_steps_are_told() {
+    scenario("waited_for_and_told_of");
+}
