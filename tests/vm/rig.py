@@ -47,7 +47,7 @@ LONG = 60  # seconds; far longer than anything takes, even on a loaded machine
 
 
 class Unavailable(Exception):
-    """A Debian package that the machine is made of cannot be had here."""
+    """A Debian package that the machine is made of, or its libraries, cannot be had here."""
 
 
 def run(*argv, **options):
@@ -172,7 +172,7 @@ class Archive:
         self.copy(name, path)
         linked = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
         if "not found" in linked:
-            raise RuntimeError(f"{path} lacks libraries: {linked}")
+            raise Unavailable(f"{path} lacks libraries: {linked}")
         for library in re.findall(r"(?:=> )?(/\S+) \(0x", linked):
             self.copy(library, library)
 
@@ -182,7 +182,7 @@ class Archive:
 
 
 def initial_files(cache, modules, program, rules):
-    """The guest's file system. The first of two entries with the same name is the one that counts."""
+    """The guest's file system. Of two entries with the same name the first one counts."""
     files = Archive()
     slim = Path(tempfile.mkdtemp(prefix="vm-")) / "program"
     try:
