@@ -216,6 +216,21 @@ fn the_port_is_raw_at_the_rate_asked_for_and_nothing_is_sent_back() {
 }
 
 #[test]
+fn what_the_kernel_took_for_typing_is_not_passed_on() {
+    let pty = Pty::new();
+    // A fresh tty makes an LF of the CR, ends a line at the ^D, and keeps what has no end yet.
+    pty.send(b"\x55\xff\r\x04\x11");
+    let mut program = Program::start([pty.path(), "-c", "1", "-w", "-"]);
+    program.wait_for("reading mstp");
+    let frame = numbered_frame(1);
+    pty.send(&frame);
+    assert_eq!(program.wait().code(), Some(0));
+    let mut file = Vec::new();
+    std::io::Read::read_to_end(&mut program.child.stdout.take().unwrap(), &mut file).unwrap();
+    check_summary(&program.wait_for("octets ="), frame.len(), &pcap_records(&file));
+}
+
+#[test]
 fn a_port_in_use_is_refused_and_left_as_it_is() {
     let pty = Pty::new();
     let program = Program::start([pty.path(), "-b", "76800"]);

@@ -3,7 +3,9 @@
 //! The order of the calls after `open` matters. A tty comes up with echo on, so that octets
 //! which arrive before raw mode is set are sent back onto the bus: raw mode is the first thing
 //! that changes the port, directly after the lock that tells whether it is ours to change.
-//! Then DTR and RTS are dropped, where the protocol wants it, and only then the rest follows.
+//! What came before that is thrown away, since the kernel took it for typing: a CR has become
+//! an LF by then, a ^D a NUL, and a ^U has wiped out what was before it. Then DTR and RTS are
+//! dropped, where the protocol wants it, and only then the rest follows.
 //!
 //! We poll and read the descriptor ourselves: serialport's `read` may hang after `poll`, loses
 //! the error number, and lets signals through that the program has blocked.
@@ -20,7 +22,8 @@ use log::{debug, warn};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, inotify};
 use rustix::io::Errno;
 use rustix::termios::{
-    ControlModes, InputModes, OptionalActions, SpecialCodeIndex, isatty, tcgetattr, tcsetattr,
+    ControlModes, InputModes, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex,
+    Termios, isatty, tcflush, tcgetattr, tcsetattr,
 };
 use serialport::{SerialPort, SerialPortInfo, TTYPort};
 use std::io;
@@ -230,9 +233,11 @@ impl Port {
     }
 }
 
-/// Raw, 8N1, no flow control, modem lines ignored, a read returns what there is.
+/// Raw, 8N1, no flow control, modem lines ignored, a read returns what there is: all of it as it
+/// was on the line.
 fn set_raw(fd: &OwnedFd) -> rustix::io::Result<()> {
     let mut termios = tcgetattr(fd)?;
+    let was_edited = edits_input(&termios);
     termios.make_raw();
     termios.input_modes &=
         !(InputModes::IGNPAR | InputModes::INPCK | InputModes::IXOFF | InputModes::IXANY);
@@ -240,7 +245,21 @@ fn set_raw(fd: &OwnedFd) -> rustix::io::Result<()> {
     termios.control_modes |= ControlModes::CREAD | ControlModes::CLOCAL;
     termios.special_codes[SpecialCodeIndex::VMIN] = 1;
     termios.special_codes[SpecialCodeIndex::VTIME] = 0;
-    tcsetattr(fd, OptionalActions::Now, &termios)
+    tcsetattr(fd, OptionalActions::Now, &termios)?;
+    if was_edited { tcflush(fd, QueueSelector::IOFlush) } else { Ok(()) }
+}
+
+/// Whether the kernel changes or drops octets on their way to us, or sends them back.
+fn edits_input(termios: &Termios) -> bool {
+    let edits = InputModes::ISTRIP
+        | InputModes::INLCR
+        | InputModes::IGNCR
+        | InputModes::ICRNL
+        | InputModes::IUCLC
+        | InputModes::IXON
+        | InputModes::PARMRK;
+    termios.local_modes.intersects(LocalModes::ICANON | LocalModes::ISIG | LocalModes::ECHO)
+        || termios.input_modes.intersects(edits)
 }
 
 fn cannot_open(path: &Path, errno: Errno) -> Error {

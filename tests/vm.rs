@@ -1,0 +1,63 @@
+//! serialshark on a real USB serial driver, with an adapter that is pulled out and put back.
+//!
+//! A machine in QEMU for each test: `tests/vm/rig.py` builds and runs it, `tests/vm/scenarios.py`
+//! says what happens in it and what has to come of it. VM_PULLS=50 sets how often the adapter is
+//! pulled out under traffic.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::tool;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// One machine at a time: an emulated one has enough to do with one of our processors.
+static MACHINE: Mutex<()> = Mutex::new(());
+
+fn scenario(name: &str) {
+    if cfg!(not(target_arch = "x86_64")) {
+        return eprintln!("SKIPPED: the machine in QEMU is an x86_64, and serialshark here is not");
+    }
+    let needed = ["qemu-system-x86_64", "gcc", "strip", "dpkg-deb", "apt-get", "python3"];
+    if needed.into_iter().any(|program| tool(program).is_none()) {
+        return;
+    }
+    let _one = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let status = Command::new("python3")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/scenarios.py"))
+        .arg(env!("CARGO_BIN_EXE_serialshark"))
+        .arg(concat!(env!("CARGO_TARGET_TMPDIR"), "/../vm-cache"))
+        .arg(name)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .status()
+        .unwrap();
+    if status.code() == Some(77) && std::env::var_os("CI").is_none() {
+        return eprintln!("SKIPPED: {name}: no Debian packages to make a machine of");
+    }
+    assert!(status.success(), "{name}: {status}");
+}
+
+#[test]
+fn a_pull_costs_only_what_is_in_flight() {
+    scenario("pulled_under_traffic");
+}
+
+#[test]
+fn the_rules_make_a_port_raw_before_anyone_can_open_it() {
+    scenario("raw_at_the_plug");
+}
+
+#[test]
+fn not_one_octet_goes_onto_the_bus() {
+    scenario("not_one_octet_onto_the_bus");
+}
+
+#[test]
+fn by_its_stable_name_an_adapter_is_found_under_another_number() {
+    scenario("another_number");
+}
+
+#[test]
+fn a_port_is_waited_for_and_gaps_and_clock_steps_are_told() {
+    scenario("waited_for_and_told_of");
+}

@@ -1,0 +1,387 @@
+#!/usr/bin/env python3
+"""What happens to serialshark when a real driver's port is opened, pulled out and put back.
+
+    scenarios.py PROGRAM CACHE SCENARIO     as tests/vm.rs runs them; exit 77: no machine here
+
+Judged by what QEMU saw on the USB: which octets came to the driver, which went onto the bus.
+"""
+
+import os
+import random
+import re
+import statistics
+import struct
+import sys
+import threading
+import time
+from pathlib import Path
+
+from rig import Rig, Unavailable, eventually
+
+RULES = Path(__file__).resolve().parents[2] / "udev" / "60-serialshark.rules"
+BY_ID = "/dev/serial/by-id/usb-QEMU_QEMU_USB_SERIAL_RIG00001-if00-port0"
+BAUD = 76800
+PREAMBLE = b"\x55\xff\x06\xff\x03"  # and the type and addresses of all frames here
+
+
+def crc(octets, polynomial, value):
+    """CRC of MS/TP, bit by bit as the standard has it."""
+    start = value
+    for octet in octets:
+        value ^= octet
+        for _ in range(8):
+            value = value >> 1 ^ (polynomial if value & 1 else 0)
+    return value ^ start
+
+
+def frame(number):
+    """A good frame that is like no other, with octets that mean something to a terminal."""
+    content = struct.pack(">I", number) + b"\r\n\x03\x04\x11\x13"
+    content += random.Random(number).randbytes(number % 32)
+    header = PREAMBLE[2:] + struct.pack(">H", len(content))
+    octets = b"\x55\xff" + header + bytes([crc(header, 0x81, 0xFF)])
+    return octets + content + struct.pack("<H", crc(content, 0x8408, 0xFFFF))
+
+
+def frames_in(octets):
+    """The numbers of the frames that are wholly in `octets`."""
+    found = []
+    for hit in re.finditer(re.escape(PREAMBLE), octets, re.DOTALL):
+        number = int.from_bytes(octets[hit.start() + 8 : hit.start() + 12], "big")
+        if number < 1 << 24 and octets.startswith(frame(number), hit.start()):
+            found.append(number)
+    return found
+
+
+class Trunk(threading.Thread):
+    """A bus that never rests."""
+
+    def __init__(self, rig):
+        super().__init__(daemon=True)
+        self.rig, self.stopping = rig, threading.Event()
+        self.start()
+
+    def run(self):
+        start, sent, number, waiting = time.monotonic(), 0, 0, b""
+        rate = BAUD / 10 / (self.rig.slowness or 1)
+        while not self.stopping.wait(0.001):
+            due = int((time.monotonic() - start) * rate) - sent
+            while len(waiting) < due:
+                waiting += frame(number)
+                number += 1
+            self.rig.send(waiting[:due])
+            waiting, sent = waiting[due:], sent + due
+
+    def stop(self):
+        self.stopping.set()
+        self.join()
+
+
+class Capture:
+    """serialshark on a port, with a FIFO and its one reader, and a recording of what it read."""
+
+    def __init__(self, rig, port, *options):
+        self.rig = rig
+        self.program = rig.spawn(
+            *("/bin/serialshark", port, "-b", str(BAUD)),
+            *("--fifo", "/run/sharkfin", "--record", "/run/recording", *options),
+        )
+        self.program.wait_for("reading mstp")
+        self.reader = self.one_more_reader()
+        # From here on all that is read goes to the reader too.
+        self.trunk = Trunk(rig)
+
+    def one_more_reader(self):
+        count = self.program.stderr.count("a reader has come")
+        reader = self.rig.spawn("/bin/cat", "/run/sharkfin")
+        self.program.wait_for("a reader has come", count + 1)
+        return reader
+
+    def hear(self, octets=600, reader=None):
+        """Waits until so many more octets have come out of the FIFO."""
+        reader = reader or self.reader
+        enough = len(reader.stdout) + octets
+        eventually("traffic in the FIFO", lambda: len(reader.stdout) >= enough)
+
+    def pull(self):
+        """Pulls the adapter out; returns when the program has said so."""
+        count = self.program.stderr.count("waiting for its return")
+        self.rig.unplug()
+        self.program.wait_for("waiting for its return", count + 1)
+
+    def replug(self):
+        """Puts the adapter back; returns when the program reads it."""
+        count = self.program.stderr.count("is back")
+        self.rig.plug()
+        self.program.wait_for("is back", count + 1)
+
+    def end(self):
+        """Ends all; returns what was read from each plug, by the recording."""
+        self.trunk.stop()
+        assert self.program.terminate() == 0, self.program.stderr
+        assert self.reader.wait() == 0
+        recording = self.rig.spawn("/bin/cat", "/run/recording")
+        assert recording.wait() == 0
+        return segments(recording.stdout)
+
+    def records(self):
+        """The packets of the stream: one header, and whole records only."""
+        stream = self.reader.stdout
+        magic, _, _, _, _, _, link_type = struct.unpack_from("<IHHiIII", stream)
+        assert (magic, link_type) == (0xA1B2C3D4, 165)
+        at, records = 24, []
+        while at < len(stream):
+            seconds, micros, length, original = struct.unpack_from("<IIII", stream, at)
+            octets = stream[at + 16 : at + 16 + length]
+            assert len(octets) == length <= original and micros < 1_000_000, "no whole record"
+            records.append((seconds + micros / 1e6, octets))
+            at += 16 + length
+        return records
+
+
+def noted(stream):
+    """The packets of a pcapng stream of whole blocks: (seconds, comment)."""
+    at, found = 0, []
+    while at < len(stream):
+        kind, length = struct.unpack_from("<II", stream, at)
+        assert at + length <= len(stream), "no whole block"
+        if kind == 6:
+            high, low, captured = struct.unpack_from("<III", stream, at + 12)
+            option, end = at + 28 + (captured + 3) // 4 * 4, at + length - 4
+            comment = ""
+            while option < end:
+                code, size = struct.unpack_from("<HH", stream, option)
+                if code == 1:
+                    comment = stream[option + 4 : option + 4 + size].decode()
+                option += 4 + (size + 3) // 4 * 4
+            found.append(((high << 32 | low) / 1e9, comment))
+        at += length
+    return found
+
+
+def segments(recording):
+    """What the program read between each return of the port and its next going."""
+    at = recording.index(b"\n", recording.index(b"\n") + 1) + 1
+    found = [b""]
+    while at < len(recording):
+        kind, _, length = struct.unpack_from("<cQI", recording, at)
+        octets = recording[at + 13 : at + 13 + length]
+        assert len(octets) == length
+        at += 13 + length
+        if kind == b"O":
+            found[-1] += octets
+        elif kind == b"B":
+            found.append(b"")
+    return found
+
+
+# ---- The scenarios
+
+
+def check(capture, read):
+    """All that was read is in the stream, as it was on the line; returns what was lost before."""
+    cost = []
+    for plug, octets in zip(capture.rig.plugs, read, strict=True):
+        received = plug.received()
+        at = received.find(octets)
+        assert at >= 0, f"{octets.hex()} was read, but {received.hex()} came over the USB"
+        cost.append((at, len(received) - at - len(octets)))
+    records = [octets for _, octets in capture.records()]
+    # Nothing is invented, nothing is reordered, and each whole frame is there once.
+    line, at = b"".join(read), 0
+    for record in records:
+        at = line.index(record, at) + len(record)
+    expected = [number for octets in read for number in frames_in(octets)]
+    found = [number for record in records for number in frames_in(record)]
+    assert found == expected, f"{found} in the stream, {expected} on the line"
+    # The program's own account.
+    numbers = re.search(
+        r"(\d+) frames, (\d+) damaged; (\d+) octets = (\d+) in frames \+ (\d+) in damaged ones"
+        r" \+ (\d+) padding \+ (\d+) skipped",
+        capture.program.stderr,
+    ).groups()
+    frames, damaged, octets, good, bad, padding, skipped = map(int, numbers)
+    assert (frames, octets) == (len(records), len(line))
+    assert (frames - damaged, padding) == (len(expected), 0)
+    assert good + bad == sum(map(len, records)) and good + bad + skipped == octets
+    return cost
+
+
+def plug(rig, name):
+    """Plugs the adapter in and waits for its name."""
+    rig.plug()
+    rig.shell(f"until [ -e {name} ]; do usleep 10000; done")
+    if rig.rules:
+        rig.shell("udevadm settle")
+
+
+def processor_seconds(rig):
+    """What all threads of the program have used, by the guest's scheduler."""
+    times = rig.shell("cat /proc/$(pidof serialshark)/task/*/schedstat")
+    return sum(int(line.split()[0]) for line in times.splitlines()) / 1e9
+
+
+def pulled_under_traffic(boot):
+    """What a pull costs is what is in flight; nothing else changes for the reader."""
+    pulls = int(os.environ.get("VM_PULLS", "10"))
+    with boot() as rig:
+        plug(rig, "/dev/ttyUSB0")
+        capture, back, echoed = Capture(rig, "/dev/ttyUSB0"), [], []
+        for pull in range(pulls):
+            capture.hear()
+            time.sleep(random.Random(pull).random() / 50)
+            capture.pull()
+            if pull == 0:
+                before = processor_seconds(rig)
+                rig.shell("sleep 5")
+                used = processor_seconds(rig) - before
+                assert used < 0.05, f"{used:.3f} s of 5 s used while waiting"
+            capture.replug()
+            # Closed in time, so that the kernel had the name to give again.
+            assert rig.shell("ls /dev | grep ttyUSB") == "ttyUSB0\n"
+            requests = rig.requests()
+            words = rig.words()
+            opened = words.index("open", words.index("probe"))
+            back.append(requests[opened][0] - requests[words.index("probe")][0])
+            asked = words[opened:]
+            # The kernel raises both lines at the open.
+            assert asked.index("DTR=on RTS=on") < asked.index("RTS=off") < asked.index("DTR=off")
+            assert asked.index("DTR=off") < asked.index("baud rate 76677")
+            assert asked[-1] == "latency timer 1", asked
+        capture.hear()
+        capture.pull()
+        cost = check(capture, capture.end())
+        stderr = capture.program.stderr
+        assert stderr.count("warn:") == stderr.count("waiting for its return") == pulls + 1
+        assert stderr.count("a reader has come") == 1
+        print(f"octets thrown away at each open: {[at for at, _ in cost]}")
+        print(f"octets unread at each unplug: {[unread for _, unread in cost]}")
+        print(f"octets echoed before raw mode: {[len(plug.sent()) for plug in rig.plugs]}")
+        print(f"from the driver's probe to our open: {statistics.median(back):.3f} s (median)")
+        print(f"processor time while unplugged: {used / 5:.3%}")
+        # What is in the driver's two transfers of 512 octets the kernel drops at a hangup.
+        assert max(unread for _, unread in cost) <= 1024
+        # At once, and not when a timer tells to look again.
+        assert statistics.median(back) < 0.5
+
+
+def raw_at_the_plug(boot):
+    """By the name that the rules give it a port is raw from the first moment: nothing that is on
+    the line is echoed, changed or thrown away when serialshark opens it."""
+    with boot(rules=[RULES]) as rig:
+        plug(rig, BY_ID)
+        assert rig.shell("stat -c '%a %G' /dev/ttyUSB0") == "660 dialout\n"
+        properties = rig.shell("udevadm info /dev/ttyUSB0").splitlines()
+        assert "E: ID_MM_DEVICE_IGNORE=1" in properties
+        sysfs = "/sys/bus/usb-serial/devices/ttyUSB0/latency_timer"
+        assert rig.shell(f"cat {sysfs}") == "1\n"
+        capture = Capture(rig, BY_ID)
+        for _ in range(10):
+            capture.hear()
+            capture.pull()
+            capture.replug()
+        capture.hear()
+        capture.pull()
+        cost = check(capture, capture.end())
+        sent = sum(len(plug.sent()) for plug in rig.plugs)
+        print(f"octets echoed at the plug, before serialshark: {len(rig.sent_by_guest) - sent}")
+        assert sent == 0
+        assert [at for at, _ in cost] == [0] * len(cost)
+
+
+def not_one_octet_onto_the_bus(boot):
+    """With a chip that keeps octets for its latency time there is time enough for raw mode, on a
+    port that serialshark opens as it is, and on one that the rules prepare."""
+    for rules, name in ((None, "/dev/ttyUSB0"), ([RULES], BY_ID)):
+        with boot(rules=rules, slowness=50) as rig:
+            plug(rig, name)
+            capture = Capture(rig, name)
+            for _ in range(5):
+                capture.hear(100)
+                capture.pull()
+                capture.replug()
+            capture.hear(100)
+            capture.pull()
+            check(capture, capture.end())
+            assert rig.sent_by_guest == b"", f"with {rules}: {rig.sent_by_guest.hex()}"
+
+
+def another_number(boot):
+    """Somebody else holds the old port, so that the kernel must give the adapter a new number."""
+    with boot(rules=[RULES]) as rig:
+        plug(rig, BY_ID)
+        capture = Capture(rig, BY_ID)
+        capture.hear()
+        rig.spawn("/bin/sh", "-c", "trap '' HUP; exec sleep 1000 </dev/ttyUSB0")
+        rig.shell("until ls -l /proc/$(pidof sleep)/fd | grep ttyUSB0; do usleep 10000; done")
+        start = time.monotonic()
+        capture.pull()
+        capture.replug()
+        took = time.monotonic() - start
+        assert rig.shell(f"readlink -f {BY_ID}") == "/dev/ttyUSB1\n"
+        print(f"found again after {took:.3f} s")
+        capture.hear()
+        capture.pull()
+        check(capture, capture.end())
+
+
+def waited_for_and_told_of(boot):
+    """A port that is not there yet, one that goes, and a wall clock that is set, both ways."""
+
+    def set_clock(hours):
+        rig.shell(f"date -s @$(($(date +%s) + {hours} * 3600)) >/dev/null")
+
+    with boot() as rig:
+        start = time.monotonic()
+        program = rig.spawn("/bin/serialshark", "/dev/ttyUSB0", "--once", "--wait", "-w", "/run/a")
+        program.wait_for("not there; waiting")
+        rig.plug()
+        program.wait_for("is back after")
+        rig.unplug()
+        assert program.wait() == 1 and "/dev/ttyUSB0: is gone" in program.stderr, program.stderr
+
+        plug(rig, "/dev/ttyUSB0")
+        capture = Capture(rig, "/dev/ttyUSB0", "--format", "pcapng")
+        capture.hear()
+        set_clock(1)
+        capture.program.wait_for("the clock was set forward by")
+        capture.hear()
+        set_clock(-1)
+        capture.program.wait_for("the clock was set back by")
+        capture.hear()
+        later = capture.one_more_reader()
+        capture.hear(reader=later)
+        now = int(rig.shell("date +%s"))
+        capture.pull()
+        capture.replug()
+        capture.hear()
+        capture.end()
+        took = time.monotonic() - start
+
+    packets = noted(capture.reader.stdout)
+    times = [seconds for seconds, _ in packets]
+    assert times == sorted(times)
+    for words in ("forward by 3(599|600)", "back by 3(599|600)", r"port gone for \d+\.\d+ s"):
+        (at,) = (n for n, (_, comment) in enumerate(packets) if re.search(words, comment))
+        # Forward it goes at once; back not at all, which the next reader's stream does.
+        hour = 3600 if words.startswith("forward") else 0
+        assert hour - 2 <= times[at] - times[at - 1] <= hour + took, f"{words}: {packets[at]}"
+    assert abs(noted(later.stdout)[0][0] - now) < took
+
+
+def main():
+    program, cache, name = sys.argv[1:]
+    scenario = globals()[name]
+
+    def boot(**options):
+        return Rig(program, cache, **options)
+
+    try:
+        scenario(boot)
+    except Unavailable as reason:
+        print(reason, file=sys.stderr)
+        sys.exit(77)
+
+
+if __name__ == "__main__":
+    main()
