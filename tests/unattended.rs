@@ -116,8 +116,9 @@ fn a_port_that_is_missing_at_the_start_is_waited_for_if_asked() {
 #[test]
 fn a_port_that_may_not_be_opened_is_no_port_that_is_missing() {
     let dir = TempDir::new().unwrap();
-    let (code, _, stderr) = run(&[path(dir.path()), "--wait"]);
-    assert_eq!(code, 1, "{stderr}");
+    let mut program = Program::start([path(dir.path()), "--wait"]);
+    assert_eq!(program.wait().code(), Some(1));
+    program.wait_for("cannot open: Is a directory");
 }
 
 #[test]
@@ -345,6 +346,24 @@ fn rest(program: &Program) {
         std::thread::park_timeout(Duration::from_millis(1500));
         (program.wakeups() == before).then_some(())
     });
+}
+
+#[test]
+fn a_new_stream_dates_the_history_by_the_clock_as_it_is_now() {
+    let dir = TempDir::new().unwrap();
+    let Some(clock) = FakeClock::new(dir.path()) else { return };
+    let (file, fifo) = (dir.path().join("a.pcapng"), dir.path().join("sharkfin"));
+    let pty = Pty::new();
+    let args = [pty.path(), "-w", path(&file), "--fifo", path(&fifo), "--history", "3600"];
+    let program = clock.start(&args);
+    pty.send(&numbered_frame(0));
+    packets(&file, 1);
+    clock.set("-3600");
+    pty.send(&numbered_frame(1));
+    packets(&file, 2);
+    program.wait_for("the clock was set back");
+    let records = FifoReader::open(&fifo).records(2);
+    assert!(records.iter().all(|record| is_now(record.time_us * 1000 + HOUR_NS, 0)), "{records:?}");
 }
 
 /// The files of the row `trunk_*.pcapng`, oldest first.
