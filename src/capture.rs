@@ -7,7 +7,7 @@
 //! | tend | listener | its `tend` |
 //! | writer | open stream | `epoll` on [stream, bell] |
 //! | signals | program | a read of signal-hook's |
-//! | main | program | the channel of [`News`] |
+//! | main | program | the channel of [`News`]; [`Service`]'s, if systemd listens |
 //!
 //! All of them are scoped to [`run`]: none outlives it, and none can be left unjoined.
 //!

@@ -6,6 +6,7 @@ mod common;
 
 use common::*;
 use rustix::process::Signal;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -119,6 +120,20 @@ fn a_port_that_may_not_be_opened_is_no_port_that_is_missing() {
     let mut program = Program::start([path(dir.path()), "--wait"]);
     assert_eq!(program.wait().code(), Some(1));
     program.wait_for("cannot open: Is a directory");
+}
+
+#[test]
+fn a_host_that_does_not_answer_yet_is_waited_for_too() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("a.pcapng");
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut program = Program::start([&format!("tcp:{address}"), "--wait", "-w", path(&file)]);
+    program.wait_for("no connection; waiting for its return");
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    let (mut connection, _) = listener.accept().unwrap();
+    connection.write_all(&numbered_frame(0)).unwrap();
+    assert_eq!(packets(&file, 1)[0].data, numbered_frame(0));
+    program.terminate();
 }
 
 #[test]
