@@ -21,7 +21,9 @@
 //!
 //! The dialogue begins with what the port's profile says. A selection that nobody touched may not
 //! reach us, so a capture begins with the same. But a sniffer is sent nothing because of what its
-//! USB ids are: the user has to choose its protocol or its channel.
+//! USB ids are: the user has to choose its protocol or its channel. And Wireshark keeps what was
+//! chosen by the port's name, under which another adapter may come; so the dialogue tells which
+//! one it was chosen for, and another one is sent nothing.
 //!
 //! A capture filter is taken and not heeded: there is no filter language for these packets
 //! before they are dissected.
@@ -38,7 +40,7 @@ use crate::framing::{Channel, PROTOCOLS, Protocol, protocol};
 use crate::hardware::{self, Profile};
 use crate::output::pipe;
 use crate::source::{serial, sim::Simulator};
-use serialport::{SerialPortInfo, SerialPortType};
+use serialport::{SerialPortInfo, SerialPortType, UsbPortInfo};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -72,6 +74,7 @@ struct Call {
     protocol: Option<String>,
     baud: Option<String>,
     channel: Option<String>,
+    adapter: Option<String>,
 }
 
 impl Call {
@@ -109,6 +112,7 @@ impl Call {
                 Some("--channel") => {
                     call.channel = value().map(text).filter(filled).filter(|value| value != "none");
                 }
+                Some("--adapter") => call.adapter = value().map(text).filter(filled),
                 // --extcap-version, --extcap-cleanup-postkill, and what is to come
                 _ => {}
             }
@@ -125,8 +129,8 @@ impl Call {
         } else if self.dlts {
             dlts(&self.interface)
         } else if self.config {
-            let profile = profile(&self.interface, serial::ports());
-            config(&self.interface, profile.as_ref(), self.reload.as_deref())
+            let usb = usb(&self.interface, serial::ports());
+            config(&self.interface, usb.as_ref(), self.reload.as_deref())
         } else {
             String::new()
         };
@@ -140,8 +144,8 @@ impl Call {
         let Some(fifo) = &self.fifo else {
             return fail(&Error::new("--capture", "needs --fifo").hint("Wireshark gives it"));
         };
-        let profile = profile(&self.interface, serial::ports());
-        let mut request = match self.request(profile.as_ref()) {
+        let usb = usb(&self.interface, serial::ports());
+        let mut request = match self.request(usb.as_ref()) {
             Ok(request) => request,
             Err(error) => {
                 let exit_code = fail(&error);
@@ -158,11 +162,12 @@ impl Call {
         }
     }
 
-    /// The request that these options make, for a port with this profile.
-    fn request(&self, profile: Option<&Profile>) -> Result<cli::Request, Error> {
+    /// The request that these options make, for a port with this adapter.
+    fn request(&self, usb: Option<&UsbPortInfo>) -> Result<cli::Request, Error> {
         let port = port(&self.interface)
             .ok_or_else(|| Error::new(&self.interface, "is no interface of serialshark"))?;
-        let suggested = profile.and_then(Profile::protocol);
+        let profile = usb.and_then(hardware::profile);
+        let suggested = profile.as_ref().and_then(Profile::protocol);
         let named = match simulated(&self.interface) {
             Some(_) => None,
             None => self.protocol.as_deref().or(suggested.map(|protocol| protocol.name)),
@@ -173,7 +178,15 @@ impl Call {
             let what = format!("is sent commands by {0}: choose {0} or a channel", suggested.name);
             return Err(Error::new(port, what).hint("behind the gear beside it"));
         }
-        let profile = profile.filter(|_| named == suggested.map(|protocol| protocol.name));
+        let sends = named.and_then(protocol).is_some_and(|protocol| protocol.dialogue.is_some());
+        if let Some(adapter) = &self.adapter
+            && sends
+            && usb.map(identity).as_ref() != Some(adapter)
+        {
+            let what = format!("is not {adapter} any more, which was to be sent commands");
+            return Err(Error::new(port, what).hint("choose anew, behind the gear beside it"));
+        }
+        let profile = profile.as_ref().filter(|_| named == suggested.map(|protocol| protocol.name));
         let baud = profile.and_then(|profile| profile.baud).map(|baud| baud.to_string());
         let has_channel =
             named.and_then(protocol).is_some_and(|protocol| protocol.channel != Channel::None);
@@ -212,13 +225,19 @@ fn port(interface: &str) -> Option<String> {
     }
 }
 
-/// What is known of the adapter or sniffer behind an interface.
-fn profile(interface: &str, ports: Vec<SerialPortInfo>) -> Option<Profile> {
+/// The adapter or sniffer behind an interface.
+fn usb(interface: &str, ports: Vec<SerialPortInfo>) -> Option<UsbPortInfo> {
     let name = port(interface)?;
     match ports.into_iter().find(|port| port.port_name == name)?.port_type {
-        SerialPortType::UsbPort(usb) => hardware::profile(&usb),
+        SerialPortType::UsbPort(usb) => Some(usb),
         _ => None,
     }
+}
+
+/// What tells an adapter from others, as far as something does.
+fn identity(usb: &UsbPortInfo) -> String {
+    let number = usb.serial_number.as_deref().unwrap_or("no serial number");
+    value(&format!("{:04x}:{:04x} {number}", usb.vid, usb.pid)).trim().to_owned()
 }
 
 /// A value in one of the sentences that Wireshark reads: braces end it.
@@ -274,9 +293,11 @@ fn dlts(interface: &str) -> String {
     answer
 }
 
-/// The options of an interface's dialogue, which begins with what its profile says; of one option
-/// the values alone if it is to be reloaded.
-fn config(interface: &str, profile: Option<&Profile>, reload: Option<&str>) -> String {
+/// The options of an interface's dialogue, which begins with what the adapter's profile says; of one
+/// option the values alone if it is to be reloaded.
+fn config(interface: &str, usb: Option<&UsbPortInfo>, reload: Option<&str>) -> String {
+    let profile = usb.and_then(hardware::profile);
+    let profile = profile.as_ref();
     let protocols = protocols(interface);
     let mut rates = String::new();
     for Protocol { name, baud, .. } in protocols {
@@ -326,6 +347,11 @@ fn config(interface: &str, profile: Option<&Profile>, reload: Option<&str>) -> S
             std::iter::once(own).chain(channels).collect(),
         ));
     }
+    if let Some(identity) = usb.map(identity) {
+        let sentence = "{display=Adapter}{type=selector}{tooltip=What the choices above are for. \
+                        Another one that comes under this name is sent no commands}";
+        options.push(("adapter", sentence.to_owned(), vec![(identity.clone(), identity, true)]));
+    }
     let mut answer = String::new();
     for (number, (name, sentence, values)) in options.into_iter().enumerate() {
         if reload.is_some_and(|reload| reload.trim_start_matches('-') != name) {
@@ -348,8 +374,18 @@ fn config(interface: &str, profile: Option<&Profile>, reload: Option<&str>) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serialport::UsbPortInfo;
+    use crate::hardware::UsbId;
     use std::path::Path;
+
+    fn adapter(id: (u16, u16), product: Option<&str>, number: Option<&str>) -> UsbPortInfo {
+        UsbPortInfo {
+            vid: id.0,
+            pid: id.1,
+            serial_number: number.map(str::to_owned),
+            manufacturer: None,
+            product: product.map(str::to_owned),
+        }
+    }
 
     fn call(line: &str) -> Call {
         Call::parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
@@ -389,11 +425,14 @@ mod tests {
 
     #[test]
     fn a_profile_suggests_and_the_user_decides() {
-        let profiles: Vec<_> = hardware::profiles().collect();
-        let profile = |id: &str| profiles.iter().find(|profile| profile.id == id);
+        let usb = |id: &str| {
+            let profile = hardware::profiles().find(|profile| profile.id == id).expect(id);
+            let UsbId { vendor, product, names, .. } = &profile.usb[0];
+            adapter((*vendor, *product), names.first().map(String::as_str), None)
+        };
         let plain = "--capture --extcap-interface serialshark-ttyUSB1 --fifo /tmp/x";
         let port = |id: &str, more: &str| {
-            let request = call(&format!("{plain} {more}")).request(profile(id));
+            let request = call(&format!("{plain} {more}")).request(Some(&usb(id)));
             request.map(|request| request.config.ports.into_iter().next().expect("a port"))
         };
         let m3 = port("iotlab-m3", "--channel 15").expect("has been chosen");
@@ -410,6 +449,28 @@ mod tests {
         for id in ["iotlab-m3", "pinoccio-scout"] {
             let error = port(id, "--channel none --baud 9600").expect_err("nobody chose");
             assert!(error.to_string().contains("is sent commands by"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_was_chosen_for_one_adapter_is_not_sent_to_another() {
+        let ours = adapter((0x0403, 0x6001), None, Some("A}1"));
+        let dialogue = config("serialshark-ttyUSB0", Some(&ours), None);
+        let chosen = "{value=0403:6001 A)1}{display=0403:6001 A)1}{default=true}";
+        assert!(dialogue.ends_with(&format!("value {{arg=3}}{chosen}\n")), "{dialogue}");
+
+        let request = |protocol, usb| {
+            let options = ["--protocol", protocol, "--channel", "26", "--adapter", "0403:6001 A)1"];
+            let line = ["--capture", "--extcap-interface", "serialshark-ttyUSB0"];
+            let args: Vec<_> = line.iter().chain(&options).map(OsString::from).collect();
+            Call::parse(&args).request(usb)
+        };
+        assert!(request("riot", Some(&ours)).expect("is meant").config.ports[0].transmit);
+        let others = [None, Some("A}2")].map(|number| adapter((0x0403, 0x6001), None, number));
+        for other in others.iter().map(Some).chain([None]) {
+            let error = request("riot", other).expect_err("is another one");
+            assert!(error.to_string().contains("is not 0403:6001 A)1 any more"), "{error}");
+            assert!(request("mstp", other).is_ok(), "it listens to whatever there is");
         }
     }
 
@@ -431,13 +492,7 @@ mod tests {
 
     #[test]
     fn usb_adapters_are_shown_with_product_and_serial_number() {
-        let usb = UsbPortInfo {
-            vid: 0x0403,
-            pid: 0x6001,
-            serial_number: Some("A5}0285".into()),
-            manufacturer: None,
-            product: Some("FT232R".into()),
-        };
+        let usb = adapter((0x0403, 0x6001), Some("FT232R"), Some("A5}0285"));
         let port_type = SerialPortType::UsbPort(usb);
         let port = SerialPortInfo { port_name: "/dev/ttyUSB0".into(), port_type };
         let answer = interfaces(&[port]);

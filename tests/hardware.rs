@@ -355,6 +355,14 @@ fn wireshark_hears_of_the_profile_and_its_dialogue_begins_with_it() {
         assert_eq!(said.contains("IoT-LAB M3: 500000"), port == "ttyUSB1", "{said}");
     }
 
+    // Wireshark keeps what was chosen for the adapter that had this name before.
+    let chosen = ["--protocol", "riot", "--channel", "26", "--adapter", "1209:7d00 7"];
+    let output = ask("ttyUSB0", &[&["--capture", "--fifo", "/dev/null"], &chosen[..]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("ttyUSB0: is not 1209:7d00 7 any more"), "{said}");
+    assert_eq!(ptys[0].received_now(), b"");
+
     // Its USB ids alone do not make us send anything.
     for port in ["ttyUSB1", "ttyACM0"] {
         let output = ask(port, &["--capture", "--fifo", "/dev/null"]);
