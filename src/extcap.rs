@@ -21,7 +21,9 @@
 //!
 //! The dialogue begins with what the port's profile says. A selection that nobody touched may not
 //! reach us, so a capture begins with the same. But a sniffer is sent nothing because of what its
-//! USB ids are: the user has to choose its protocol or its channel.
+//! USB ids are: the user has to choose its protocol or its channel. And Wireshark keeps what was
+//! chosen by the port's name, under which another adapter may come; so the dialogue tells which
+//! one it was chosen for, and another one is sent nothing.
 //!
 //! A capture filter is taken and not heeded: there is no filter language for these packets
 //! before they are dissected.
@@ -29,18 +31,19 @@
 //! A capture that fails must open the FIFO nevertheless, or Wireshark waits for it for ever.
 
 mod install;
+mod sentences;
 
 use crate::capture::Output;
 use crate::cli;
 use crate::encode::Format;
 use crate::error::Error;
-use crate::framing::{Channel, PROTOCOLS, Protocol, protocol};
+use crate::framing::{Channel, protocol};
 use crate::hardware::{self, Profile};
 use crate::output::pipe;
-use crate::source::{serial, sim::Simulator};
-use serialport::{SerialPortInfo, SerialPortType};
+use crate::source::serial;
+use sentences::{config, dlts, identity, interfaces};
+use serialport::{SerialPortInfo, SerialPortType, UsbPortInfo};
 use std::ffi::{OsStr, OsString};
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -72,6 +75,7 @@ struct Call {
     protocol: Option<String>,
     baud: Option<String>,
     channel: Option<String>,
+    adapter: Option<String>,
 }
 
 impl Call {
@@ -109,6 +113,7 @@ impl Call {
                 Some("--channel") => {
                     call.channel = value().map(text).filter(filled).filter(|value| value != "none");
                 }
+                Some("--adapter") => call.adapter = value().map(text).filter(filled),
                 // --extcap-version, --extcap-cleanup-postkill, and what is to come
                 _ => {}
             }
@@ -125,8 +130,8 @@ impl Call {
         } else if self.dlts {
             dlts(&self.interface)
         } else if self.config {
-            let profile = profile(&self.interface, serial::ports());
-            config(&self.interface, profile.as_ref(), self.reload.as_deref())
+            let usb = usb(&self.interface, serial::ports());
+            config(&self.interface, usb.as_ref(), self.reload.as_deref())
         } else {
             String::new()
         };
@@ -140,8 +145,8 @@ impl Call {
         let Some(fifo) = &self.fifo else {
             return fail(&Error::new("--capture", "needs --fifo").hint("Wireshark gives it"));
         };
-        let profile = profile(&self.interface, serial::ports());
-        let mut request = match self.request(profile.as_ref()) {
+        let usb = usb(&self.interface, serial::ports());
+        let mut request = match self.request(usb.as_ref()) {
             Ok(request) => request,
             Err(error) => {
                 let exit_code = fail(&error);
@@ -158,11 +163,12 @@ impl Call {
         }
     }
 
-    /// The request that these options make, for a port with this profile.
-    fn request(&self, profile: Option<&Profile>) -> Result<cli::Request, Error> {
+    /// The request that these options make, for a port with this adapter.
+    fn request(&self, usb: Option<&UsbPortInfo>) -> Result<cli::Request, Error> {
         let port = port(&self.interface)
             .ok_or_else(|| Error::new(&self.interface, "is no interface of serialshark"))?;
-        let suggested = profile.and_then(Profile::protocol);
+        let profile = usb.and_then(hardware::profile);
+        let suggested = profile.as_ref().and_then(Profile::protocol);
         let named = match simulated(&self.interface) {
             Some(_) => None,
             None => self.protocol.as_deref().or(suggested.map(|protocol| protocol.name)),
@@ -173,7 +179,15 @@ impl Call {
             let what = format!("is sent commands by {0}: choose {0} or a channel", suggested.name);
             return Err(Error::new(port, what).hint("behind the gear beside it"));
         }
-        let profile = profile.filter(|_| named == suggested.map(|protocol| protocol.name));
+        let sends = named.and_then(protocol).is_some_and(|protocol| protocol.dialogue.is_some());
+        if let Some(adapter) = &self.adapter
+            && sends
+            && usb.map(identity).as_ref() != Some(adapter)
+        {
+            let what = format!("is not {adapter} any more, which was to be sent commands");
+            return Err(Error::new(port, what).hint("choose anew, behind the gear beside it"));
+        }
+        let profile = profile.as_ref().filter(|_| named == suggested.map(|protocol| protocol.name));
         let baud = profile.and_then(|profile| profile.baud).map(|baud| baud.to_string());
         let has_channel =
             named.and_then(protocol).is_some_and(|protocol| protocol.channel != Channel::None);
@@ -212,144 +226,30 @@ fn port(interface: &str) -> Option<String> {
     }
 }
 
-/// What is known of the adapter or sniffer behind an interface.
-fn profile(interface: &str, ports: Vec<SerialPortInfo>) -> Option<Profile> {
+/// The adapter or sniffer behind an interface.
+fn usb(interface: &str, ports: Vec<SerialPortInfo>) -> Option<UsbPortInfo> {
     let name = port(interface)?;
     match ports.into_iter().find(|port| port.port_name == name)?.port_type {
-        SerialPortType::UsbPort(usb) => hardware::profile(&usb),
+        SerialPortType::UsbPort(usb) => Some(usb),
         _ => None,
     }
-}
-
-/// A value in one of the sentences that Wireshark reads: braces end it.
-fn value(text: &str) -> String {
-    let clean = |c| match c {
-        '{' => '(',
-        '}' => ')',
-        c if char::is_control(c) => ' ',
-        c => c,
-    };
-    text.chars().map(clean).collect()
-}
-
-fn interfaces(ports: &[SerialPortInfo]) -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    let mut answer = format!("extcap {{version={version}}}{{display=serialshark}}\n");
-    let mut add = |name: &str, display: &str| {
-        let (name, display) = (value(name), value(display));
-        let _ = writeln!(answer, "interface {{value={PREFIX}{name}}}{{display={display}}}");
-    };
-    for port in ports {
-        let Some(name) = port.port_name.strip_prefix("/dev/") else { continue };
-        let mut display = format!("Serial port {name}");
-        if let SerialPortType::UsbPort(usb) = &port.port_type {
-            let product = usb.product.as_deref().unwrap_or("USB");
-            let serial = usb.serial_number.as_ref().map(|number| format!(", {number}"));
-            let _ = write!(display, ": {product}{}", serial.unwrap_or_default());
-            if let Some(profile) = hardware::profile(usb) {
-                let _ = write!(display, " ({})", profile.name);
-            }
-        }
-        add(name, &display);
-    }
-    for name in Simulator::NAMES {
-        let help = protocol(name).map_or(name, |protocol| protocol.help);
-        add(&format!("{SIMULATED}{name}"), &format!("Simulated {help}"));
-    }
-    answer
-}
-
-/// What may be spoken on an interface.
-fn protocols(interface: &str) -> &'static [Protocol] {
-    let only = simulated(interface).and_then(protocol);
-    only.map_or(&PROTOCOLS, std::slice::from_ref)
-}
-
-fn dlts(interface: &str) -> String {
-    let mut answer = String::new();
-    for Protocol { name, help, link_type, .. } in protocols(interface) {
-        let (number, help) = (link_type.0, value(help));
-        let _ = writeln!(answer, "dlt {{number={number}}}{{name={name}}}{{display={help}}}");
-    }
-    answer
-}
-
-/// The options of an interface's dialogue, which begins with what its profile says; of one option
-/// the values alone if it is to be reloaded.
-fn config(interface: &str, profile: Option<&Profile>, reload: Option<&str>) -> String {
-    let protocols = protocols(interface);
-    let mut rates = String::new();
-    for Protocol { name, baud, .. } in protocols {
-        let _ = write!(rates, "{}{name} {baud}", if rates.is_empty() { "" } else { ", " });
-    }
-    let baud = profile
-        .and_then(|profile| Some((profile, profile.baud?)))
-        .map(|(profile, baud)| format!(", {}: {baud}", profile.name));
-    let hint = value(&format!("{rates}{}", baud.unwrap_or_default()));
-    let mut options = Vec::new();
-    if let [first, _, ..] = protocols {
-        let default = profile.and_then(Profile::protocol).unwrap_or(first);
-        let values = protocols
-            .iter()
-            .map(|row| (row.name.to_owned(), row.help.to_owned(), std::ptr::eq(row, default)));
-        options.push((
-            "protocol",
-            "{display=Protocol}{type=selector}{tooltip=What is spoken on the line. A sniffer \
-             that needs commands is sent them only if its protocol is chosen}"
-                .to_owned(),
-            values.collect(),
-        ));
-    }
-    options.push((
-        "baud",
-        format!(
-            "{{display=Baud}}{{type=string}}{{validation=^[0-9]*$}}{{placeholder={hint}}}\
-             {{tooltip=Bits per second, any rate. Empty: {hint}}}"
-        ),
-        Vec::new(),
-    ));
-    if protocols.len() > 1 {
-        let own = ("none".to_owned(), "none, or the sniffer's own".to_owned(), true);
-        let channels = (11..=26).map(|n: u8| (n.to_string(), n.to_string(), false));
-        let needing: Vec<_> = protocols
-            .iter()
-            .filter(|protocol| protocol.channel == Channel::Required)
-            .map(|protocol| protocol.name)
-            .collect();
-        options.push((
-            "channel",
-            format!(
-                "{{display=Radio channel}}{{type=selector}}\
-                 {{tooltip=IEEE 802.15.4 channel. Needed by: {}}}",
-                needing.join(", ")
-            ),
-            std::iter::once(own).chain(channels).collect(),
-        ));
-    }
-    let mut answer = String::new();
-    for (number, (name, sentence, values)) in options.into_iter().enumerate() {
-        if reload.is_some_and(|reload| reload.trim_start_matches('-') != name) {
-            continue;
-        }
-        if reload.is_none() {
-            let _ = writeln!(answer, "arg {{number={number}}}{{call=--{name}}}{sentence}");
-        }
-        for (word, display, default) in values {
-            let (display, default) = (value(&display), if default { "{default=true}" } else { "" });
-            let _ = writeln!(
-                answer,
-                "value {{arg={number}}}{{value={word}}}{{display={display}}}{default}"
-            );
-        }
-    }
-    answer
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serialport::UsbPortInfo;
+    use crate::hardware::UsbId;
     use std::path::Path;
+
+    pub fn adapter(id: (u16, u16), product: Option<&str>, number: Option<&str>) -> UsbPortInfo {
+        UsbPortInfo {
+            vid: id.0,
+            pid: id.1,
+            serial_number: number.map(str::to_owned),
+            manufacturer: None,
+            product: product.map(str::to_owned),
+        }
+    }
 
     fn call(line: &str) -> Call {
         Call::parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
@@ -389,11 +289,14 @@ mod tests {
 
     #[test]
     fn a_profile_suggests_and_the_user_decides() {
-        let profiles: Vec<_> = hardware::profiles().collect();
-        let profile = |id: &str| profiles.iter().find(|profile| profile.id == id);
+        let usb = |id: &str| {
+            let profile = hardware::profiles().find(|profile| profile.id == id).expect(id);
+            let UsbId { vendor, product, names, .. } = &profile.usb[0];
+            adapter((*vendor, *product), names.first().map(String::as_str), None)
+        };
         let plain = "--capture --extcap-interface serialshark-ttyUSB1 --fifo /tmp/x";
         let port = |id: &str, more: &str| {
-            let request = call(&format!("{plain} {more}")).request(profile(id));
+            let request = call(&format!("{plain} {more}")).request(Some(&usb(id)));
             request.map(|request| request.config.ports.into_iter().next().expect("a port"))
         };
         let m3 = port("iotlab-m3", "--channel 15").expect("has been chosen");
@@ -414,6 +317,28 @@ mod tests {
     }
 
     #[test]
+    fn what_was_chosen_for_one_adapter_is_not_sent_to_another() {
+        let ours = adapter((0x0403, 0x6001), None, Some("A}1"));
+        let dialogue = config("serialshark-ttyUSB0", Some(&ours), None);
+        let chosen = "{value=0403:6001 A)1}{display=0403:6001 A)1}{default=true}";
+        assert!(dialogue.ends_with(&format!("value {{arg=3}}{chosen}\n")), "{dialogue}");
+
+        let request = |protocol, usb| {
+            let options = ["--protocol", protocol, "--channel", "26", "--adapter", "0403:6001 A)1"];
+            let line = ["--capture", "--extcap-interface", "serialshark-ttyUSB0"];
+            let args: Vec<_> = line.iter().chain(&options).map(OsString::from).collect();
+            Call::parse(&args).request(usb)
+        };
+        assert!(request("riot", Some(&ours)).expect("is meant").config.ports[0].transmit);
+        let others = [None, Some("A}2")].map(|number| adapter((0x0403, 0x6001), None, number));
+        for other in others.iter().map(Some).chain([None]) {
+            let error = request("riot", other).expect_err("is another one");
+            assert!(error.to_string().contains("is not 0403:6001 A)1 any more"), "{error}");
+            assert!(request("mstp", other).is_ok(), "it listens to whatever there is");
+        }
+    }
+
+    #[test]
     fn wrong_options_are_one_line() {
         let refused = |line: &str| {
             let error = call(&format!("--capture --fifo /tmp/x {line}")).request(None);
@@ -427,39 +352,5 @@ mod tests {
         assert!(baud.contains("invalid value 'fast'"), "{baud}");
         assert!(refused("--extcap-interface serialshark-sim-x").contains("no simulated port"));
         assert!(refused("--extcap-interface eth0").contains("is no interface"));
-    }
-
-    #[test]
-    fn usb_adapters_are_shown_with_product_and_serial_number() {
-        let usb = UsbPortInfo {
-            vid: 0x0403,
-            pid: 0x6001,
-            serial_number: Some("A5}0285".into()),
-            manufacturer: None,
-            product: Some("FT232R".into()),
-        };
-        let port_type = SerialPortType::UsbPort(usb);
-        let port = SerialPortInfo { port_name: "/dev/ttyUSB0".into(), port_type };
-        let answer = interfaces(&[port]);
-        let line = "interface {value=serialshark-ttyUSB0}\
-                    {display=Serial port ttyUSB0: FT232R, A5)0285 (FTDI FT232R)}\n";
-        assert!(answer.contains(line), "{answer}");
-        assert!(answer.contains("{value=serialshark-sim-mstp}{display=Simulated BACnet MS/TP"));
-    }
-
-    #[test]
-    fn the_dialogue_comes_from_the_table() {
-        let port = config("serialshark-ttyUSB0", None, None);
-        for Protocol { name, .. } in &PROTOCOLS {
-            assert!(port.contains(&format!("value {{arg=0}}{{value={name}}}")), "{port}");
-        }
-        assert_eq!(port.matches("{default=true}").count(), 2);
-        assert!(port.contains("value {arg=2}{value=26}{display=26}\n"), "{port}");
-        let reloaded = config("serialshark-ttyUSB0", None, Some("protocol"));
-        assert!(reloaded.lines().all(|line| line.starts_with("value {arg=0}")), "{reloaded}");
-        let simulated = config("serialshark-sim-mstp", None, None);
-        assert!(simulated.contains("{call=--baud}") && simulated.lines().count() == 1);
-        assert!(dlts("serialshark-sim-mstp").starts_with("dlt {number=165}{name=mstp}"));
-        assert_eq!(dlts("serialshark-ttyUSB0").lines().count(), PROTOCOLS.len());
     }
 }

@@ -8,7 +8,7 @@
 use crate::error::Error;
 use crate::framing::Channel;
 use crate::hardware::{self, Kind, Profile};
-use crate::source::serial;
+use crate::source::{holder::holder, serial};
 use rustix::fs::{Access, access};
 use serialport::{SerialPortInfo, SerialPortType, UsbPortInfo};
 use std::ffi::OsString;
@@ -74,7 +74,7 @@ struct Found {
 impl Found {
     fn about(port: SerialPortInfo) -> Self {
         let path = Path::new(&port.port_name);
-        let (stable, holder) = (stable_names(path), serial::holder(path));
+        let (stable, holder) = (stable_names(path), holder(path));
         let ours = access(path, Access::READ_OK | Access::WRITE_OK).is_ok();
         let usb = match port.port_type {
             SerialPortType::UsbPort(usb) => Some(usb),

@@ -1,6 +1,7 @@
 //! Sources: where octets come from. With `output` one of the two ends that do I/O.
 
 pub mod file;
+pub mod holder;
 mod ioctl;
 pub mod record;
 pub mod serial;

@@ -274,19 +274,34 @@ PORT          PROFILE         SERIAL   {:wide$}  PRODUCT
     }
 }
 
-#[test]
-fn a_port_that_others_own_is_told_with_what_helps() {
+/// What `ports` says to somebody who is not root, with one port.
+fn ports_for_nobody(pty: &Pty) -> Option<String> {
     let machine = Machine::new();
-    let pty = Pty::new();
-    machine.plug("ttyUSB0", "1a86:7523", None, "USB Serial", &pty);
+    machine.plug("ttyUSB0", "1a86:7523", None, "USB Serial", pty);
     for dir in ["", "class", "devices", "bus", "dev"] {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(machine.path(dir), mode).unwrap();
     }
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    let Some(output) = machine.run(&nobody, &["ports"]) else { return };
-    let said = text(&output.stdout);
+    machine.run(&nobody, &["ports"]).map(|output| text(&output.stdout))
+}
+
+#[test]
+fn a_port_that_others_own_is_told_with_what_helps() {
+    let Some(said) = ports_for_nobody(&Pty::new()) else { return };
     assert!(said.contains("\n  not yours to open: sudo usermod -aG dialout"), "{said}");
+}
+
+/// The service's files are hidden from those who ask why they cannot have the port.
+#[test]
+fn who_has_a_port_is_told_to_other_users_too() {
+    let pty = Pty::new();
+    let mut program = Program::start([pty.path(), "-w", "-"]);
+    program.wait_for("reading mstp");
+    let Some(said) = ports_for_nobody(&pty) else { return };
+    let named = format!("\n  in use: serialshark (process {}) has it open", program.child.id());
+    assert!(said.contains(&named), "{said}");
+    program.terminate();
 }
 
 #[test]
@@ -339,6 +354,14 @@ fn wireshark_hears_of_the_profile_and_its_dialogue_begins_with_it() {
         assert!(default.contains(&format!("{{value={protocol}}}")), "{port}: {said}");
         assert_eq!(said.contains("IoT-LAB M3: 500000"), port == "ttyUSB1", "{said}");
     }
+
+    // Wireshark keeps what was chosen for the adapter that had this name before.
+    let chosen = ["--protocol", "riot", "--channel", "26", "--adapter", "1209:7d00 7"];
+    let output = ask("ttyUSB0", &[&["--capture", "--fifo", "/dev/null"], &chosen[..]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("ttyUSB0: is not 1209:7d00 7 any more"), "{said}");
+    assert_eq!(ptys[0].received_now(), b"");
 
     // Its USB ids alone do not make us send anything.
     for port in ["ttyUSB1", "ttyACM0"] {

@@ -14,6 +14,7 @@
 //! is set, so that no octet is dropped, and none is doubled or replaced. What they do to a
 //! frame its check sequence tells.
 
+use super::holder::holder;
 use super::{Input, Source, Woken, fill, ioctl, wait};
 use crate::bell::Bell;
 use crate::error::Error;
@@ -280,28 +281,6 @@ fn busy(path: &Path) -> Error {
         Some((pid, program)) => error.hint(format!("{program} (process {pid}) has it open")),
         None => error.hint(format!("find the program with: sudo fuser -v {}", path.display())),
     }
-}
-
-/// Another process that has this file open, as far as we may see.
-pub(crate) fn holder(path: &Path) -> Option<(u32, String)> {
-    let target = path.canonicalize().ok()?;
-    let ours = std::process::id();
-    let processes = std::fs::read_dir("/proc").ok()?.flatten();
-    for process in processes {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok())
-        else {
-            continue;
-        };
-        let Ok(descriptors) = std::fs::read_dir(process.path().join("fd")) else { continue };
-        let has_it = descriptors
-            .flatten()
-            .any(|fd| std::fs::read_link(fd.path()).is_ok_and(|file| file == target));
-        if has_it && pid != ours {
-            let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some((pid, name.trim_end().to_owned()));
-        }
-    }
-    None
 }
 
 /// The ports of this machine, none of them opened.
