@@ -19,7 +19,9 @@ from pathlib import Path
 from rig import Rig, Unavailable, eventually
 
 RULES = Path(__file__).resolve().parents[2] / "udev" / "60-serialshark.rules"
+# What udev's own rules and ours call the adapter.
 BY_ID = "/dev/serial/by-id/usb-QEMU_QEMU_USB_SERIAL_RIG00001-if00-port0"
+STABLE = "/dev/serialshark/ft232r-RIG00001"
 BAUD = 76800
 PREAMBLE = b"\x55\xff\x06\xff\x03"  # and the type and addresses of all frames here
 
@@ -270,13 +272,17 @@ def raw_at_the_plug(boot):
     """By the name that the rules give it a port is raw from the first moment: nothing that is on
     the line is echoed, changed or thrown away when serialshark opens it."""
     with boot(rules=[RULES]) as rig:
-        plug(rig, BY_ID)
+        plug(rig, STABLE)
         assert rig.shell("stat -c '%a %G' /dev/ttyUSB0") == "660 dialout\n"
         properties = rig.shell("udevadm info /dev/ttyUSB0").splitlines()
         assert "E: ID_MM_DEVICE_IGNORE=1" in properties
+        assert "E: SYSTEMD_WANTS=serialshark@ft232r-RIG00001.service" in properties
         sysfs = "/sys/bus/usb-serial/devices/ttyUSB0/latency_timer"
         assert rig.shell(f"cat {sysfs}") == "1\n"
-        capture = Capture(rig, BY_ID)
+        capture = Capture(rig, STABLE)
+        line = r"/dev/ttyUSB0 +ft232r +RIG00001 +serialshark\[\d+\] +QEMU USB SERIAL"
+        ports = rig.shell("serialshark ports")
+        assert re.search(line, ports), ports
         for _ in range(10):
             capture.hear()
             capture.pull()
@@ -293,7 +299,7 @@ def raw_at_the_plug(boot):
 def not_one_octet_onto_the_bus(boot):
     """With a chip that keeps octets for its latency time there is time enough for raw mode, on a
     port that serialshark opens as it is, and on one that the rules prepare."""
-    for rules, name in ((None, "/dev/ttyUSB0"), ([RULES], BY_ID)):
+    for rules, name in ((None, "/dev/ttyUSB0"), ([RULES], STABLE)):
         with boot(rules=rules, slowness=50) as rig:
             plug(rig, name)
             capture = Capture(rig, name)
@@ -319,7 +325,8 @@ def another_number(boot):
         capture.pull()
         capture.replug()
         took = time.monotonic() - start
-        assert rig.shell(f"readlink -f {BY_ID}") == "/dev/ttyUSB1\n"
+        links = rig.shell(f"readlink -f {BY_ID}; readlink -f {STABLE}")
+        assert links == "/dev/ttyUSB1\n" * 2
         print(f"found again after {took:.3f} s")
         capture.hear()
         capture.pull()
@@ -368,6 +375,22 @@ def waited_for_and_told_of(boot):
         hour = 3600 if words.startswith("forward") else 0
         assert hour - 2 <= times[at] - times[at - 1] <= hour + took, f"{words}: {packets[at]}"
     assert abs(noted(later.stdout)[0][0] - now) < took
+
+
+def commands_after_each_plug(boot):
+    """A sniffer that was without power knows nothing of what it was told before."""
+    with boot() as rig:
+        plug(rig, "/dev/ttyUSB0")
+        options = ("-p", "pinoccio", "--channel", "15")
+        program = rig.spawn("/bin/serialshark", "/dev/ttyUSB0", *options)
+        for pull in range(1, 4):
+            eventually("commands", lambda pull=pull: rig.sent_by_guest.count(b"!") == pull)
+            assert "RTS=off" not in rig.words()
+            rig.unplug()
+            program.wait_for("waiting for its return", pull)
+            rig.plug()
+            program.wait_for("is back", pull)
+        assert [plug.sent() for plug in rig.plugs[:3]] == [b"B250C15!"] * 3
 
 
 def main():
