@@ -370,7 +370,9 @@ def waited_for_and_told_of(boot):
     times = [seconds for seconds, _ in packets]
     assert times == sorted(times)
     for words in ("forward by 3(599|600)", "back by 3(599|600)", r"port gone for \d+\.\d+ s"):
-        (at,) = (n for n, (_, comment) in enumerate(packets) if re.search(words, comment))
+        told = [n for n, (_, comment) in enumerate(packets) if re.search(words, comment)]
+        assert len(told) == 1, f"{words}: told {len(told)} times"
+        at = told[0]
         # Forward it goes at once; back not at all, which the next reader's stream does.
         hour = 3600 if words.startswith("forward") else 0
         assert hour - 2 <= times[at] - times[at - 1] <= hour + took, f"{words}: {packets[at]}"
