@@ -61,3 +61,8 @@ fn by_its_stable_name_an_adapter_is_found_under_another_number() {
 fn a_port_is_waited_for_and_gaps_and_clock_steps_are_told() {
     scenario("waited_for_and_told_of");
 }
+
+#[test]
+fn a_sniffer_gets_its_commands_after_each_plug() {
+    scenario("commands_after_each_plug");
+}

@@ -105,8 +105,10 @@ def kernel(cache):
     root = package(
         cache,
         newest.read_text(),
-        lambda path: path.startswith("boot/vmlinuz")
-        or any(f"/kernel/{tree}" in path for tree in KERNEL_TREES),
+        lambda path: (
+            path.startswith("boot/vmlinuz")
+            or any(f"/kernel/{tree}" in path for tree in KERNEL_TREES)
+        ),
     )
     vmlinux = root / "vmlinux"
     if not vmlinux.exists():
@@ -538,8 +540,11 @@ def in_words(request):
     if code == "4000" and value == 0:
         return "open"
     if code == "4001":
-        lines = [(name, value >> bit & 1) for name, bit in (("DTR", 0), ("RTS", 1))
-                 if value >> bit + 8 & 1]
+        lines = [
+            (name, value >> bit & 1)
+            for name, bit in (("DTR", 0), ("RTS", 1))
+            if value >> bit + 8 & 1
+        ]
         return " ".join(f"{name}={'on' if on else 'off'}" for name, on in lines)
     if code == "4009":
         return f"latency timer {value}"
