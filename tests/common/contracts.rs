@@ -91,8 +91,13 @@ pub fn times_do_not_run_backwards_and_silence_is_asked_for_once(
     let mut framer = framer(protocol);
     let mut batch = Batch::new(0);
     let mut now = Timestamp::from_ns(1_000_000_000_000);
+    let mut arrivals = Vec::new();
+    let mut pushed = 0;
     for (chunk, gap) in chunked(line, lengths).zip(gaps.iter().cycle()) {
         framer.push(chunk, now, &mut batch);
+        pushed += chunk.len() as u64;
+        arrivals.push((pushed, now));
+        check_open_since(framer.as_ref(), &arrivals, protocol.baud);
         let deadline = framer.deadline();
         assert!(deadline.is_none_or(|deadline| deadline > now));
         now = now.plus_ns(*gap);
@@ -103,10 +108,21 @@ pub fn times_do_not_run_backwards_and_silence_is_asked_for_once(
         } else {
             assert_eq!((framer.deadline(), batch.len()), (deadline, frames));
         }
+        check_open_since(framer.as_ref(), &arrivals, protocol.baud);
     }
     framer.finish(&mut batch);
     assert_eq!(judged(framer.tally()), line.len() as u64);
     assert!(batch.packets().map(|packet| packet.time).is_sorted());
+}
+
+/// What is open is open since its first octet began on the wire, as the arrivals tell: where
+/// each chunk ends in the line, and when it was there.
+fn check_open_since(framer: &dyn Framer, arrivals: &[(u64, Timestamp)], baud: u32) {
+    let first = judged(framer.tally());
+    let chunk = arrivals.iter().find(|(end, _)| first < *end);
+    let began =
+        chunk.map(|(end, at)| at.minus_ns((end - first) * (10_000_000_000 / u64::from(baud))));
+    assert_eq!(framer.open_since(), framer.deadline().and(began));
 }
 
 /// What is recorded was on the line, in this order and without overlap: as it is, or in hex
