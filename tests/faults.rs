@@ -269,8 +269,7 @@ impl Life {
             self.stall();
         }
         self.outcome.peak_memory_kb = memory_kb(self.program.child.id(), "VmHWM");
-        let signal = if self.random.below(2) == 0 { Signal::TERM } else { Signal::INT };
-        self.program.signal(signal);
+        self.program.signal(Signal::TERM);
         let told = Instant::now();
         let status = loop {
             if let Some(status) = self.program.child.try_wait().unwrap() {
