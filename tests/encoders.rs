@@ -37,6 +37,8 @@ struct Packet {
     data: Vec<u8>,
     notes: Notes,
     dropped: u64,
+    /// How long the port was gone before it.
+    gap_ms: u64,
 }
 
 /// What a reader finds of a packet.
@@ -61,6 +63,7 @@ impl Capture {
             // In parts, as a framer may give it.
             let (head, tail) = packet.data.split_at(packet.data.len() / 2);
             batch.push(&[head, tail], packet.notes);
+            batch.set_gap_ns(packet.gap_ms * 1_000_000);
             let packet_of_batch = batch.packets().next().unwrap();
             encoder.packet(&packet_of_batch, packet.dropped, &mut file).unwrap();
         }
@@ -107,7 +110,7 @@ impl Capture {
 }
 
 fn comment(packet: &Packet) -> String {
-    let Packet { data, notes, dropped, .. } = packet;
+    let Packet { data, notes, dropped, gap_ms, .. } = packet;
     let mut parts = Vec::new();
     let lack = notes.original_len as usize > data.len();
     if lack || !notes.damage.is_none() {
@@ -118,7 +121,13 @@ fn comment(packet: &Packet) -> String {
         parts.push(format!("{} octets outside frames before this one", notes.skipped_before));
     }
     if *dropped > 0 {
-        parts.push(format!("{dropped} packets dropped before this one: reader too slow"));
+        parts.push(format!(
+            "{dropped} packets dropped before this one: reader too slow or disk full"
+        ));
+    }
+    if *gap_ms > 0 {
+        let (seconds, ms) = (gap_ms / 1000, gap_ms % 1000);
+        parts.push(format!("port gone for {seconds}.{ms:03} s before this one"));
     }
     parts.join("; ")
 }
@@ -133,13 +142,16 @@ fn packet(ports: usize) -> impl Strategy<Value = Packet> {
         prop_oneof![vec(any::<u8>(), 1..60), vec(any::<u8>(), 1..2053)],
         time,
         damage,
-        (rarely(0..4000), rarely(0..u32::MAX), rarely(0..9)),
+        (rarely(0..4000), rarely(0..u32::MAX), rarely(0..9), rarely(0..100_000)),
     )
-        .prop_map(|(port, data, time, damage, (original_len, skipped_before, dropped))| {
-            let time = Timestamp::from_ns(time);
-            let notes = Notes { time, original_len, skipped_before, damage };
-            Packet { port: port as u16, data, notes, dropped: dropped.into() }
-        })
+        .prop_map(
+            |(port, data, time, damage, (original_len, skipped_before, dropped, gap_ms))| {
+                let time = Timestamp::from_ns(time);
+                let notes = Notes { time, original_len, skipped_before, damage };
+                let (port, dropped, gap_ms) = (port as u16, dropped.into(), gap_ms.into());
+                Packet { port, data, notes, dropped, gap_ms }
+            },
+        )
 }
 
 /// Captures of one port, or of several that share a link type if pcap is to hold them.

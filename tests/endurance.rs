@@ -91,7 +91,7 @@ fn a_day_of_traffic_at_full_speed() {
         let name = format!("{}: ", path.display());
         let lines = program.stderr();
         let ended = lines.iter().filter(|l| l.contains(&name) && l.contains("packets framed"));
-        ended.map(|line| account(line)).collect()
+        ended.map(|line| check_account(line)).collect()
     };
     let [framed, delivered, dropped, abandoned] = accounts(&quick)[0];
     assert_eq!((framed, abandoned), (frames.into(), 0));

@@ -2,7 +2,8 @@
 //!
 //! The real program reads a noisy line that is unplugged and replugged, and feeds two FIFOs, a
 //! Unix socket and a ring of files on a disk that is always full, while readers come, stall, are
-//! slow and leave in the middle, and FIFOs are removed or replaced. SIGTERM comes at any moment.
+//! slow and leave in the middle, FIFOs are removed or replaced, and the clock is set by an hour,
+//! forward or back. SIGTERM comes at any moment.
 //! That is one life, a few seconds long; there are as many as fit into
 //! `SERIALSHARK_FAULT_SECONDS`. `SERIALSHARK_FAULT_SEED` chooses another sequence of faults.
 //!
@@ -11,14 +12,18 @@
 //! - what it received is what was sent, from each opening of the port on, without a gap;
 //! - octets in = octets in frames + padding + skipped, and each figure of the log is exact;
 //! - each stream is a header and whole records, and these are packets of that line, in order,
-//!   with their times, none twice, as many as the log says were delivered;
+//!   with their times by the wall clock, which never run backwards, none twice, as many as the
+//!   log says were delivered;
 //! - framed = delivered + dropped + abandoned, for each stream;
 //! - when all readers have left, threads and open files are what they were, and of the memory
 //!   no more is left than their queues took, which the allocator keeps.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "common/clock.rs"]
+mod clock;
 mod common;
 
+use clock::FakeClock;
 use common::*;
 use pcap_parser::pcapng::Block;
 use pcap_parser::traits::PcapNGPacketBlock;
@@ -51,6 +56,10 @@ const STEPS: u64 = 1000;
 const FLOOD: u64 = 1 << 16;
 /// How much more memory than at the start may be in use in a calm: what three queues took.
 const MEMORY_KB: u64 = 3 * 4096;
+/// Nanoseconds in a second.
+const NS: i64 = 1_000_000_000;
+/// How far off the clock may be set, in seconds.
+const CLOCKS: [i64; 3] = [-3600, 0, 3600];
 /// Where the ring is: room for six of its files, and nothing is left of it after a second.
 const DISK: &str = "size=200k";
 const RING: [&str; 4] = ["-C", "30k", "-W", "100"];
@@ -201,6 +210,7 @@ struct Life {
     pace: u64,
     /// Steps until the line speaks again.
     silence: u64,
+    clock: Option<FakeClock>,
     /// The directory of the ring, which is there as long as this is open.
     disk: OwnedFd,
     outcome: Outcome,
@@ -219,6 +229,10 @@ impl Life {
         command.arg("--unix").arg(path("c")).arg("--record").arg(path("line.rec"));
         command.arg("-w").arg(disk_path.join("ring.pcapng")).args(RING);
         command.stdin(std::process::Stdio::null()).env_remove("RUST_LOG");
+        let clock = FakeClock::new(dir.path());
+        if let Some(clock) = &clock {
+            clock.give_to(&mut command);
+        }
         let program = Program::spawn(command);
         program.wait_for("reading mstp");
         let seen = format!("/proc/{}/root{}", program.child.id(), disk_path.display());
@@ -239,6 +253,7 @@ impl Life {
             sent: vec![Vec::new()],
             pace: FLOOD,
             silence: 0,
+            clock,
             disk,
             outcome: Outcome::default(),
             dir,
@@ -397,6 +412,12 @@ impl Life {
             12 => self.pace = [40, 512, FLOOD, FLOOD, FLOOD][self.random.below(5) as usize],
             13 => self.fill_disk(),
             14 => self.free_disk(),
+            15 => {
+                let offset = CLOCKS[self.random.below(3) as usize];
+                if let Some(clock) = &self.clock {
+                    clock.set(&format!("{offset:+}"));
+                }
+            }
             _ => {}
         }
     }
@@ -411,14 +432,14 @@ impl Life {
             return;
         }
         self.outcome.unplugged += 1;
-        // The device file goes first, or later, or never: it points to nothing then.
+        // The device file goes first or last. It must not stay: another program may be given the
+        // same one.
         let link = self.dir.path().join("ttyUSB0");
-        let when = self.random.below(3);
-        if when == 0 {
+        if self.random.below(2) == 0 {
             std::fs::remove_file(&link).unwrap();
-        }
-        self.pty = None;
-        if when == 1 {
+            self.pty = None;
+        } else {
+            self.pty = None;
             std::fs::remove_file(&link).unwrap();
         }
     }
@@ -508,7 +529,7 @@ impl Life {
             let accounts: Vec<_> = said
                 .iter()
                 .filter(|line| line.contains(&says) && line.contains("packets framed"))
-                .map(|line| account(line))
+                .map(|line| check_account(line))
                 .collect();
             assert_eq!(accounts.len(), output.readers.len(), "{says}{said:#?}");
             for (reader, [framed, delivered, dropped, abandoned]) in
@@ -627,6 +648,7 @@ impl Line {
                 b'S' => framer.expire(time, &mut batch),
                 b'G' => framer.finish(&mut batch),
                 b'B' => received.push(Vec::new()),
+                b'W' => {} // the clock was set; packets are dated by one that was not
                 kind => panic!("{kind} in the recording"),
             }
             rest = tail;
@@ -643,18 +665,30 @@ impl Line {
         let mut sent = sent.iter();
         for octets in self.received.iter().filter(|octets| !octets.is_empty()) {
             let found = sent.any(|sent| sent.starts_with(octets));
-            assert!(found, "{} octets were not sent like this", octets.len());
+            assert!(found, "{} octets were not sent: {}", octets.len(), octets.escape_ascii());
         }
     }
 
-    /// A stream has some of the packets, in order, none twice. `unit_ns` is that of its times.
+    /// A stream has some of the packets, in order, none twice. Its times, in this unit, are ahead
+    /// of theirs by what the clock was set, which grows at once, and shrinks not before the next
+    /// stream.
     fn check_stream<'a>(&self, stream: impl Iterator<Item = (u64, &'a [u8])>, unit_ns: u64) {
         let mut packets = self.packets.iter();
-        let mut last = 0;
+        let (mut last, mut lead) = (0, i64::MIN);
         for (number, (time, data)) in stream.enumerate() {
             assert!(time >= last, "time runs backwards at record {number}");
             last = time;
-            let found = packets.any(|(at, octets)| at / unit_ns == time && octets == data);
+            let found = packets.any(|(at, octets)| {
+                let ahead = (time * unit_ns).cast_signed() - at.cast_signed();
+                // To within what reading two clocks costs: tokens come again and again.
+                let is_set = |clock: &i64| (ahead - clock * NS).abs() < NS / 100;
+                let as_before = ahead.abs_diff(lead) < unit_ns;
+                let fits = as_before || ahead > lead && CLOCKS.iter().any(is_set);
+                if fits && octets == data && !as_before {
+                    lead = ahead;
+                }
+                fits && octets == data
+            });
             assert!(found, "record {number} is none of the line, or out of order: {data:02x?}");
         }
     }

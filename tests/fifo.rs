@@ -92,7 +92,7 @@ fn each_of_200_readers_under_traffic_gets_a_header_and_whole_records() {
     assert!(rig.program.child.try_wait().unwrap().is_none());
     rig.program.terminate();
     for line in rig.program.stderr().iter().filter(|line| line.contains("packets framed")) {
-        account(line);
+        check_account(line);
     }
 }
 
@@ -201,7 +201,7 @@ fn a_stalled_reader_hurts_nobody_and_learns_what_it_missed() {
     program.wait_for_nth(2, "its reader left");
     program.terminate();
     for line in program.stderr().iter().filter(|line| line.contains("packets framed")) {
-        account(line);
+        check_account(line);
     }
     let dropped =
         program.stderr().iter().any(|line| line.contains(&format!(" {reported} dropped")));
@@ -275,7 +275,7 @@ fn a_stopped_and_killed_tshark_is_noticed_and_the_next_one_works() {
     reader.kill().unwrap();
     reader.wait().unwrap();
     let line = rig.program.wait_for("its reader left");
-    let [_, _, dropped, abandoned] = account(&line);
+    let [_, _, dropped, abandoned] = check_account(&line);
     assert!(dropped > 0 && abandoned > 0, "{line}");
     let mut reader = rig.reader();
     rig.pty.send(&numbered_frame(4));

@@ -306,7 +306,7 @@ fn a_stalled_client_has_whole_records_when_the_program_ends() {
             let lines = program.stderr();
             let line = lines.iter().find(|l| l.contains(&*name) && l.contains("framed")).unwrap();
             assert!(line.contains("ended before its reader took all"), "{line}");
-            assert_eq!(records.len() as u64, account(line)[1], "{line}");
+            assert_eq!(records.len() as u64, check_account(line)[1], "{line}");
         }
     }
 }

@@ -23,9 +23,10 @@ fuzz_target!(|octets: &[u8]| {
             let [port] = &request.config.ports[..] else { panic!("{:?}", request.config.ports) };
             assert!(port.name.starts_with("/dev/") || port.name.starts_with("sim:"));
             // To choose a channel is to choose the sniffer that the profile names.
-            let asked = args.iter().map(|arg| arg.to_string_lossy()).any(|arg| {
-                arg.contains(port.protocol.name) || arg.starts_with("--channel")
-            });
+            let asked = args
+                .iter()
+                .map(|arg| arg.to_string_lossy())
+                .any(|arg| arg.contains(port.protocol.name) || arg.starts_with("--channel"));
             assert!(asked || !port.transmit, "would transmit unasked");
         }
         Err(error) => assert_eq!(format!("{error:#}").lines().count(), 1, "{error:#}"),

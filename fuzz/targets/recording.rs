@@ -9,18 +9,20 @@ use serialshark::framing::{PROTOCOLS, Protocol, Setup, protocol};
 use serialshark::packet::{Batch, Clock, Timestamp};
 use serialshark::source::record::{Header, Recorder, header};
 use serialshark::source::serial::Settings;
-use serialshark::source::{self, Input, Source};
+use serialshark::source::{self, Input, Opening, Source};
+use serialshark::wall::WallClock;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-/// What a source delivers. When a port was back is not told to anybody.
+/// What a source delivers, and how far the wall clock is ahead then.
 #[derive(Debug, PartialEq)]
 enum Event {
-    Octets(Vec<u8>, Timestamp),
-    Silence(Timestamp),
-    Gone(String),
+    Octets(Vec<u8>, Timestamp, i64),
+    Silence(Timestamp, i64),
+    Gone(String, Timestamp),
+    Back(Timestamp),
 }
 
 fuzz_target!(|octets: &[u8]| {
@@ -37,7 +39,8 @@ fuzz_target!(|octets: &[u8]| {
     });
     let (mut copy, copy_name) = memory_file();
     let append = Box::new(move |octets: &[u8]| copy.write_all(octets));
-    let recorder = Recorder::new(source, copy_name.clone(), append, &header_again, Clock::start());
+    let wall_clock = Arc::new(WallClock::new(Clock::start()));
+    let recorder = Recorder::new(source, copy_name.clone(), append, &header_again, wall_clock);
     let mut recorder: Box<dyn Source> = Box::new(recorder);
     let first = events(recorder.as_mut());
     let row = protocol(&header_again.protocol).expect("is in the table");
@@ -59,22 +62,28 @@ fn memory_file() -> (File, String) {
 
 fn open(name: &str) -> Option<Box<dyn Source>> {
     let settings = Settings { baud: 38_400, drop_lines: false };
+    let opening = Opening { settings, paced: false, wait: false };
     let stop = Arc::new(Bell::new().expect("a descriptor"));
-    source::open(name, settings, false, Clock::start(), stop).ok()
+    source::open(name, opening, Clock::start(), stop).ok()
 }
 
 fn events(source: &mut dyn Source) -> Vec<Event> {
     let mut events = Vec::new();
     loop {
         events.push(match source.read(None) {
-            Input::Octets(octets, arrival) => Event::Octets(octets.to_vec(), arrival),
-            Input::Silence(now) => Event::Silence(now),
-            Input::Gone(why) => Event::Gone(why),
+            Input::Octets(octets, arrival) => Event::Octets(octets.to_vec(), arrival, 0),
+            Input::Silence(now) => Event::Silence(now, 0),
+            Input::Gone(why, when) => Event::Gone(why, when),
             Input::Ended => return events,
             Input::Stopped => panic!("nobody rang"),
         });
-        if let Some(Event::Gone(_)) = events.last() {
-            assert!(source.reopen(), "nobody rang");
+        let wall = source.wall().map_or(0, |wall| wall.lead_ns);
+        match events.last_mut() {
+            Some(Event::Octets(_, _, lead) | Event::Silence(_, lead)) => *lead = wall,
+            Some(Event::Gone(..)) => {
+                events.push(Event::Back(source.reopen().expect("nobody rang")))
+            }
+            _ => {}
         }
     }
 }
@@ -86,12 +95,13 @@ fn check_frames(row: &Protocol, baud: u32, events: &[Event]) {
     let mut pushed = 0;
     for event in events {
         match event {
-            Event::Octets(octets, arrival) => {
+            Event::Octets(octets, arrival, _) => {
                 framer.push(octets, *arrival, &mut batch);
                 pushed += octets.len() as u64;
             }
-            Event::Silence(now) => framer.expire(*now, &mut batch),
-            Event::Gone(_) => framer.finish(&mut batch),
+            Event::Silence(now, _) => framer.expire(*now, &mut batch),
+            Event::Gone(..) => framer.finish(&mut batch),
+            Event::Back(_) => {}
         }
     }
     framer.finish(&mut batch);

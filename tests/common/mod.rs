@@ -440,21 +440,6 @@ fn whole_records(mut octets: &[u8]) -> (Vec<Record>, &[u8]) {
     (records, octets)
 }
 
-/// What the log says of a stream at its end: framed, delivered, dropped, abandoned. The first is
-/// the sum of the others.
-pub fn account(line: &str) -> [u64; 4] {
-    let numbers: Vec<u64> = line
-        .split(" after ")
-        .last()
-        .unwrap()
-        .split(|c: char| !c.is_ascii_digit())
-        .filter_map(|number| number.parse().ok())
-        .collect();
-    let [_, framed, delivered, dropped, abandoned] = numbers[..] else { panic!("{line}") };
-    assert_eq!(framed, delivered + dropped + abandoned, "{line}");
-    [framed, delivered, dropped, abandoned]
-}
-
 /// A figure of `/proc/PID/status`, in kB.
 pub fn memory_kb(pid: u32, figure: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
