@@ -64,7 +64,7 @@ pub fn run(args: &[OsString]) -> Option<u8> {
 
 /// What Wireshark asks.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Call {
+pub struct Call {
     interfaces: bool,
     dlts: bool,
     config: bool,
@@ -79,7 +79,8 @@ struct Call {
 }
 
 impl Call {
-    fn parse(args: &[OsString]) -> Self {
+    /// Understands a call; of what it does not know it takes no notice.
+    pub fn parse(args: &[OsString]) -> Self {
         let mut call = Self::default();
         let mut args = args.iter();
         while let Some(arg) = args.next() {
@@ -95,7 +96,9 @@ impl Call {
                 let value = attached.take().or_else(|| args.next().cloned());
                 value.filter(|value| !value.is_empty())
             };
-            let text = |value: OsString| value.to_string_lossy().trim().to_owned();
+            let text = |value: OsString| {
+                value.to_string_lossy().replace(char::is_control, " ").trim().to_owned()
+            };
             let filled = |value: &String| !value.is_empty();
             match name.to_str() {
                 Some("--extcap-interfaces") => call.interfaces = true,
@@ -125,19 +128,24 @@ impl Call {
         if self.capture {
             return self.start();
         }
-        let answer = if self.interfaces {
-            interfaces(&serial::ports())
+        let ports = if self.interfaces || self.config { serial::ports() } else { Vec::new() };
+        // Fails when Wireshark does not want to know any more.
+        let _ = io::stdout().write_all(self.text(&ports).as_bytes());
+        0
+    }
+
+    /// What is said to a question: sentences, one a line. `ports` are those of this machine.
+    pub fn text(&self, ports: &[SerialPortInfo]) -> String {
+        if self.interfaces {
+            interfaces(ports)
         } else if self.dlts {
             dlts(&self.interface)
         } else if self.config {
-            let usb = usb(&self.interface, serial::ports());
-            config(&self.interface, usb.as_ref(), self.reload.as_deref())
+            let usb = usb(&self.interface, ports);
+            config(&self.interface, usb, self.reload.as_deref())
         } else {
             String::new()
-        };
-        // Fails when Wireshark does not want to know any more.
-        let _ = io::stdout().write_all(answer.as_bytes());
-        0
+        }
     }
 
     /// Captures until Wireshark has enough.
@@ -145,8 +153,8 @@ impl Call {
         let Some(fifo) = &self.fifo else {
             return fail(&Error::new("--capture", "needs --fifo").hint("Wireshark gives it"));
         };
-        let usb = usb(&self.interface, serial::ports());
-        let mut request = match self.request(usb.as_ref()) {
+        let ports = serial::ports();
+        let mut request = match self.request(usb(&self.interface, &ports)) {
             Ok(request) => request,
             Err(error) => {
                 let exit_code = fail(&error);
@@ -163,8 +171,11 @@ impl Call {
         }
     }
 
-    /// The request that these options make, for a port with this adapter.
-    fn request(&self, usb: Option<&UsbPortInfo>) -> Result<cli::Request, Error> {
+    /// The request that the options of a capture make, for a port with this adapter.
+    ///
+    /// # Errors
+    /// When the command line would not take them, or the interface is none of ours.
+    pub fn request(&self, usb: Option<&UsbPortInfo>) -> Result<cli::Request, Error> {
         let port = port(&self.interface)
             .ok_or_else(|| Error::new(&self.interface, "is no interface of serialshark"))?;
         let profile = usb.and_then(hardware::profile);
@@ -227,9 +238,9 @@ fn port(interface: &str) -> Option<String> {
 }
 
 /// The adapter or sniffer behind an interface.
-fn usb(interface: &str, ports: Vec<SerialPortInfo>) -> Option<UsbPortInfo> {
+fn usb<'a>(interface: &str, ports: &'a [SerialPortInfo]) -> Option<&'a UsbPortInfo> {
     let name = port(interface)?;
-    match ports.into_iter().find(|port| port.port_name == name)?.port_type {
+    match &ports.iter().find(|port| port.port_name == name)?.port_type {
         SerialPortType::UsbPort(usb) => Some(usb),
         _ => None,
     }
@@ -352,5 +363,7 @@ mod tests {
         assert!(baud.contains("invalid value 'fast'"), "{baud}");
         assert!(refused("--extcap-interface serialshark-sim-x").contains("no simulated port"));
         assert!(refused("--extcap-interface eth0").contains("is no interface"));
+        assert!(refused("--extcap-interface eth\n0").contains("is no interface"));
+        refused("--extcap-interface serialshark-tty\nS0 --baud fast");
     }
 }

@@ -45,11 +45,7 @@ pub trait Framer: Send {
     fn open_since(&self) -> Option<Timestamp>;
 
     /// Says that nothing has arrived up to `now`: ends what is open if its deadline has passed.
-    fn expire(&mut self, now: Timestamp, out: &mut Batch) {
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.finish(out);
-        }
-    }
+    fn expire(&mut self, now: Timestamp, out: &mut Batch);
 
     /// Ends what is open: nothing follows, or what follows has nothing to do with it.
     fn finish(&mut self, out: &mut Batch);

@@ -74,12 +74,14 @@ impl Stream {
         &self.name
     }
 
-    /// The largest run of whole records for one write: pipes take up to `PIPE_BUF` octets
-    /// entirely or not at all.
+    /// The largest run of whole records for one write, which is to go out entirely or not at
+    /// all. Pipes take up to `PIPE_BUF` octets like this. A socket that is ready has room for a
+    /// third of its buffer at least, and this is less than a third of the smallest one.
     pub fn largest_write(&self) -> usize {
         match self.kind {
             Kind::Pipe | Kind::Shared => 4096,
-            Kind::Socket | Kind::File(_) => 64 * 1024,
+            Kind::Socket => 8192,
+            Kind::File(_) => 64 * 1024,
         }
     }
 
@@ -110,7 +112,9 @@ impl Stream {
     /// file cannot be written; a file then ends with the last write that succeeded.
     pub fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         let result = match &mut self.kind {
-            Kind::Shared if !has_room(&self.fd)? => Err(io::ErrorKind::WouldBlock.into()),
+            Kind::Shared | Kind::Socket if !has_room(&self.fd)? => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
             Kind::Pipe | Kind::Shared | Kind::Socket => {
                 rustix::io::write(&self.fd, octets).map_err(io::Error::from)
             }

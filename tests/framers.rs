@@ -1,17 +1,17 @@
 //! The contracts of `framing`, checked for every row of [`PROTOCOLS`] on lines made of good
 //! frames, frames that are cut off or changed, and noise.
 
+#[path = "common/contracts.rs"]
+mod contracts;
+
+use contracts::{Shown, chunked, frames};
 use crc::{Algorithm, CRC_16_IBM_SDLC, CRC_16_KERMIT, Crc};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{RngSeed, TestRunner};
-use serialshark::framing::{Framer, PROTOCOLS, Protocol, Setup};
-use serialshark::packet::{Batch, Damage, Tally, Timestamp};
+use serialshark::framing::{PROTOCOLS, Protocol};
 use std::fmt;
-
-/// No framer holds more octets than this after a push of a few hundred.
-const MAX_HELD: u64 = 2 * 2053;
 
 /// A piece of a line.
 #[derive(Clone)]
@@ -151,42 +151,6 @@ fn chunks() -> impl Strategy<Value = Vec<usize>> {
     vec(prop_oneof![1..4_usize, 1..200_usize], 1..20)
 }
 
-fn chunked<'a>(mut rest: &'a [u8], lengths: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
-    lengths.iter().cycle().map_while(move |&len| {
-        let chunk = rest.split_off(..len.min(rest.len()))?;
-        (!chunk.is_empty()).then_some(chunk)
-    })
-}
-
-fn framer(protocol: &Protocol) -> Box<dyn Framer> {
-    (protocol.framer)(&Setup { baud: protocol.baud, channel: Some(26), init: None })
-}
-
-/// What a capture shows of a packet, but for its time.
-type Shown = (Vec<u8>, u32, u32, Damage);
-
-fn shown(batch: &Batch) -> Vec<Shown> {
-    batch.packets().map(|p| (p.data.to_vec(), p.original_len, p.skipped_before, p.damage)).collect()
-}
-
-/// All that comes of a line, to its end.
-fn frames<'a>(
-    protocol: &Protocol,
-    chunks: impl IntoIterator<Item = &'a [u8]>,
-) -> (Vec<Shown>, Tally) {
-    let mut framer = framer(protocol);
-    let mut batch = Batch::new(0);
-    for chunk in chunks {
-        framer.push(chunk, Timestamp::from_ns(1_000_000_000_000), &mut batch);
-    }
-    framer.finish(&mut batch);
-    (shown(&batch), framer.tally())
-}
-
-fn judged(tally: Tally) -> u64 {
-    tally.good_octets + tally.damaged_octets + tally.padding_octets + tally.skipped_octets
-}
-
 /// Runs `check` on each protocol and `cases` values made for it, the same ones each time: an
 /// FCS of 16 bits fits noise now and then.
 fn for_every_row<S: Strategy>(
@@ -213,10 +177,7 @@ fn any_split_gives_the_same_frames() {
         500,
         |protocol| (line(protocol), chunks()),
         |protocol, (line, lengths)| {
-            let octets = octets(&line);
-            let whole = frames(protocol, [&octets[..]]);
-            assert_eq!(frames(protocol, chunked(&octets, &lengths)), whole);
-            assert_eq!(frames(protocol, octets.chunks(1)), whole);
+            contracts::any_split_gives_the_same_frames(protocol, &octets(&line), &lengths);
         },
     );
 }
@@ -228,25 +189,7 @@ fn every_octet_is_accounted_for_and_few_are_held() {
         |protocol| (line(protocol), chunks()),
         |protocol, (line, lengths)| {
             let octets = octets(&line);
-            let mut framer = framer(protocol);
-            let mut batch = Batch::new(0);
-            let mut pushed = 0;
-            for chunk in chunked(&octets, &lengths) {
-                framer.push(chunk, Timestamp::default(), &mut batch);
-                pushed += chunk.len() as u64;
-                let tally = framer.tally();
-                assert_eq!(tally.octets, pushed);
-                assert!(judged(tally) <= pushed && pushed - judged(tally) <= MAX_HELD);
-            }
-            framer.finish(&mut batch);
-            let tally = framer.tally();
-            assert_eq!(tally.octets, octets.len() as u64);
-            assert_eq!(judged(tally), tally.octets);
-            let good = batch.packets().filter(|packet| packet.damage.is_none()).count() as u64;
-            assert_eq!(tally.good_frames, good);
-            assert!(tally.damaged_frames >= batch.len() as u64 - good);
-            assert!(batch.packets().all(|packet| !packet.data.is_empty()));
-            assert_eq!(framer.deadline(), None);
+            contracts::every_octet_is_accounted_for_and_few_are_held(protocol, &octets, &lengths);
         },
     );
 }
@@ -282,32 +225,25 @@ fn good_frames_alone_are_recorded_and_nothing_else() {
 }
 
 #[test]
+fn nothing_is_invented() {
+    for_every_row(500, line, |protocol, line| {
+        contracts::nothing_is_invented(protocol, &octets(&line));
+    });
+}
+
+#[test]
 fn times_do_not_run_backwards_and_silence_is_asked_for_once() {
     let gaps = || vec(prop_oneof![0..20_000_000_u64, 0..400_000_000_u64], 1..20);
     for_every_row(
         300,
         |protocol| (line(protocol), chunks(), gaps()),
         |protocol, (line, lengths, gaps)| {
-            let octets = octets(&line);
-            let mut framer = framer(protocol);
-            let mut batch = Batch::new(0);
-            let mut now = Timestamp::from_ns(1_000_000_000_000);
-            for (chunk, gap) in chunked(&octets, &lengths).zip(gaps.iter().cycle()) {
-                framer.push(chunk, now, &mut batch);
-                let deadline = framer.deadline();
-                assert!(deadline.is_none_or(|deadline| deadline > now));
-                now = now.plus_ns(*gap);
-                let frames = batch.len();
-                framer.expire(now, &mut batch);
-                if deadline.is_some_and(|deadline| deadline <= now) {
-                    assert_eq!(framer.deadline(), None);
-                } else {
-                    assert_eq!((framer.deadline(), batch.len()), (deadline, frames));
-                }
-            }
-            framer.finish(&mut batch);
-            assert_eq!(judged(framer.tally()), octets.len() as u64);
-            assert!(batch.packets().map(|packet| packet.time).is_sorted());
+            contracts::times_do_not_run_backwards_and_silence_is_asked_for_once(
+                protocol,
+                &octets(&line),
+                &lengths,
+                &gaps,
+            );
         },
     );
 }
@@ -316,12 +252,18 @@ fn times_do_not_run_backwards_and_silence_is_asked_for_once() {
 fn every_recorded_packet_has_a_summary() {
     for_every_row(
         300,
-        |protocol| (line(protocol), vec(any::<u8>(), 0..40)),
-        |protocol, (line, octets_of_any_kind)| {
-            for (data, ..) in frames(protocol, [&octets(&line)[..]]).0 {
-                assert!(!(protocol.summary)(&data).is_empty());
-            }
-            assert!(!(protocol.summary)(&octets_of_any_kind).is_empty());
+        |protocol| {
+            prop_oneof![line(protocol).prop_map(|line| octets(&line)), vec(any::<u8>(), 0..40)]
         },
+        |protocol, octets| contracts::every_recorded_packet_has_a_summary(protocol, &octets),
     );
+}
+
+#[test]
+fn every_row_has_its_fuzz_target() {
+    let manifest = include_str!("../fuzz/Cargo.toml");
+    for Protocol { name, .. } in &PROTOCOLS {
+        let target = format!("[[bin]]\nname = \"{name}\"\npath = \"targets/framing.rs\"\n");
+        assert!(manifest.contains(&target), "fuzz/Cargo.toml lacks {target}");
+    }
 }

@@ -276,3 +276,37 @@ fn history_ends_at_its_seconds() {
     pty.send(&numbered_frame(2));
     assert_eq!(late.records(1)[0].data, numbered_frame(2), "older than a second");
 }
+
+#[test]
+fn a_stalled_client_has_whole_records_when_the_program_ends() {
+    for len in [480, 123, 77] {
+        let dir = TempDir::new().unwrap();
+        let (path, port) = (dir.path().join("socket"), free_port());
+        let pty = Pty::new();
+        let unix = path.to_str().unwrap();
+        let mut program = Program::start([pty.path(), "--unix", unix, "--tcp", &port.to_string()]);
+        program.wait_for("reading mstp");
+        let mut clients: [(String, Box<dyn Read>); 2] = [
+            (format!("{unix}: "), Box::new(UnixStream::connect(&path).unwrap())),
+            (format!(":{port}: "), Box::new(connect(port))),
+        ];
+        program.wait_for_nth(2, "a reader has come");
+        let frame = mstp(5, 1, 2, &vec![0x22; len]);
+        for (name, _) in &clients {
+            let is_slow = |line: &String| line.contains(name) && line.contains("reader too slow");
+            while !program.stderr().iter().any(is_slow) {
+                pty.send(&frame);
+            }
+        }
+        program.terminate();
+        for (name, client) in &mut clients {
+            let mut octets = Vec::new();
+            client.read_to_end(&mut octets).unwrap();
+            let records = pcap_records(&octets);
+            let lines = program.stderr();
+            let line = lines.iter().find(|l| l.contains(&*name) && l.contains("framed")).unwrap();
+            assert!(line.contains("ended before its reader took all"), "{line}");
+            assert_eq!(records.len() as u64, check_account(line)[1], "{line}");
+        }
+    }
+}

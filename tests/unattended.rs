@@ -2,8 +2,11 @@
 //! systemd, a full disk.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "common/clock.rs"]
+mod clock;
 mod common;
 
+use clock::FakeClock;
 use common::*;
 use rustix::process::Signal;
 use std::io::Write;
@@ -245,46 +248,6 @@ fn a_gap_is_told_with_its_length() {
     assert_eq!(code, 0);
     assert_eq!(packets(&at("again.pcapng"), 4), live);
     assert!(stderr.contains(&format!("is back after {length}")), "{stderr}");
-}
-
-/// A wall clock of its own for one program; the machine's is not touched.
-struct FakeClock {
-    file: PathBuf,
-    library: PathBuf,
-}
-
-impl FakeClock {
-    fn new(dir: &Path) -> Option<Self> {
-        let libraries = std::fs::read_dir("/usr/lib").unwrap().flatten();
-        let mut found = libraries
-            .map(|dir| dir.path().join("faketime/libfaketimeMT.so.1"))
-            .filter(|p| p.exists());
-        let Some(library) = found.next() else {
-            assert!(std::env::var_os("CI").is_none(), "libfaketime is missing under CI");
-            eprintln!("SKIPPED: libfaketime is not installed, so no clock was set");
-            return None;
-        };
-        let clock = Self { file: dir.join("clock"), library };
-        clock.set("+0");
-        Some(clock)
-    }
-
-    /// Sets it so far off the machine's, as in `+3600`.
-    fn set(&self, offset: &str) {
-        let next = self.file.with_extension("next");
-        std::fs::write(&next, format!("{offset}\n")).unwrap();
-        std::fs::rename(next, &self.file).unwrap();
-    }
-
-    fn start(&self, args: &[&str]) -> Program {
-        let mut command = Program::command();
-        command.args(args).stdout(std::process::Stdio::piped());
-        command.env("LD_PRELOAD", &self.library).env("FAKETIME_TIMESTAMP_FILE", &self.file);
-        command.env("FAKETIME_NO_CACHE", "1").env("DONT_FAKE_MONOTONIC", "1");
-        let program = Program::spawn(command);
-        program.wait_for("reading mstp");
-        program
-    }
 }
 
 fn now_ns() -> u64 {

@@ -330,6 +330,8 @@ pub struct Record {
 pub struct FifoReader {
     pub fd: OwnedFd,
     octets: Vec<u8>,
+    /// How many of `octets` are gone; they are moved out together, once a read.
+    taken: usize,
     pub link_type: Option<u32>,
 }
 
@@ -337,7 +339,7 @@ impl FifoReader {
     pub fn open(path: &Path) -> Self {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).unwrap();
-        Self { fd, octets: Vec::new(), link_type: None }
+        Self { fd, octets: Vec::new(), taken: 0, link_type: None }
     }
 
     /// Reads once, waiting until `deadline`; `false` at the end of the stream.
@@ -348,6 +350,7 @@ impl FifoReader {
         let mut chunk = [0; 65536];
         match rustix::io::read(&self.fd, &mut chunk) {
             Ok(len) => {
+                self.octets.drain(..std::mem::take(&mut self.taken));
                 self.octets.extend_from_slice(&chunk[..len]);
                 len > 0
             }
@@ -373,8 +376,8 @@ impl FifoReader {
     }
 
     fn parsed(&mut self) -> Option<Record> {
-        let (record, len) = parse_record(&self.octets)?;
-        self.octets.drain(..len);
+        let (record, len) = parse_record(&self.octets[self.taken..])?;
+        self.taken += len;
         Some(record)
     }
 
@@ -388,7 +391,7 @@ impl FifoReader {
                 return Some(record);
             }
             if !self.fill(Instant::now() + LONG) {
-                assert_eq!(self.octets.len(), 0, "the stream ends inside a record");
+                assert_eq!(self.octets.len(), self.taken, "the stream ends inside a record");
                 return None;
             }
         }
@@ -404,7 +407,8 @@ impl FifoReader {
     }
 }
 
-fn parse_record(octets: &[u8]) -> Option<(Record, usize)> {
+/// The record that these octets begin with, if it is whole, and its length with its header.
+pub fn parse_record(octets: &[u8]) -> Option<(Record, usize)> {
     let word = |at: usize| -> Option<u32> {
         Some(u32::from_ne_bytes(octets.get(at..at + 4)?.try_into().ok()?))
     };
@@ -434,6 +438,13 @@ fn whole_records(mut octets: &[u8]) -> (Vec<Record>, &[u8]) {
         octets = &octets[len..];
     }
     (records, octets)
+}
+
+/// A figure of `/proc/PID/status`, in kB.
+pub fn memory_kb(pid: u32, figure: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
+    line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// A command of Wireshark's family. Without it a test is skipped loudly; under CI it fails.

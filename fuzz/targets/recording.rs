@@ -1,0 +1,112 @@
+//! Any octets as a file that is named as the port: replayed it comes to an end and its frames
+//! obey the contracts; recorded once more and replayed it gives the same again.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use rustix::fs::{MemfdFlags, memfd_create};
+use serialshark::bell::Bell;
+use serialshark::framing::{PROTOCOLS, Protocol, Setup, protocol};
+use serialshark::packet::{Batch, Clock, Timestamp};
+use serialshark::source::record::{Header, Recorder, header};
+use serialshark::source::serial::Settings;
+use serialshark::source::{self, Input, Opening, Source};
+use serialshark::wall::WallClock;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+/// What a source delivers, and how far the wall clock is ahead then.
+#[derive(Debug, PartialEq)]
+enum Event {
+    Octets(Vec<u8>, Timestamp, i64),
+    Silence(Timestamp, i64),
+    Gone(String, Timestamp),
+    Back(Timestamp),
+}
+
+fuzz_target!(|octets: &[u8]| {
+    let (mut file, name) = memory_file();
+    file.write_all(octets).expect("fits into memory");
+    let Some(source) = open(&name) else { return };
+    let known =
+        header(&name).expect("has just been read").filter(|h| protocol(&h.protocol).is_some());
+    let header_again = known.unwrap_or_else(|| Header {
+        protocol: PROTOCOLS[0].name.to_owned(),
+        baud: 38_400,
+        channel: None,
+        port: name.clone(),
+    });
+    let (mut copy, copy_name) = memory_file();
+    let append = Box::new(move |octets: &[u8]| copy.write_all(octets));
+    let wall_clock = Arc::new(WallClock::new(Clock::start()));
+    let recorder = Recorder::new(source, copy_name.clone(), append, &header_again, wall_clock);
+    let mut recorder: Box<dyn Source> = Box::new(recorder);
+    let first = events(recorder.as_mut());
+    let row = protocol(&header_again.protocol).expect("is in the table");
+    check_frames(row, header_again.baud, &first);
+
+    let again = header(&copy_name).expect("can be read").expect("is a recording");
+    assert_eq!((&again.protocol, again.baud), (&header_again.protocol, header_again.baud));
+    assert_eq!(again.channel, header_again.channel);
+    let mut replay = open(&copy_name).expect("is a recording");
+    assert_eq!(events(replay.as_mut()), first);
+});
+
+/// A file in memory, and a name to open it by while it is there.
+fn memory_file() -> (File, String) {
+    let file = File::from(memfd_create(c"fuzz", MemfdFlags::CLOEXEC).expect("a descriptor"));
+    let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+    (file, name)
+}
+
+fn open(name: &str) -> Option<Box<dyn Source>> {
+    let settings = Settings { baud: 38_400, drop_lines: false };
+    let opening = Opening { settings, paced: false, wait: false };
+    let stop = Arc::new(Bell::new().expect("a descriptor"));
+    source::open(name, opening, Clock::start(), stop).ok()
+}
+
+fn events(source: &mut dyn Source) -> Vec<Event> {
+    let mut events = Vec::new();
+    loop {
+        events.push(match source.read(None) {
+            Input::Octets(octets, arrival) => Event::Octets(octets.to_vec(), arrival, 0),
+            Input::Silence(now) => Event::Silence(now, 0),
+            Input::Gone(why, when) => Event::Gone(why, when),
+            Input::Ended => return events,
+            Input::Stopped => panic!("nobody rang"),
+        });
+        let wall = source.wall().map_or(0, |wall| wall.lead_ns);
+        match events.last_mut() {
+            Some(Event::Octets(_, _, lead) | Event::Silence(_, lead)) => *lead = wall,
+            Some(Event::Gone(..)) => {
+                events.push(Event::Back(source.reopen().expect("nobody rang")))
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Frames them as a reader thread does; the times may be any.
+fn check_frames(row: &Protocol, baud: u32, events: &[Event]) {
+    let mut framer = (row.framer)(&Setup { baud, channel: None, init: None });
+    let mut batch = Batch::new(0);
+    let mut pushed = 0;
+    for event in events {
+        match event {
+            Event::Octets(octets, arrival, _) => {
+                framer.push(octets, *arrival, &mut batch);
+                pushed += octets.len() as u64;
+            }
+            Event::Silence(now, _) => framer.expire(*now, &mut batch),
+            Event::Gone(..) => framer.finish(&mut batch),
+            Event::Back(_) => {}
+        }
+    }
+    framer.finish(&mut batch);
+    let tally = framer.tally();
+    let judged = tally.good_octets + tally.damaged_octets + tally.padding_octets;
+    assert_eq!((tally.octets, judged + tally.skipped_octets), (pushed, pushed));
+    assert!(batch.packets().map(|packet| packet.time).is_sorted());
+}

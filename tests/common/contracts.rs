@@ -1,0 +1,166 @@
+//! The contracts of `framing` as checks of one line, whatever is on it: the property tests make
+//! lines for them, and the fuzz targets take any octets.
+#![allow(dead_code)] // each user takes a part
+#![allow(missing_docs)]
+
+use serialshark::framing::{Framer, Protocol, Setup};
+use serialshark::packet::{Batch, Damage, LinkType, Tally, Timestamp};
+
+/// No framer holds more octets than this after a push of a few hundred.
+const MAX_HELD: u64 = 2 * 2053;
+
+/// What a capture shows of a packet, but for its time.
+pub type Shown = (Vec<u8>, u32, u32, Damage);
+
+pub fn framer(protocol: &Protocol) -> Box<dyn Framer> {
+    (protocol.framer)(&Setup { baud: protocol.baud, channel: Some(26), init: None })
+}
+
+/// The line in chunks of these lengths, over and over.
+pub fn chunked<'a>(
+    mut rest: &'a [u8],
+    lengths: &'a [usize],
+) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    lengths.iter().cycle().map_while(move |&len| {
+        let chunk = rest.split_off(..len.min(rest.len()))?;
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+fn shown(batch: &Batch) -> Vec<Shown> {
+    batch.packets().map(|p| (p.data.to_vec(), p.original_len, p.skipped_before, p.damage)).collect()
+}
+
+/// All that comes of a line, to its end.
+pub fn frames<'a>(
+    protocol: &Protocol,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<Shown>, Tally) {
+    let mut framer = framer(protocol);
+    let mut batch = Batch::new(0);
+    for chunk in chunks {
+        framer.push(chunk, Timestamp::from_ns(1_000_000_000_000), &mut batch);
+    }
+    framer.finish(&mut batch);
+    (shown(&batch), framer.tally())
+}
+
+/// Octets that are no longer held.
+pub fn judged(tally: Tally) -> u64 {
+    tally.good_octets + tally.damaged_octets + tally.padding_octets + tally.skipped_octets
+}
+
+pub fn any_split_gives_the_same_frames(protocol: &Protocol, line: &[u8], lengths: &[usize]) {
+    let whole = frames(protocol, [line]);
+    assert_eq!(frames(protocol, chunked(line, lengths)), whole);
+    assert_eq!(frames(protocol, line.chunks(1)), whole);
+}
+
+pub fn every_octet_is_accounted_for_and_few_are_held(
+    protocol: &Protocol,
+    line: &[u8],
+    lengths: &[usize],
+) {
+    let mut framer = framer(protocol);
+    let mut batch = Batch::new(0);
+    let mut pushed = 0;
+    for chunk in chunked(line, lengths) {
+        framer.push(chunk, Timestamp::default(), &mut batch);
+        pushed += chunk.len() as u64;
+        let tally = framer.tally();
+        assert_eq!(tally.octets, pushed);
+        assert!(judged(tally) <= pushed && pushed - judged(tally) <= MAX_HELD);
+    }
+    framer.finish(&mut batch);
+    let tally = framer.tally();
+    assert_eq!(tally.octets, line.len() as u64);
+    assert_eq!(judged(tally), tally.octets);
+    let good = batch.packets().filter(|packet| packet.damage.is_none()).count() as u64;
+    assert_eq!(tally.good_frames, good);
+    assert!(tally.damaged_frames >= batch.len() as u64 - good);
+    assert!(batch.packets().all(|packet| !packet.data.is_empty()));
+    assert_eq!(framer.deadline(), None);
+}
+
+pub fn times_do_not_run_backwards_and_silence_is_asked_for_once(
+    protocol: &Protocol,
+    line: &[u8],
+    lengths: &[usize],
+    gaps: &[u64],
+) {
+    let mut framer = framer(protocol);
+    let mut batch = Batch::new(0);
+    let mut now = Timestamp::from_ns(1_000_000_000_000);
+    let mut arrivals = Vec::new();
+    let mut pushed = 0;
+    for (chunk, gap) in chunked(line, lengths).zip(gaps.iter().cycle()) {
+        framer.push(chunk, now, &mut batch);
+        pushed += chunk.len() as u64;
+        arrivals.push((pushed, now));
+        check_open_since(framer.as_ref(), &arrivals, protocol.baud);
+        let deadline = framer.deadline();
+        assert!(deadline.is_none_or(|deadline| deadline > now));
+        now = now.plus_ns(*gap);
+        let frames = batch.len();
+        framer.expire(now, &mut batch);
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            assert_eq!(framer.deadline(), None);
+        } else {
+            assert_eq!((framer.deadline(), batch.len()), (deadline, frames));
+        }
+        check_open_since(framer.as_ref(), &arrivals, protocol.baud);
+    }
+    framer.finish(&mut batch);
+    assert_eq!(judged(framer.tally()), line.len() as u64);
+    assert!(batch.packets().map(|packet| packet.time).is_sorted());
+}
+
+/// What is open is open since its first octet began on the wire, as the arrivals tell: where
+/// each chunk ends in the line, and when it was there.
+fn check_open_since(framer: &dyn Framer, arrivals: &[(u64, Timestamp)], baud: u32) {
+    let first = judged(framer.tally());
+    let chunk = arrivals.iter().find(|(end, _)| first < *end);
+    let began =
+        chunk.map(|(end, at)| at.minus_ns((end - first) * (10_000_000_000 / u64::from(baud))));
+    assert_eq!(framer.open_since(), framer.deadline().and(began));
+}
+
+/// What is recorded was on the line, in this order and without overlap: as it is, or in hex
+/// where the sniffer's words are text.
+pub fn nothing_is_invented(protocol: &Protocol, line: &[u8]) {
+    let (found, _) = frames(protocol, [line]);
+    let is_text = protocol.link_type == LinkType::IEEE802_15_4_TAP;
+    let words = String::from_utf8_lossy(line).replace("0x", "").to_ascii_uppercase();
+    let digits: Vec<u8> = words.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let mut rest = if is_text { &digits[..] } else { line };
+    for (data, ..) in found {
+        let data = if is_text {
+            let header_len = usize::from(u16::from_le_bytes([data[2], data[3]]));
+            data[header_len..].iter().flat_map(|o| format!("{o:02X}").into_bytes()).collect()
+        } else {
+            data
+        };
+        let at = rest.windows(data.len().max(1)).position(|octets| octets == data);
+        let at = at.unwrap_or_else(|| panic!("was not on the line: {}", data.escape_ascii()));
+        rest = &rest[at + data.len()..];
+    }
+}
+
+pub fn every_recorded_packet_has_a_summary(protocol: &Protocol, line: &[u8]) {
+    for (data, ..) in frames(protocol, [line]).0 {
+        assert!(!(protocol.summary)(&data).is_empty());
+    }
+    assert!(!(protocol.summary)(line).is_empty());
+}
+
+/// All of them, where how the line is cut into chunks, and the gaps between them, come of its
+/// own octets.
+pub fn all(protocol: &Protocol, line: &[u8]) {
+    let lengths: Vec<usize> = line.iter().map(|octet| usize::from(octet % 64) + 1).collect();
+    let gaps: Vec<u64> = line.iter().rev().map(|octet| u64::from(*octet) * 1_000_000).collect();
+    any_split_gives_the_same_frames(protocol, line, &lengths);
+    every_octet_is_accounted_for_and_few_are_held(protocol, line, &lengths);
+    times_do_not_run_backwards_and_silence_is_asked_for_once(protocol, line, &lengths, &gaps);
+    nothing_is_invented(protocol, line);
+    every_recorded_packet_has_a_summary(protocol, line);
+}

@@ -1,0 +1,695 @@
+//! Everything goes wrong at once: the fault harness.
+//!
+//! The real program reads a noisy line that is unplugged and replugged, and feeds two FIFOs, a
+//! Unix socket and a ring of files on a disk that is always full, while readers come, stall, are
+//! slow and leave in the middle, FIFOs are removed or replaced, and the clock is set by an hour,
+//! forward or back. SIGTERM comes at any moment.
+//! That is one life, a few seconds long; there are as many as fit into
+//! `SERIALSHARK_FAULT_SECONDS`. `SERIALSHARK_FAULT_SEED` chooses another sequence of faults.
+//!
+//! The program records its octets too, and that is the judge of all streams:
+//!
+//! - what it received is what was sent, from each opening of the port on, without a gap;
+//! - octets in = octets in frames + padding + skipped, and each figure of the log is exact;
+//! - each stream is a header and whole records, and these are packets of that line, in order,
+//!   with their times by the wall clock, which never run backwards, none twice, as many as the
+//!   log says were delivered;
+//! - framed = delivered + dropped + abandoned, for each stream;
+//! - when all readers have left, threads and open files are what they were, and of the memory
+//!   no more is left than their queues took, which the allocator keeps.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "common/clock.rs"]
+mod clock;
+mod common;
+
+use clock::FakeClock;
+use common::*;
+use pcap_parser::pcapng::Block;
+use pcap_parser::traits::PcapNGPacketBlock;
+use pcap_parser::{PcapBlockOwned, PcapNGSlice};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::Signal;
+use rustix::termios::{LocalModes, tcgetattr};
+use serialshark::framing::{Setup, protocol};
+use serialshark::packet::{Batch, Tally, Timestamp};
+use std::collections::VecDeque;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, symlink};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long it goes on, unless the environment says otherwise.
+const SECONDS: u64 = 20;
+const SEED: u64 = 1;
+/// Storms in the first life, with a calm after each but the last, in which SIGTERM comes. Each
+/// life has one more than the one before, up to ten times as many: so a leak grows.
+const STORMS: u64 = 3;
+/// Steps of a storm, at most; a step is a few milliseconds.
+const STEPS: u64 = 1000;
+/// Octets in a step, if the program takes them: far more than a reader may have in its queue,
+/// in a few seconds.
+const FLOOD: u64 = 1 << 16;
+/// How much more memory than at the start may be in use in a calm: what three queues took.
+const MEMORY_KB: u64 = 3 * 4096;
+/// Nanoseconds in a second.
+const NS: i64 = 1_000_000_000;
+/// How far off the clock may be set, in seconds.
+const CLOCKS: [i64; 3] = [-3600, 0, 3600];
+/// Where the ring is: room for six of its files, and nothing is left of it after a second.
+const DISK: &str = "size=200k";
+const RING: [&str; 4] = ["-C", "30k", "-W", "100"];
+
+#[test]
+fn everything_goes_wrong_at_once() {
+    let number =
+        |name| std::env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
+    let seconds = number("SERIALSHARK_FAULT_SECONDS").unwrap_or(SECONDS);
+    let seed = number("SERIALSHARK_FAULT_SEED").unwrap_or(SEED);
+    eprintln!("SERIALSHARK_FAULT_SEED={seed} SERIALSHARK_FAULT_SECONDS={seconds}");
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut total = Outcome::default();
+    for life in 0.. {
+        // One or more whole lives: each begins with a seed of its own, which repeats it.
+        if life > 0 && Instant::now() >= end {
+            eprintln!("{life} lives: {total:?}");
+            break;
+        }
+        let life_seed = seed.wrapping_add(life).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        eprintln!("life {life}");
+        let storms = STORMS + life % (9 * STORMS);
+        total.add(&Life::begin(Random(life_seed)).live(storms));
+    }
+    let Outcome { damaged, skipped, unplugged, readers, delivered, dropped, .. } = total;
+    let tried = [damaged, skipped, unplugged, readers, delivered, dropped];
+    assert!(tried.iter().all(|count| *count > 0), "not everything was tried: {total:?}");
+}
+
+/// What came of it, to see that the faults were faults.
+#[derive(Debug, Default)]
+struct Outcome {
+    octets: u64,
+    frames: u64,
+    damaged: u64,
+    skipped: u64,
+    unplugged: u64,
+    readers: u64,
+    delivered: u64,
+    dropped: u64,
+    abandoned: u64,
+    peak_memory_kb: u64,
+}
+
+impl Outcome {
+    fn add(&mut self, other: &Self) {
+        self.octets += other.octets;
+        self.frames += other.frames;
+        self.damaged += other.damaged;
+        self.skipped += other.skipped;
+        self.unplugged += other.unplugged;
+        self.readers += other.readers;
+        self.delivered += other.delivered;
+        self.dropped += other.dropped;
+        self.abandoned += other.abandoned;
+        self.peak_memory_kb = self.peak_memory_kb.max(other.peak_memory_kb);
+    }
+}
+
+/// Whoever speaks on the line: numbered frames, of which some are damaged, and noise.
+struct Traffic {
+    frames: u32,
+    /// Frames of a hundred that have a flaw.
+    noise: u64,
+    unsent: VecDeque<u8>,
+}
+
+impl Traffic {
+    fn fill(&mut self, random: &mut Random) {
+        while (self.unsent.len() as u64) < FLOOD {
+            let mut frame = numbered_frame(self.frames);
+            self.frames += 1;
+            if random.below(100) < self.noise {
+                let at = random.below(frame.len() as u64) as usize;
+                match random.below(4) {
+                    0 => frame[at] ^= 1 << random.below(8),
+                    1 => frame.truncate(at),
+                    2 => frame.insert(at, random.next() as u8),
+                    _ => {
+                        let len = random.below(40) as usize;
+                        frame.extend(random.octets(len));
+                    }
+                }
+            }
+            self.unsent.extend(frame);
+        }
+    }
+}
+
+/// A listener of the program, and who has come to it.
+struct Output {
+    path: PathBuf,
+    is_fifo: bool,
+    /// One at a time, so that the log's lines about them are in the same order.
+    readers: Vec<Reader>,
+}
+
+struct Reader {
+    fd: OwnedFd,
+    octets: Vec<u8>,
+    /// Octets it reads in a step.
+    appetite: usize,
+    has_left: bool,
+}
+
+impl Reader {
+    /// Reads what is there, up to `limit` octets; `false` at the end of the stream.
+    fn read(&mut self, limit: usize) -> bool {
+        let mut chunk = vec![0; limit];
+        let mut left = limit;
+        while left > 0 {
+            match rustix::io::read(&self.fd, &mut chunk[..left]) {
+                Ok(0) => return false,
+                Ok(len) => {
+                    self.octets.extend_from_slice(&chunk[..len]);
+                    left -= len;
+                }
+                Err(Errno::AGAIN) => break,
+                Err(errno) => panic!("{errno}"),
+            }
+        }
+        true
+    }
+
+    /// Its records; what is behind the last whole one must be nothing, unless it left.
+    fn records(&self) -> Vec<Record> {
+        assert_eq!(self.octets[..4], 0xa1b2_c3d4_u32.to_ne_bytes(), "no header");
+        let (mut rest, mut records) = (&self.octets[24..], Vec::new());
+        while let Some((record, len)) = parse_record(rest) {
+            records.push(record);
+            rest = &rest[len..];
+        }
+        assert!(self.has_left || rest.is_empty(), "the stream ends inside a record");
+        records
+    }
+}
+
+struct Life {
+    random: Random,
+    dir: TempDir,
+    program: Program,
+    outputs: Vec<Output>,
+    traffic: Traffic,
+    pty: Option<Pty>,
+    /// What was sent to each port that was plugged in.
+    sent: Vec<Vec<u8>>,
+    /// Octets sent in a step, at most.
+    pace: u64,
+    /// Steps until the line speaks again.
+    silence: u64,
+    clock: Option<FakeClock>,
+    /// The directory of the ring, which is there as long as this is open.
+    disk: OwnedFd,
+    outcome: Outcome,
+}
+
+impl Life {
+    fn begin(mut random: Random) -> Self {
+        let dir = TempDir::new().unwrap();
+        let disk_path = dir.path().join("disk");
+        std::fs::create_dir(&disk_path).unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let pty = Pty::new();
+        symlink(&pty.path, path("ttyUSB0")).unwrap();
+        let mut command = small_disk(&disk_path);
+        command.arg(path("ttyUSB0")).arg("--fifo").arg(path("a")).arg("--fifo").arg(path("b"));
+        command.arg("--unix").arg(path("c")).arg("--record").arg(path("line.rec"));
+        command.arg("-w").arg(disk_path.join("ring.pcapng")).args(RING);
+        command.stdin(std::process::Stdio::null()).env_remove("RUST_LOG");
+        let clock = FakeClock::new(dir.path());
+        if let Some(clock) = &clock {
+            clock.give_to(&mut command);
+        }
+        let program = Program::spawn(command);
+        program.wait_for("reading mstp");
+        let seen = format!("/proc/{}/root{}", program.child.id(), disk_path.display());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let disk = rustix::fs::open(seen, flags, Mode::empty()).unwrap();
+        let outputs = [("a", true), ("b", true), ("c", false)].map(|(name, is_fifo)| Output {
+            path: path(name),
+            is_fifo,
+            readers: Vec::new(),
+        });
+        let noise = 1 + random.below(30);
+        Self {
+            random,
+            program,
+            outputs: outputs.into(),
+            traffic: Traffic { frames: 0, noise, unsent: VecDeque::new() },
+            pty: Some(pty),
+            sent: vec![Vec::new()],
+            pace: FLOOD,
+            silence: 0,
+            clock,
+            disk,
+            outcome: Outcome::default(),
+            dir,
+        }
+    }
+
+    fn live(mut self, storms: u64) -> Outcome {
+        // A file may be open for a moment, so what was seen first may be one too many.
+        let mut least = self.possessions();
+        let then = memory_kb(self.program.child.id(), "VmRSS");
+        for _ in 1..storms {
+            let steps = STEPS / 2 + self.random.below(STEPS / 2);
+            for _ in 0..steps {
+                self.step();
+            }
+            self.calm_down();
+            eventually("threads and open files as they were", || {
+                let now = self.possessions();
+                (now.0 <= least.0 && now.1 <= least.1).then(|| least = now)
+            });
+            let now = memory_kb(self.program.child.id(), "VmRSS");
+            assert!(now <= then + MEMORY_KB, "memory: {then} kB, then {now} kB");
+        }
+        for _ in 0..self.random.below(STEPS) {
+            self.step();
+        }
+        if self.random.below(2) == 0 {
+            self.stall();
+        }
+        self.outcome.peak_memory_kb = memory_kb(self.program.child.id(), "VmHWM");
+        self.program.signal(Signal::TERM);
+        let told = Instant::now();
+        let status = loop {
+            if let Some(status) = self.program.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(told.elapsed() < LONG, "does not end: {:#?}", self.program.stderr());
+            self.feed();
+            self.read();
+        };
+        assert_eq!(status.code(), Some(0), "it said {:#?}", self.program.stderr());
+        self.judge();
+        self.outcome
+    }
+
+    /// Threads and open files.
+    fn possessions(&self) -> (usize, usize) {
+        let count = |what: &str| {
+            let path = format!("/proc/{}/{what}", self.program.child.id());
+            std::fs::read_dir(path).unwrap().count()
+        };
+        (count("task"), count("fd"))
+    }
+
+    /// All readers leave, and the port is there.
+    fn calm_down(&mut self) {
+        for output in 0..self.outputs.len() {
+            self.leave(output);
+        }
+        if self.pty.is_none() {
+            self.plug();
+        }
+        eventually("the port is open", || self.is_open().then_some(()));
+    }
+
+    /// Each output has a reader that does not read, and its pipe is full.
+    fn stall(&mut self) {
+        for output in 0..self.outputs.len() {
+            self.come(output);
+            self.outputs[output].readers.last_mut().unwrap().appetite = 0;
+        }
+        (self.pace, self.silence) = (FLOOD, 0);
+        for _ in 0..STEPS / 4 {
+            self.feed();
+        }
+    }
+
+    /// A moment of a storm.
+    fn step(&mut self) {
+        let sent = self.feed();
+        self.read();
+        if self.random.below(20) == 0 {
+            self.fault();
+        }
+        // The line has a pace; nothing depends on it.
+        if self.pace < FLOOD || sent == 0 {
+            std::thread::park_timeout(Duration::from_millis(self.random.below(4)));
+        }
+    }
+
+    /// Whether the program has opened the port and made it raw: octets from before are lost or
+    /// changed by the tty.
+    fn is_open(&self) -> bool {
+        self.pty.as_ref().is_some_and(|pty| {
+            !tcgetattr(&pty.master).unwrap().local_modes.contains(LocalModes::ICANON)
+        })
+    }
+
+    /// Sends some of the line; returns how many octets the port took.
+    fn feed(&mut self) -> usize {
+        if self.silence > 0 {
+            self.silence -= 1;
+            return 0;
+        }
+        if !self.is_open() {
+            return 0;
+        }
+        self.traffic.fill(&mut self.random);
+        let len = 1 + self.random.below(self.pace) as usize;
+        let octets: Vec<u8> = self.traffic.unsent.iter().take(len).copied().collect();
+        let (pty, mut sent) = (self.pty.as_ref().unwrap(), 0);
+        while sent < octets.len() {
+            match pty.offer(&octets[sent..]) {
+                0 => break,
+                len => sent += len,
+            }
+        }
+        self.traffic.unsent.drain(..sent);
+        self.sent.last_mut().unwrap().extend_from_slice(&octets[..sent]);
+        sent
+    }
+
+    fn read(&mut self) {
+        for reader in self.outputs.iter_mut().filter_map(|output| output.readers.last_mut()) {
+            if !reader.has_left {
+                reader.read(reader.appetite);
+            }
+        }
+    }
+
+    fn fault(&mut self) {
+        let output = self.random.below(3) as usize;
+        match self.random.below(16) {
+            0 => self.unplug(),
+            1..=2 if self.pty.is_none() => self.plug(),
+            3..=5 => self.come(output),
+            6 => self.leave(output),
+            7 => {
+                let appetite = self.appetite();
+                if let Some(reader) = self.outputs[output].readers.last_mut() {
+                    reader.appetite = appetite;
+                }
+            }
+            9 if self.outputs[output].is_fifo => {
+                // It may just be being replaced.
+                let _ = std::fs::remove_file(&self.outputs[output].path);
+            }
+            10 if self.outputs[output].is_fifo => {
+                let own = self.dir.path().join("own");
+                let mode = Mode::RUSR | Mode::WUSR;
+                rustix::fs::mknodat(rustix::fs::CWD, &own, FileType::Fifo, mode, 0).unwrap();
+                std::fs::rename(&own, &self.outputs[output].path).unwrap();
+            }
+            // Longer than the silence that ends a frame, or not.
+            11 => self.silence = self.random.below(150),
+            12 => self.pace = [40, 512, FLOOD, FLOOD, FLOOD][self.random.below(5) as usize],
+            13 => self.fill_disk(),
+            14 => self.free_disk(),
+            15 => {
+                let offset = CLOCKS[self.random.below(3) as usize];
+                if let Some(clock) = &self.clock {
+                    clock.set(&format!("{offset:+}"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A reader is stalled, slow, or keeps up.
+    fn appetite(&mut self) -> usize {
+        [0, 0, 300, 1 << 20][self.random.below(4) as usize]
+    }
+
+    fn unplug(&mut self) {
+        if self.pty.is_none() {
+            return;
+        }
+        self.outcome.unplugged += 1;
+        // The device file goes first or last. It must not stay: another program may be given the
+        // same one.
+        let link = self.dir.path().join("ttyUSB0");
+        if self.random.below(2) == 0 {
+            std::fs::remove_file(&link).unwrap();
+            self.pty = None;
+        } else {
+            self.pty = None;
+            std::fs::remove_file(&link).unwrap();
+        }
+    }
+
+    fn plug(&mut self) {
+        let pty = Pty::new();
+        let next = self.dir.path().join("next");
+        symlink(&pty.path, &next).unwrap();
+        std::fs::rename(&next, self.dir.path().join("ttyUSB0")).unwrap();
+        self.pty = Some(pty);
+        self.sent.push(Vec::new());
+    }
+
+    /// A reader comes, and waits for its header.
+    fn come(&mut self, output: usize) {
+        let appetite = self.appetite();
+        let output = &mut self.outputs[output];
+        if output.readers.last().is_some_and(|reader| !reader.has_left) {
+            return;
+        }
+        let path = &output.path;
+        let fd = if output.is_fifo {
+            eventually("the FIFO is there", || {
+                let metadata = path.symlink_metadata().ok()?;
+                if !metadata.file_type().is_fifo() {
+                    return None;
+                }
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                rustix::fs::open(path, flags, Mode::empty()).ok()
+            })
+        } else {
+            let stream = UnixStream::connect(path).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            stream.into()
+        };
+        let mut reader = Reader { fd, octets: Vec::new(), appetite, has_left: false };
+        eventually("a header", || {
+            reader.read(24 - reader.octets.len());
+            (reader.octets.len() == 24).then_some(())
+        });
+        output.readers.push(reader);
+        self.outcome.readers += 1;
+    }
+
+    /// The reader of this output leaves, if there is one, wherever in the stream it is.
+    fn leave(&mut self, output: usize) {
+        let output = &mut self.outputs[output];
+        let readers = output.readers.len();
+        let Some(reader) = output.readers.last_mut() else { return };
+        if reader.has_left {
+            return;
+        }
+        reader.has_left = true;
+        let nothing = rustix::fs::open("/dev/null", OFlags::CLOEXEC, Mode::empty()).unwrap();
+        drop(std::mem::replace(&mut reader.fd, nothing));
+        self.program.wait_for_nth(readers, &format!("{}: its reader left", output.path.display()));
+    }
+
+    fn ballast(&self) -> PathBuf {
+        Path::new("/proc/self/fd").join(self.disk.as_raw_fd().to_string()).join("ballast")
+    }
+
+    /// Another program takes room on the disk; some is left, or the ring would have to end.
+    fn fill_disk(&mut self) {
+        let octets = vec![0; self.random.below(60_000) as usize];
+        // Has less room than that, most likely.
+        let _ = std::fs::write(self.ballast(), octets);
+    }
+
+    fn free_disk(&self) {
+        let _ = std::fs::remove_file(self.ballast());
+    }
+
+    /// Compares all that was written with what was received.
+    fn judge(&mut self) {
+        let recording = std::fs::read(self.dir.path().join("line.rec")).unwrap();
+        let line = Line::read(&recording);
+        line.check_sent(&self.sent);
+        self.check_tally(&line.tally);
+        for line in self.program.stderr() {
+            assert!(!line.contains("panicked") && !line.contains("error:"), "{line}");
+        }
+
+        for output in &mut self.outputs {
+            let says = format!("{}: ", output.path.display());
+            let said = self.program.stderr();
+            let accounts: Vec<_> = said
+                .iter()
+                .filter(|line| line.contains(&says) && line.contains("packets framed"))
+                .map(|line| check_account(line))
+                .collect();
+            assert_eq!(accounts.len(), output.readers.len(), "{says}{said:#?}");
+            for (reader, [framed, delivered, dropped, abandoned]) in
+                output.readers.iter_mut().zip(accounts)
+            {
+                while !reader.has_left && reader.read(1 << 16) {}
+                let records = reader.records();
+                line.check_stream(records.iter().map(|r| (r.time_us, &r.data[..])), 1000);
+                assert!(framed <= line.packets.len() as u64);
+                assert!(records.len() as u64 <= delivered);
+                assert!(reader.has_left || records.len() as u64 == delivered, "{delivered}");
+                self.outcome.delivered += delivered;
+                self.outcome.dropped += dropped;
+                self.outcome.abandoned += abandoned;
+            }
+        }
+        self.check_ring(&line);
+    }
+
+    /// The log has the figures of a framer that is given the same octets here.
+    fn check_tally(&mut self, tally: &Tally) {
+        let summary = self.program.wait_for("octets =");
+        let expected = format!(
+            "ttyUSB0: {} frames, {} damaged; {} octets = {} in frames + {} in damaged ones + \
+             {} padding + {} skipped",
+            tally.good_frames + tally.damaged_frames,
+            tally.damaged_frames,
+            tally.octets,
+            tally.good_octets,
+            tally.damaged_octets,
+            tally.padding_octets,
+            tally.skipped_octets,
+        );
+        assert!(summary.ends_with(&expected), "{summary}, but {expected}");
+        self.outcome.octets = tally.octets;
+        self.outcome.frames = tally.good_frames + tally.damaged_frames;
+        self.outcome.damaged = tally.damaged_frames;
+        self.outcome.skipped = tally.skipped_octets;
+    }
+
+    /// What is left of the ring: whole files, one after the other.
+    fn check_ring(&self, line: &Line) {
+        let dir = Path::new("/proc/self/fd").join(self.disk.as_raw_fd().to_string());
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "pcapng"));
+        files.sort();
+        assert!(!files.is_empty());
+        let mut packets = Vec::new();
+        for path in &files {
+            let file = std::fs::read(path).unwrap();
+            let mut has_trailer = false;
+            for block in PcapNGSlice::from_slice(&file).unwrap() {
+                let PcapBlockOwned::NG(block) = block.expect("whole blocks") else { panic!() };
+                has_trailer = matches!(block, Block::InterfaceStatistics(_));
+                if let Block::EnhancedPacket(block) = block {
+                    let time = u64::from(block.ts_high) << 32 | u64::from(block.ts_low);
+                    packets.push((time, block.packet_data().to_vec()));
+                }
+            }
+            assert!(has_trailer, "{}", path.display());
+        }
+        line.check_stream(packets.iter().map(|(time, data)| (*time, &data[..])), 1);
+    }
+}
+
+/// The program with this directory on a small disk of its own. It keeps the process's number.
+fn small_disk(disk: &Path) -> Command {
+    let program = env!("CARGO_BIN_EXE_serialshark");
+    let allowed = Command::new("unshare").args(["-rm", "true"]).status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: unshare is not allowed here, so no disk was full");
+        return Command::new(program);
+    }
+    let script = "mount -t tmpfs -o $1 none $2 && shift 2 && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", script, "sh", DISK]).arg(disk).arg(program);
+    command
+}
+
+/// What the program received, as it recorded it, and what a framer makes of it.
+struct Line {
+    /// Octets from each opening of the port to its end.
+    received: Vec<Vec<u8>>,
+    /// Each with its time in nanoseconds.
+    packets: Vec<(u64, Vec<u8>)>,
+    tally: Tally,
+}
+
+impl Line {
+    fn read(recording: &[u8]) -> Self {
+        let mut row = 0;
+        let is_header = |octet: &u8| {
+            row += usize::from(*octet == b'\n');
+            row < 2
+        };
+        let header = recording.iter().take_while({
+            let mut is_header = is_header;
+            move |octet| is_header(octet)
+        });
+        let mut rest = &recording[header.count() + 1..];
+        let mstp = protocol("mstp").unwrap();
+        let mut framer = (mstp.framer)(&Setup { baud: 38_400, channel: None, init: None });
+        let mut batch = Batch::new(0);
+        let mut received = vec![Vec::new()];
+        while let Some((header, tail)) = rest.split_first_chunk::<13>() {
+            let time = u64::from_le_bytes(header[1..9].try_into().unwrap());
+            let time = Timestamp::from_ns(time);
+            let len = u32::from_le_bytes(header[9..].try_into().unwrap()) as usize;
+            let (octets, tail) = tail.split_at(len);
+            match header[0] {
+                b'O' => {
+                    framer.push(octets, time, &mut batch);
+                    received.last_mut().unwrap().extend_from_slice(octets);
+                }
+                b'S' => framer.expire(time, &mut batch),
+                b'G' => framer.finish(&mut batch),
+                b'B' => received.push(Vec::new()),
+                b'W' => {} // the clock was set; packets are dated by one that was not
+                kind => panic!("{kind} in the recording"),
+            }
+            rest = tail;
+        }
+        assert!(rest.is_empty(), "the recording ends inside a record");
+        framer.finish(&mut batch);
+        let packets: Vec<_> =
+            batch.packets().map(|packet| (packet.time.as_ns(), packet.data.to_vec())).collect();
+        Self { received, packets, tally: framer.tally() }
+    }
+
+    /// Each opening received the beginning of what was sent to one port, each port once at most.
+    fn check_sent(&self, sent: &[Vec<u8>]) {
+        let mut sent = sent.iter();
+        for octets in self.received.iter().filter(|octets| !octets.is_empty()) {
+            let found = sent.any(|sent| sent.starts_with(octets));
+            assert!(found, "{} octets were not sent: {}", octets.len(), octets.escape_ascii());
+        }
+    }
+
+    /// A stream has some of the packets, in order, none twice. Its times, in this unit, are ahead
+    /// of theirs by what the clock was set, which grows at once, and shrinks not before the next
+    /// stream.
+    fn check_stream<'a>(&self, stream: impl Iterator<Item = (u64, &'a [u8])>, unit_ns: u64) {
+        let mut packets = self.packets.iter();
+        let (mut last, mut lead) = (0, i64::MIN);
+        for (number, (time, data)) in stream.enumerate() {
+            assert!(time >= last, "time runs backwards at record {number}");
+            last = time;
+            let found = packets.any(|(at, octets)| {
+                let ahead = (time * unit_ns).cast_signed() - at.cast_signed();
+                // To within what reading two clocks costs: tokens come again and again.
+                let is_set = |clock: &i64| (ahead - clock * NS).abs() < NS / 100;
+                let as_before = ahead.abs_diff(lead) < unit_ns;
+                let fits = as_before || ahead > lead && CLOCKS.iter().any(is_set);
+                if fits && octets == data && !as_before {
+                    lead = ahead;
+                }
+                fits && octets == data
+            });
+            assert!(found, "record {number} is none of the line, or out of order: {data:02x?}");
+        }
+    }
+}
