@@ -8,6 +8,9 @@ fn main() -> ExitCode {
     if let Some(exit_code) = serialshark::extcap::run(&args) {
         return ExitCode::from(exit_code);
     }
+    if args.first().is_some_and(|arg| arg == "check-config") {
+        return ExitCode::from(serialshark::cli::check(&args[1..]));
+    }
     let request = serialshark::cli::parse();
     request.start_logging();
     match serialshark::capture::run(&request.config) {
