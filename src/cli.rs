@@ -162,7 +162,7 @@ pub struct Request {
     remarks: Vec<String>,
 }
 
-/// All that can be typed: what the manual and completions are made from.
+/// All options: what the manual page and the completions are made from.
 pub fn command() -> clap::Command {
     Args::command()
 }
