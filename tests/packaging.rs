@@ -1,4 +1,4 @@
-//! What is packaged agrees with the program: manual page, completions, README.
+//! What is packaged agrees with the program: manual page, completions, service, README.
 //!
 //! `BLESS=1 cargo test --test packaging` writes the manual page and the completions anew.
 #![allow(missing_docs, clippy::unwrap_used)]
@@ -7,8 +7,12 @@ mod common;
 
 use clap_complete::{Shell, generate};
 use common::*;
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Stdio;
+use tempfile::TempDir;
 
 const PAGE: &str = "packaging/serialshark.1";
 const COMPLETIONS: [(Shell, &str); 3] = [
@@ -163,5 +167,118 @@ fn shells_complete_options_and_values() {
     );
     if let Some((registered, complaints)) = ask("zsh", &["-fc", &script]) {
         assert_eq!((registered.as_str(), complaints.as_str()), ("_serialshark\n", ""));
+    }
+}
+
+const UNIT: &str = "packaging/serialshark@.service";
+
+/// The unit with the binary under test, under a name of an instance.
+fn unit(dir: &TempDir) -> String {
+    let unit = read(UNIT).replace("/usr/bin/serialshark", env!("CARGO_BIN_EXE_serialshark"));
+    assert!(unit.contains(&format!("ExecStart={}", env!("CARGO_BIN_EXE_serialshark"))));
+    std::fs::write(dir.path().join("serialshark@.service"), unit).unwrap();
+    dir.path().join("serialshark@trunk.service").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn systemd_finds_no_fault_with_the_service() {
+    let dir = TempDir::new().unwrap();
+    if let Some((said, complaints)) =
+        ask("systemd-analyze", &["verify", "--man=no", "--recursive-errors=no", &unit(&dir)])
+    {
+        assert_eq!((said.as_str(), complaints.as_str()), ("", ""));
+    }
+}
+
+#[test]
+fn the_service_is_not_exposed() {
+    let dir = TempDir::new().unwrap();
+    let threshold = "--threshold=20"; // 2.0, above which it fails
+    if let Some((said, _)) =
+        ask("systemd-analyze", &["security", "--offline=true", threshold, &unit(&dir)])
+    {
+        assert!(said.contains(" OK "), "{said}");
+    }
+}
+
+/// The names in a set of system calls, those of the sets in it too.
+fn calls(set: &str) -> Option<BTreeSet<String>> {
+    let (said, _) = ask("systemd-analyze", &["syscall-filter", set])?;
+    let mut names = BTreeSet::new();
+    for name in said.lines().skip(1).map(str::trim).filter(|name| !name.starts_with('#')) {
+        match name.starts_with('@') {
+            true => names.extend(calls(name)?),
+            false => _ = names.insert(name.to_owned()),
+        }
+    }
+    Some(names)
+}
+
+/// A run with a port, a FIFO, a ring of files and a socket calls nothing but that.
+#[test]
+fn the_services_filter_allows_what_the_program_calls() {
+    let filters: Vec<String> = read(UNIT)
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("SystemCallFilter=")?.to_owned()))
+        .collect();
+    let [allowed, refused] = &filters[..] else { panic!("{filters:?}") };
+    let Some(mut allowed) = calls(allowed) else { return };
+    for set in refused.trim_start_matches('~').split(' ') {
+        let refused = calls(set).unwrap();
+        allowed.retain(|name| !refused.contains(name));
+    }
+    assert!(allowed.contains("read") && !allowed.contains("mount"));
+
+    let Some(mut command) = tool("strace") else { return };
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let pty = Pty::new();
+    command.args(["-f", "-qq", "-e", "signal=none", "-o", &at("calls"), "--"]);
+    command.arg(env!("CARGO_BIN_EXE_serialshark")).stdin(Stdio::null());
+    command.args([pty.path(), "--fifo", &at("fifo"), "--unix", &at("socket"), "--tcp", "0"]);
+    command.args(["-w", &at("a.pcapng"), "-C", "1k", "-W", "2", "--history", "9", "-c", "400"]);
+    let mut program = Program::spawn(command);
+    program.wait_for_nth(3, "waiting for a reader");
+    for _ in 0..2 {
+        let mut reader = FifoReader::open(Path::new(&at("fifo")));
+        pty.send(&mstp(0, 1, 2, &[]));
+        reader.record().unwrap();
+    }
+    let mut client = UnixStream::connect(at("socket")).unwrap();
+    client.read_exact(&mut [0; 24]).unwrap();
+    for n in 2..400 {
+        pty.send(&numbered_frame(n));
+    }
+    assert!(program.wait().success(), "{:?}", program.stderr());
+    let seen = read(at("calls"));
+    let seen: BTreeSet<&str> = seen
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1)?.split_once('('))
+        .map(|(name, _)| name)
+        // What strace itself starts it with.
+        .filter(|name| !name.is_empty() && *name != "execve" && !name.starts_with('<'))
+        .collect();
+    for call in ["mknodat", "renameat", "inotify_add_watch", "unlinkat", "ioctl", "accept4"] {
+        assert!(seen.contains(call), "{call} was not called: {seen:?}");
+    }
+    let missing: Vec<_> = seen.iter().filter(|name| !allowed.contains(**name)).collect();
+    assert!(missing.is_empty(), "the service may not call {missing:?}");
+}
+
+/// As it is, and with all that it has in comments.
+#[test]
+fn the_example_of_a_configuration_is_right() {
+    let example = read("packaging/serialshark.toml");
+    let whole: Vec<&str> =
+        example.lines().map(|line| line.strip_prefix("# ").unwrap_or(line)).collect();
+    let settings: Vec<&str> = whole.into_iter().filter(|line| line.contains(" = ")).collect();
+    assert!(settings.len() > 5, "{settings:?}");
+    let dir = TempDir::new().unwrap();
+    for (name, text) in [("bare.toml", example.clone()), ("whole.toml", settings.join("\n"))] {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let (code, says, complaints) = run(&["check-config", path.to_str().unwrap()]);
+        assert_eq!((code, complaints.as_str()), (0, ""));
+        assert!(common::text(&says).contains("from /dev/serialshark/ftdi-AB0KX3Q2"), "{says:?}");
     }
 }
