@@ -11,7 +11,7 @@ root=$(mktemp -d)
 trap 'rm -rf --one-file-system "$root"' EXIT
 machine=serialshark-$$
 
-debootstrap --variant=minbase --include=systemd,systemd-sysv,udev,dbus bookworm "$root" \
+debootstrap --variant=minbase --include=systemd,systemd-sysv,udev,dbus,procps bookworm "$root" \
     "${MIRROR:?}" >"$root.log" 2>&1 ||
     { cat "$root.log"; exit 1; }
 rm "$root.log"
