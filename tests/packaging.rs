@@ -282,3 +282,14 @@ fn the_example_of_a_configuration_is_right() {
         assert!(common::text(&says).contains("from /dev/serialshark/ftdi-AB0KX3Q2"), "{says:?}");
     }
 }
+
+#[test]
+fn the_tests_that_security_md_names_are_there() {
+    let page = read("SECURITY.md");
+    let named: Vec<_> = page.split('`').filter_map(|word| word.split_once("::")).collect();
+    assert!(named.len() > 15, "{named:?}");
+    for (file, test) in named.into_iter().filter(|(file, _)| *file != "file") {
+        let found = read(format!("tests/{file}.rs")).contains(&format!("#[test]\nfn {test}() {{"));
+        assert!(found, "{file}::{test} is not there");
+    }
+}
