@@ -39,6 +39,7 @@ use crate::error::Error;
 use crate::framing::{Protocol, Setup};
 use crate::output::ring;
 use crate::packet::Clock;
+use crate::systemd;
 use crate::wall::WallClock;
 use crossbeam_channel::{Receiver, bounded};
 use ending::{Ending, News, Pace};
@@ -130,7 +131,7 @@ pub struct Config {
 pub fn run(config: &Config) -> Result<(), Error> {
     let streams = opening::pipes(config)?;
     // The handlers come next: from here on SIGTERM means a clean end.
-    let signals = signals::handle(config.rotation.is_some())
+    let signals = signals::handle(hangup_ends(config))
         .map_err(|e| Error::new("signals", "cannot be handled").because(e))?;
     let stop =
         Bell::new().map_err(|error| Error::new("stop bell", "cannot make").because(error))?;
@@ -150,6 +151,11 @@ pub fn run(config: &Config) -> Result<(), Error> {
     supervise(config, &shared, inbox, opened, signals, &stop, &service)
 }
 
+/// Whether SIGHUP means that a terminal was closed, and not that new files are to be begun.
+fn hangup_ends(config: &Config) -> bool {
+    config.rotation.is_none() && !systemd::is_manager()
+}
+
 /// Runs all threads to their end.
 fn supervise(
     config: &Config,
@@ -162,7 +168,7 @@ fn supervise(
 ) -> Result<(), Error> {
     let Opened { sources, listeners, streams } = opened;
     let signal_handle = signals.handle();
-    let rotates = config.rotation.is_some();
+    let hangup_ends = hangup_ends(config);
     std::thread::scope(|scope| {
         let outputs = streams.len() + listeners.len();
         for (stream, format) in streams {
@@ -177,7 +183,7 @@ fn supervise(
         }
         shared.or_end(spawn(scope, shared, "signals", move || {
             for signal in signals.forever() {
-                match signals::meaning(signal, rotates) {
+                match signals::meaning(signal, hangup_ends) {
                     Meaning::Counters => report::all(shared),
                     Meaning::NextFiles => shared.start_next_streams(),
                     Meaning::End => {

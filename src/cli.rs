@@ -1,14 +1,22 @@
 //! The command line: arguments in, a validated [`Config`] out. The only module that knows clap.
+//!
+//! A configuration file becomes arguments before those that were typed.
+
+mod check;
+mod config;
+
+pub use check::check;
 
 use crate::capture::{Config, Output, Port};
 use crate::encode::{Direction, Format};
+use crate::error::Error;
 use crate::framing::{Channel, PROTOCOLS, Protocol, Setup, protocol};
 use crate::output::ring::Limits;
 use crate::source::{file, record, sim::Simulator};
 use crate::systemd;
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
+use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches as _, Parser, ValueEnum};
 use log::LevelFilter;
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -23,9 +31,10 @@ Examples:
   serialshark /dev/ttyUSB0 --record trunk.rec     later: serialshark trunk.rec -w trunk.pcapng
   serialshark /dev/ttyACM0 -p riot --channel 26 -w - | tshark -r -
   serialshark extcap --install                    ports in Wireshark's interface list
+  serialshark check-config trunk.toml             what a file for --config says
 
-Signals: SIGINT, SIGTERM, SIGHUP end it cleanly, but with -C or -G SIGHUP begins the next files;
-SIGUSR1 logs all counters.
+Signals: SIGINT, SIGTERM, SIGHUP end it cleanly, but with -C or -G, and as a service, SIGHUP begins
+the next files; SIGUSR1 logs all counters.
 
 Exit status: 0 ended as asked, 1 failed while running, 2 wrong usage.";
 
@@ -38,8 +47,13 @@ struct Args {
     /// a file (octets, or what --record made), octets on standard input with -, or sim:mstp,
     /// sim:riot. Of several, each may have its protocol before it (mstp:/dev/ttyUSB0), and after it
     /// =in or =out where it is one direction of a full-duplex line
-    #[arg(required = true, value_name = "PORT")]
+    #[arg(required_unless_present = "config", value_name = "PORT")]
     ports: Vec<String>,
+
+    /// Read options from this TOML file: port, or ports = [...], and the long options' names. An
+    /// option on the command line comes in place of the file's
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 
     /// What is spoken on the line [default: mstp]
     #[arg(short, long, value_name = "NAME",
@@ -158,14 +172,36 @@ pub struct Request {
     /// The capture.
     pub config: Config,
     level: LevelFilter,
+    /// What the user should know about how it came about.
+    remarks: Vec<String>,
 }
 
-/// Parses the command line; on wrong usage prints what is wrong and ends with exit code 2.
+/// All options: what the manual page and the completions are made from.
+pub fn command() -> clap::Command {
+    Args::command()
+}
+
+/// Parses the command line, and the configuration file that it names; if something is wrong,
+/// prints what, and ends with exit code 2.
 pub fn parse() -> Request {
-    match Args::try_parse().and_then(validate) {
-        Ok(request) => request,
-        Err(error) => error.exit(),
-    }
+    let typed: Vec<_> = std::env::args_os().collect();
+    let given = command().try_get_matches_from(&typed).unwrap_or_else(|error| error.exit());
+    let args = Args::from_arg_matches(&given).unwrap_or_else(|error| error.exit());
+    let Some(path) = &args.config else {
+        return validate(args).unwrap_or_else(|error| error.exit());
+    };
+    with_file(path, &typed, &given).unwrap_or_else(|error| {
+        // Should nobody hear it, the exit code still tells.
+        let _ = writeln!(std::io::stderr(), "serialshark: {error}");
+        std::process::exit(2)
+    })
+}
+
+/// What the file and the typed arguments ask for together.
+fn with_file(path: &Path, typed: &[OsString], given: &ArgMatches) -> Result<Request, Error> {
+    let (args, remarks) = config::File::read(path)?.merge(typed, given);
+    let request = parse_from(args).map_err(|wrong| Error::new(path.display(), wrong))?;
+    Ok(Request { remarks, ..request })
 }
 
 /// The same for arguments that nobody typed; what is wrong is said in one line.
@@ -195,6 +231,9 @@ impl Request {
             out.write_all(systemd::message(record.level(), &text).as_bytes())
         });
         logger.init();
+        for remark in &self.remarks {
+            log::info!("{remark}");
+        }
     }
 }
 
@@ -210,6 +249,9 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
         (1, _) => LevelFilter::Debug,
         _ => LevelFilter::Trace,
     };
+    if args.ports.is_empty() {
+        return Err(usage("no port is named: port = \"/dev/ttyUSB0\""));
+    }
     let ports =
         args.ports.iter().map(|port_arg| port(port_arg, &args)).collect::<Result<Vec<_>, _>>()?;
     for (i, port) in ports.iter().enumerate() {
@@ -292,7 +334,7 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
         wait: args.wait,
         once: args.once,
     };
-    Ok(Request { config, level })
+    Ok(Request { config, level, remarks: Vec::new() })
 }
 
 /// The limits of `-C`, `-G` and `-W`, if there are files for them.

@@ -9,6 +9,9 @@ fn main() -> ExitCode {
     if let Some(exit_code) = answer {
         return ExitCode::from(exit_code);
     }
+    if args.first().is_some_and(|arg| arg == "check-config") {
+        return ExitCode::from(serialshark::cli::check(&args[1..]));
+    }
     let request = serialshark::cli::parse();
     request.start_logging();
     match serialshark::capture::run(&request.config) {

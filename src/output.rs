@@ -9,15 +9,45 @@ pub mod pipe;
 pub mod ring;
 pub mod socket;
 
+use crate::error::Error;
 use crate::packet::{Clock, Timestamp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::any::Any;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long a listener waits when descriptors or memory are used up.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Whether a link at this path may be followed: not where everybody may put one, as in /tmp, unless
+/// it is the user's or the directory owner's, which nobody else can replace there.
+///
+/// The kernel has the same rule, but can be told to forget it, and does not hear of a link that
+/// a program resolves by itself.
+///
+/// # Errors
+/// When there is a link of somebody else.
+fn may_follow(path: &Path) -> Result<bool, Error> {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let Ok(directory) = parent.unwrap_or(Path::new(".")).metadata() else { return Ok(true) };
+    if directory.mode() & 0o1002 != 0o1002 {
+        return Ok(true);
+    }
+    match path.symlink_metadata() {
+        Ok(link) if link.is_symlink() => {
+            let us = rustix::process::geteuid().as_raw();
+            if [us, directory.uid()].contains(&link.uid()) {
+                return Ok(true);
+            }
+            Err(Error::new(path.display(), "is somebody else's link, in a directory for everybody")
+                .hint("choose another name, or a directory of your own"))
+        }
+        _ => Ok(false),
+    }
+}
 
 /// Accepts readers. `accept`, `tend` and `stop` are called from a thread each.
 pub trait Listener: Send + Sync {
@@ -25,7 +55,7 @@ pub trait Listener: Send + Sync {
     ///
     /// # Errors
     /// When no reader can come any more.
-    fn accept(&self) -> Result<Option<Stream>, crate::error::Error>;
+    fn accept(&self) -> Result<Option<Stream>, Error>;
 
     /// Blocks until [`stop`](Self::stop) is called, and meanwhile keeps the place in order
     /// where readers come in.

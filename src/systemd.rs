@@ -38,6 +38,11 @@ impl Manager {
     }
 }
 
+/// Whether systemd has started us and wants to hear. Then there is no terminal to be closed.
+pub fn is_manager() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// How long it waits for a sign of life before it ends us, if it wants one:
 /// sd_watchdog_enabled(3).
 pub fn watchdog() -> Option<Duration> {

@@ -1,8 +1,8 @@
 //! The recipes of the README, each run as it is written there.
 //!
 //! Only names are replaced: ports by ports of the test, /tmp by a directory of its own, TCP
-//! ports by free ones. `wireshark` is tshark that ends after a few packets, and `ssh HOST COMMAND`
-//! runs the command here.
+//! ports by free ones. `wireshark` is tshark that ends after a few packets, and the other machine
+//! is this one, by way of a real sshd with keys of its own.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -88,6 +88,72 @@ fn script(dir: &Path, name: &str, text: &str) {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+/// The other machine's sshd, and `ssh` that finds it as `pi`.
+struct Sshd(Child);
+
+impl Sshd {
+    fn start(dir: &Path) -> Option<Self> {
+        // By its full path, or it does not start.
+        let mut command = tool("/usr/sbin/sshd")?;
+        let at = |name: &str| dir.join(name).display().to_string();
+        for key in ["host_key", "user_key"] {
+            let mut keygen = Command::new("ssh-keygen");
+            keygen.args(["-q", "-t", "ed25519", "-N", "", "-f", &at(key)]);
+            assert!(keygen.status().unwrap().success());
+        }
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let path = format!("{}:{}", at("bin"), std::env::var("PATH").unwrap());
+        let config = format!(
+            "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\n\
+             PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\n\
+             PermitRootLogin yes\nStrictModes no\nPidFile none\nSetEnv PATH={path}\n",
+            at("host_key"),
+            at("user_key.pub")
+        );
+        std::fs::write(dir.join("sshd_config"), config).unwrap();
+        let user = Command::new("id").arg("-un").output().unwrap().stdout;
+        let config = format!(
+            "Host pi\nHostName 127.0.0.1\nPort {port}\nUser {}\nIdentityFile {}\n\
+             IdentitiesOnly yes\nStrictHostKeyChecking no\nUserKnownHostsFile /dev/null\n\
+             LogLevel ERROR\n",
+            text(&user).trim(),
+            at("user_key")
+        );
+        std::fs::write(dir.join("ssh_config"), config).unwrap();
+        // There is no terminal here, so the wish for one has to be stronger.
+        let wish = "[ \"$1\" = -t ] && set -- -t \"$@\"";
+        script(dir, "ssh", &format!("{wish}; exec /usr/bin/ssh -F {} \"$@\"", at("ssh_config")));
+        if rustix::process::geteuid().is_root() {
+            // It wants a directory that is there only where its service runs.
+            let run = "mount -t tmpfs none /run && mkdir /run/sshd && exec \"$@\"";
+            command = Command::new("unshare");
+            command.args(["-m", "sh", "-c", run, "-", "/usr/sbin/sshd"]);
+        }
+        command.args(["-D", "-e", "-f", &at("sshd_config")]);
+        let log = std::fs::File::create(dir.join("sshd.log")).unwrap();
+        let sshd = Self(command.stdin(Stdio::null()).stderr(log).spawn().unwrap());
+        eventually("sshd", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        Some(sshd)
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether some process was started with this word.
+fn runs_with(word: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
+        .any(|line| line.split(|octet| *octet == 0).any(|other| other == word.as_bytes()))
+}
+
 /// Something that says one thing after the other until it is told to stop.
 fn speak(mut say: impl FnMut(&[u8]), mut next: impl FnMut() -> Vec<u8>, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
@@ -109,8 +175,11 @@ fn every_recipe_works_as_it_is_written() {
     symlink(env!("CARGO_BIN_EXE_serialshark"), dir.join("bin/serialshark")).unwrap();
     script(dir, "tshark", &format!("exec {tshark} -c {ENOUGH} \"$@\""));
     script(dir, "wireshark", "[ \"$1\" = -k ] && shift; exec tshark \"$@\"");
-    script(dir, "ssh", "[ \"$1\" = -L ] && shift 2; shift; exec \"$@\"");
+    let sshd = Sshd::start(dir);
     for recipe in recipes() {
+        if sshd.is_none() && recipe.run.contains("ssh ") {
+            continue;
+        }
         try_recipe(&recipe, dir);
         eprintln!("{}: done", recipe.what);
     }
@@ -127,8 +196,17 @@ fn try_recipe(recipe: &Recipe, dir: &Path) {
     let ser2net_port = ser2net.local_addr().unwrap().port();
     let free_port =
         std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let local = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let tunnel = recipe.run.contains("-L");
     let concrete = |command: &str| {
-        command
+        // Both ends of the tunnel are on this machine, and cannot have the same port.
+        let near = |command: String| match tunnel {
+            true => command
+                .replace("-L 19000", &format!("-L {local}"))
+                .replace("TCP@127.0.0.1:19000", &format!("TCP@127.0.0.1:{local}")),
+            false => command,
+        };
+        near(command.to_owned())
             .replace("/dev/ttyUSB0", ports[0].path())
             .replace("/dev/ttyUSB1", ports[1].path())
             .replace("/dev/ttyACM0", ports[2].path())
@@ -141,7 +219,7 @@ fn try_recipe(recipe: &Recipe, dir: &Path) {
     if !recipe.run.contains("--install") {
         // Before that nobody reads what the ports have to say.
         eventually(&recipe.what, || {
-            let said = std::fs::read_to_string(dir.join("stderr")).unwrap_or_default();
+            let said = messages(dir);
             assert!(!said.contains("hint: "), "{}: {said}", recipe.run);
             (said.matches(": reading ").count() == recipe.run.matches("/dev/tty").count().max(1))
                 .then_some(())
@@ -174,6 +252,14 @@ fn try_recipe(recipe: &Recipe, dir: &Path) {
             resume_unwind(panic);
         }
     });
+    // Here and there: whoever leaves the office leaves nothing running in the plant room.
+    eventually("the end on both machines", || (!runs_with(ports[0].path())).then_some(()));
+}
+
+/// What the program says; a terminal makes one stream of its two.
+fn messages(dir: &Path) -> String {
+    let output = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or_default();
+    output("stderr") + &output("stdout")
 }
 
 /// Sees that packets come, where the recipe says that they do.
@@ -185,7 +271,7 @@ fn judge(recipe: &Recipe, mut shell: Shell, concrete: impl Fn(&str) -> String, d
         if run.contains("--install") {
             assert!(shell.wait(), "{what}: {}", output("stderr"));
         } else {
-            eventually(what, || output("stderr").contains("waiting for a reader").then_some(()));
+            eventually(what, || messages(dir).contains("waiting for a reader").then_some(()));
         }
         // A second reader after the first one, which no capture pipe is said to bear.
         for _ in 0..if run.contains("replay") { 1 } else { 2 } {

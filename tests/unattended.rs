@@ -491,6 +491,24 @@ fn systemd_hears_that_it_is_ready_how_things_stand_and_that_it_stops() {
 }
 
 #[test]
+fn a_service_goes_on_when_it_is_told_to_reload_and_has_no_files_to_begin() {
+    let dir = TempDir::new().unwrap();
+    let (systemd, fifo) = (FakeSystemd::new(dir.path()), dir.path().join("sharkfin"));
+    let pty = Pty::new();
+    let mut program = systemd.start(&[pty.path(), "--fifo", path(&fifo)], None);
+    systemd.heard();
+    let mut reader = FifoReader::open(&fifo);
+    reader.header();
+    program.signal(Signal::HUP);
+    // Heard after SIGHUP, if that is not the end.
+    program.signal(Signal::USR1);
+    program.wait_for("queued");
+    pty.send(&numbered_frame(1));
+    assert_eq!(reader.records(1)[0].data, numbered_frame(1));
+    program.terminate();
+}
+
+#[test]
 fn systemd_gets_the_signs_of_life_that_it_waits_for() {
     let dir = TempDir::new().unwrap();
     let systemd = FakeSystemd::new(dir.path());

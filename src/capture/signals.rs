@@ -11,17 +11,17 @@ use std::sync::atomic::AtomicBool;
 pub enum Meaning {
     /// The end.
     End,
-    /// The next file of each row of files.
+    /// The next file of each row of files, if there is one.
     NextFiles,
     /// The counters in the log.
     Counters,
 }
 
-/// What this one asks for; `rotates` if there are files that take turns.
-pub fn meaning(signal: i32, rotates: bool) -> Meaning {
+/// What this one asks for.
+pub fn meaning(signal: i32, hangup_ends: bool) -> Meaning {
     match signal {
         SIGUSR1 => Meaning::Counters,
-        SIGHUP if rotates => Meaning::NextFiles,
+        SIGHUP if !hangup_ends => Meaning::NextFiles,
         _ => Meaning::End,
     }
 }
@@ -32,7 +32,7 @@ pub fn meaning(signal: i32, rotates: bool) -> Meaning {
 ///
 /// # Errors
 /// When the system does not let us.
-pub fn handle(rotates: bool) -> std::io::Result<Signals> {
+pub fn handle(hangup_ends: bool) -> std::io::Result<Signals> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
@@ -41,7 +41,7 @@ pub fn handle(rotates: bool) -> std::io::Result<Signals> {
         .filter(|signal| ignored >> (signal - 1) & 1 == 0)
         .collect();
     let ending = Arc::new(AtomicBool::new(false));
-    for &signal in heeded.iter().filter(|signal| meaning(**signal, rotates) == Meaning::End) {
+    for &signal in heeded.iter().filter(|signal| meaning(**signal, hangup_ends) == Meaning::End) {
         flag::register_conditional_shutdown(signal, 1, Arc::clone(&ending))?;
         flag::register(signal, Arc::clone(&ending))?;
     }

@@ -476,6 +476,7 @@ fn is_shortage(errno: Errno) -> bool {
 fn resolve(path: &Path) -> Result<(PathBuf, OsString), Error> {
     let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
     let path = if is_link {
+        super::may_follow(path)?;
         path.canonicalize().map_err(|error| {
             Error::new(path.display(), "is a link that leads nowhere").because(error)
         })?

@@ -5,7 +5,7 @@
 //! are new ones. A file that gets nothing wakes nobody.
 
 use super::ring::{Limits, Ring};
-use super::{Kind, Stream};
+use super::{Kind, Stream, may_follow};
 use crate::error::Error;
 use crate::packet::Timestamp;
 use rustix::fs::{Mode, OFlags, SeekFrom, seek};
@@ -92,11 +92,13 @@ fn is_tty(metadata: &Metadata) -> bool {
 pub fn create(path: &Path, force: bool) -> Result<Stream, Error> {
     check(path, force)?;
     let name = path.display().to_string();
+    let no_follow = if may_follow(path)? { OFlags::empty() } else { OFlags::NOFOLLOW };
     let file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o660)
+        .custom_flags(no_follow.bits().cast_signed())
         .open(path)
         .map_err(|error| Error::new(&name, "cannot write").because(error))?;
     let disk = Disk {

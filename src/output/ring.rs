@@ -114,10 +114,21 @@ impl Ring {
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(no_file());
         }
-        let cannot = |errno: Errno| Error::new(&shown, "cannot write").because(errno);
         let parent = path.parent().filter(|parent| *parent != Path::new(""));
+        let parent = parent.unwrap_or(Path::new("."));
+        let cannot = |errno: Errno| {
+            let error = Error::new(&shown, "cannot write").because(errno);
+            match errno {
+                Errno::NOENT => error.hint(format!("mkdir -p {}", parent.display())),
+                Errno::ACCESS | Errno::ROFS => error.hint(format!(
+                    "choose a directory that you may list and write to; {} is none",
+                    parent.display()
+                )),
+                _ => error,
+            }
+        };
         let directory = rustix::fs::open(
-            parent.unwrap_or(Path::new(".")),
+            parent,
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )
