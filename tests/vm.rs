@@ -1,6 +1,6 @@
 //! serialshark on a real USB serial driver, with an adapter that is pulled out and put back.
 //!
-//! A machine in QEMU for each test: `tests/vm/rig.py` builds and runs it, `tests/vm/scenarios.py`
+//! A machine in QEMU for each test: `tests/vm/rig.py` runs it, `tests/vm/scenarios.py`
 //! says what happens in it and what has to come of it. VM_PULLS=50 sets how often the adapter is
 //! pulled out under traffic.
 #![allow(missing_docs, clippy::unwrap_used)]

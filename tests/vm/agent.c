@@ -2,11 +2,10 @@
  * for the host.
  *
  * One virtio-serial port carries frames in both directions, little endian:
- *   type(1) 0(1) id(2) len(4) guest's monotonic ns(8, 0 from the host) payload(len)
+ *   type(1) 0(1) id(2) len(4) payload(len)
  * host -> guest   X start program `id`: its arguments, each ended by a NUL
  *                 K send it a signal: 4 octets
  * guest -> host   R ready, O standard output, o standard error, Q ended: 4 octets, wait status
- * A frame's time is taken just after the read that brought its payload.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -23,7 +22,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MAX_PROGRAMS = 64, CHUNK = 16384 };
@@ -32,8 +30,7 @@ struct head {
     uint8_t type, zero;
     uint16_t id;
     uint32_t len;
-    uint64_t ns;
-} __attribute__((packed));
+};
 
 static struct program {
     int used, id, out, err, ended, status;
@@ -47,13 +44,6 @@ static void die(const char *what)
     printf("agent: %s: %s\n", what, strerror(errno));
     for (;;)
         pause();
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + t.tv_nsec;
 }
 
 static void write_all(const void *data, size_t len)
@@ -72,7 +62,7 @@ static void write_all(const void *data, size_t len)
 
 static void tell(int type, int id, const void *data, uint32_t len)
 {
-    struct head h = { type, 0, id, len, now_ns() };
+    struct head h = { type, 0, id, len };
     write_all(&h, sizeof h);
     write_all(data, len);
 }

@@ -3,59 +3,41 @@
 QEMU runs a Debian kernel with its real ftdi_sio driver and, where rules are given, the real udevd.
 The adapter (0403:6001) is QEMU's; this side holds the far end of its line.
 
-    with Rig("target/debug/serialshark") as rig:
+    with Rig("target/debug/serialshark", "target/vm-cache") as rig:
         plug = rig.plug()
         program = rig.spawn("/bin/serialshark", "/dev/ttyUSB0")
         rig.send(octets)
         rig.unplug()
-        plug.octets()       # what came over the USB
+        plug.received()     # what came over the USB
 
-The guest's first process is agent.c: it runs programs and carries their input and output. Kernel,
-busybox and udev come out of Debian packages, which are fetched into a cache and never installed.
+The guest's first process is agent.c: it runs programs and carries their output. What else is in
+the guest image.py puts there.
 
 What it cannot show: framing errors and breaks (QEMU has none), the timing of a real chip, other
 drivers. Octets arrive whatever the rate; what rate the driver asked for is in `requests()`.
 """
 
 import fcntl
-import hashlib
 import json
-import lzma
-import os
 import re
 import shutil
 import socket
-import stat
 import struct
 import subprocess
-import tarfile
 import tempfile
 import threading
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-MODULES = ("virtio_pci", "virtio_console", "xhci_pci", "ftdi_sio")
-KERNEL_TREES = ("drivers/usb/", "drivers/virtio/", "drivers/char/virtio_console")
+from image import initial_files, kernel
+
 KERNEL_OPTIONS = (
     "console=ttyS0 quiet loglevel=3 panic=-1 nokaslr mitigations=off no_timer_check tsc=reliable"
     " lpj=4000000 audit=0 security=none cryptomgr.notests 8250.nr_uarts=1 random.trust_cpu=on"
     " rcupdate.rcu_expedited=1 raid=noautodetect ipv6.disable=1 pci=noaer nowatchdog"
 )
-AGENT_HEAD = struct.Struct("<BBHIQ")  # as in agent.c
+AGENT_HEAD = struct.Struct("<BBHI")  # as in agent.c
 LONG = 60  # seconds; far longer than anything takes, even on a loaded machine
-
-
-class Unavailable(Exception):
-    """A Debian package that the machine is made of, or its libraries, cannot be had here."""
-
-
-def run(*argv, **options):
-    """Runs a command of this machine and returns what it printed."""
-    done = subprocess.run(argv, capture_output=True, **options)
-    if done.returncode:
-        raise RuntimeError(f"{argv[0]}: {done.stderr.decode(errors='replace').strip()}")
-    return done.stdout
 
 
 def eventually(what, condition, limit=LONG):
@@ -68,164 +50,8 @@ def eventually(what, condition, limit=LONG):
     return value
 
 
-# ---- Kernel and initial file system
-
-
-def package(cache, name, wanted):
-    """The unpacked files of a Debian package for which `wanted(path)` holds."""
-    root = cache / name
-    if not (root / "complete").exists():
-        shutil.rmtree(root, ignore_errors=True)
-        root.mkdir(parents=True)
-        try:
-            # As root apt drops to a user who may not write here.
-            run("apt-get", "-o", "APT::Sandbox::User=root", "download", name, cwd=root)
-        except RuntimeError as error:
-            raise Unavailable(error) from None
-        (deb,) = root.glob("*.deb")
-        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as pipe:
-            with tarfile.open(fileobj=pipe.stdout, mode="r|") as tar:
-                for member in tar:
-                    if not member.isdir() and wanted(member.name.removeprefix("./")):
-                        tar.extract(member, root)
-        deb.unlink()
-        (root / "complete").touch()
-    return root
-
-
-def kernel(cache):
-    """Debian's kernel: (what QEMU starts, the folder of its modules)."""
-    newest = cache / "kernel-package"
-    if not newest.exists():
-        depends = run("apt-cache", "depends", "linux-image-amd64").decode()
-        found = re.search(r"Depends: (linux-image-[0-9]\S+)", depends)
-        if not found:
-            raise Unavailable("apt-cache knows no linux-image-amd64: run apt-get update")
-        newest.write_text(found.group(1))
-    root = package(
-        cache,
-        newest.read_text(),
-        lambda path: (
-            path.startswith("boot/vmlinuz")
-            or any(f"/kernel/{tree}" in path for tree in KERNEL_TREES)
-        ),
-    )
-    vmlinux = root / "vmlinux"
-    if not vmlinux.exists():
-        (image,) = (root / "boot").glob("vmlinuz-*")
-        vmlinux.write_bytes(unpacked(image.read_bytes()))
-    return vmlinux, next(root.glob("**/kernel/drivers"))
-
-
-def unpacked(image):
-    """The ELF inside a bzImage: QEMU starts it directly, and no emulated processor unpacks it."""
-    setup = (image[0x1F1] or 4) + 1
-    offset, length = struct.unpack_from("<II", image, 0x248)
-    return lzma.LZMADecompressor().decompress(image[setup * 512 + offset :][:length])
-
-
-def load_order(folder):
-    """The files of MODULES with what each says it depends on, in the order to load them."""
-    files = {file.stem.replace("-", "_"): file for file in folder.rglob("*.ko")}
-    order = []
-
-    def add(name):
-        file = files[name.replace("-", "_")]
-        depends = re.search(rb"\0depends=([^\0]*)\0", file.read_bytes())
-        for other in filter(None, depends.group(1).decode().split(",") if depends else []):
-            add(other)
-        if file not in order:
-            order.append(file)
-
-    for name in MODULES:
-        add(name)
-    return order
-
-
-class Archive:
-    """A newc cpio archive, which is what the kernel takes as its first file system."""
-
-    def __init__(self):
-        self.parts, self.names = [], set()
-
-    def _entry(self, name, mode, data=b""):
-        name = name.strip("/")
-        if name in self.names:
-            return
-        self.names.add(name)
-        parent = os.path.dirname(name)
-        if parent:
-            self._entry(parent, stat.S_IFDIR | 0o755)
-        fields = (len(self.names), mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)
-        head = b"070701" + b"".join(b"%08x" % field for field in fields) + name.encode() + b"\0"
-        self.parts += [head + bytes(-len(head) % 4), data + bytes(-len(data) % 4)]
-
-    def file(self, name, data, mode=0o644):
-        self._entry(name, stat.S_IFREG | mode, data)
-
-    def link(self, name, target):
-        self._entry(name, stat.S_IFLNK | 0o777, target.encode())
-
-    def copy(self, name, path):
-        self.file(name, Path(path).read_bytes(), os.stat(path).st_mode & 0o777)
-
-    def program(self, name, path):
-        """A program with the libraries that it is linked to."""
-        self.copy(name, path)
-        linked = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
-        if "not found" in linked:
-            raise Unavailable(f"{path} lacks libraries: {linked}")
-        for library in re.findall(r"(?:=> )?(/\S+) \(0x", linked):
-            self.copy(library, library)
-
-    def octets(self):
-        self._entry("TRAILER!!!", 0)
-        return b"".join(self.parts)
-
-
-def initial_files(cache, modules, program, rules):
-    """The guest's file system. Of two entries with the same name the first one counts."""
-    files = Archive()
-    slim = Path(tempfile.mkdtemp(prefix="vm-")) / "program"
-    try:
-        run("strip", "-o", slim, program)
-        files.program("/bin/serialshark", slim)
-    finally:
-        shutil.rmtree(slim.parent)
-    source = (HERE / "agent.c").read_bytes()
-    agent = cache / f"agent-{hashlib.sha256(source).hexdigest()[:12]}"
-    if not agent.exists():
-        run("gcc", "-static", "-Os", "-s", "-Wall", "-o", agent, HERE / "agent.c")
-    files.copy("/init", agent)
-    order = load_order(modules)
-    for module in order:
-        files.copy(f"/modules/{module.name}", module)
-    files.file("/modules/order", "".join(f"/modules/{m.name}\n" for m in order).encode())
-    busybox = package(cache, "busybox-static", lambda p: p.endswith("bin/busybox"))
-    busybox = next(busybox.glob("**/busybox"))
-    files.copy("/bin/busybox", busybox)
-    for applet in run(busybox, "--list").decode().split():
-        if applet not in ("busybox", "init"):
-            files.link(f"/bin/{applet}", "busybox")
-    files.copy("/etc/group", "/etc/group")
-    files.file("/etc/passwd", b"root:x:0:0:root:/tmp:/bin/sh\n")
-    if rules is not None:
-        udev = package(cache, "udev", lambda p: "/udev/" in p or p.endswith("bin/udevadm"))
-        files.program("/bin/udevadm", next(udev.glob("**/bin/udevadm")))
-        files.link("/lib/systemd/systemd-udevd", "/bin/udevadm")
-        for name in ("50-udev-default.rules", "60-serial.rules"):
-            files.copy(f"/lib/udev/rules.d/{name}", next(udev.glob(f"**/rules.d/{name}")))
-        for rule in rules:
-            files.copy(f"/etc/udev/rules.d/{Path(rule).name}", rule)
-        files.file("/etc/udev/udev.conf", b"udev_log=info\n")
-    return files.octets()
-
-
-# ---- The machine
-
-
 class Process:
-    """A program in the guest. Its output is kept as it comes, with the guest's monotonic time."""
+    """A program in the guest."""
 
     def __init__(self, rig, ident):
         self.rig, self.ident = rig, ident
@@ -234,11 +60,11 @@ class Process:
 
     @property
     def stdout(self):
-        return b"".join(octets for _, octets in list(self.out))
+        return b"".join(self.out)
 
     @property
     def stderr(self):
-        return b"".join(octets for _, octets in list(self.err)).decode(errors="replace")
+        return b"".join(self.err).decode(errors="replace")
 
     def wait_for(self, pattern, count=1):
         """Waits until its stderr has `pattern` so often."""
@@ -498,7 +324,7 @@ class Rig:
 
     def tell(self, kind, ident, data=b""):
         with self.lock:
-            self.agent.sendall(AGENT_HEAD.pack(ord(kind), 0, ident, len(data), 0) + data)
+            self.agent.sendall(AGENT_HEAD.pack(ord(kind), 0, ident, len(data)) + data)
 
     def spawn(self, *argv):
         ident = len(self.processes) + 1
@@ -516,14 +342,14 @@ class Rig:
     def read_agent(self):
         stream = self.agent.makefile("rb")
         while len(head := stream.read(AGENT_HEAD.size)) == AGENT_HEAD.size:
-            kind, _, ident, length, ns = AGENT_HEAD.unpack(head)
+            kind, _, ident, length = AGENT_HEAD.unpack(head)
             data, process = stream.read(length), self.processes.get(ident)
             if kind == ord("R"):
                 self.is_up.set()
             elif kind == ord("O"):
-                process.out.append((ns / 1e9, data))
+                process.out.append(data)
             elif kind == ord("o"):
-                process.err.append((ns / 1e9, data))
+                process.err.append(data)
             elif kind == ord("Q"):
                 (process.status,) = struct.unpack("<i", data)
                 process.ended.set()
