@@ -462,4 +462,17 @@ mod tests {
         assert!(time.ends_with(".123456"));
         assert_eq!(rest, "length 8: Token 5 > 16 [CRC error]: 55ff00100500008c\n");
     }
+
+    #[test]
+    fn of_several_ports_a_line_of_text_names_its_own() {
+        let one = interfaces()[0].clone();
+        let two = Interface { name: "/dev/ttyUSB1".into(), ..one.clone() };
+        let mut out = Vec::new();
+        let mut encoder =
+            Encoder::start(Format::Text, [one, two].into(), Timestamp::default(), &mut out)
+                .unwrap();
+        encoder.packet(&Packet { port: 1, ..packet(&TOKEN) }, 0, &mut out).unwrap();
+        let line = String::from_utf8(out).unwrap();
+        assert!(line.contains(" /dev/ttyUSB1 length 8: Token 5 > 16: "), "{line}");
+    }
 }

@@ -599,6 +599,7 @@ fn wrong_usage_of_recordings_says_what_is_allowed() {
     refused(&[str(&file), "--record", str(&link), "--force"], "is the port itself");
     refused(&["sim:mstp", "--record", "x", "-w", "x"], "a file of its own");
     refused(&["sim:mstp", "--record", "-"], "--record takes a file");
+    refused(&["sim:mstp", "sim:riot", "--record", "x"], "--record takes one port");
     assert_eq!(std::fs::read(&file).unwrap(), line(1));
 }
 

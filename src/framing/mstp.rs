@@ -337,7 +337,27 @@ mod tests {
 
     #[test]
     fn summaries() {
-        assert_eq!(summary(&TOKEN), "Token 5 > 16");
+        let names = [
+            (0, "Token"),
+            (1, "Poll For Master"),
+            (2, "Reply To Poll For Master"),
+            (3, "Test_Request"),
+            (4, "Test_Response"),
+            (5, "BACnet Data Expecting Reply"),
+            (6, "BACnet Data Not Expecting Reply"),
+            (7, "Reply Postponed"),
+            (8, "reserved 8"),
+            (31, "reserved 31"),
+            (32, "BACnet Extended Data Expecting Reply"),
+            (33, "BACnet Extended Data Not Expecting Reply"),
+            (34, "IPv6 over MS/TP"),
+            (127, "reserved 127"),
+            (128, "proprietary 128"),
+        ];
+        for (frame_type, name) in names {
+            let summary = summary(&[0x55, 0xff, frame_type, 0x10, 5]);
+            assert_eq!(summary, format!("{name} 5 > 16"));
+        }
         assert_eq!(summary(&frame(130, &[0, 8])), "proprietary 130 2 > 1");
         assert_eq!(summary(&TOKEN[..4]), "cut off in its header");
     }
