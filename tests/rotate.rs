@@ -561,9 +561,9 @@ fn a_full_disk_costs_a_ring_its_oldest_files() {
     assert!(files.iter().all(|file| !file.is_cut && file.statistics.len() == 1));
     let kept = frames(&files);
     assert!(kept == numbered(9000 - kept.len() as u32..9000), "the newest, without a gap");
+    program.wait_for("9000 packets framed = 9000 delivered + 0 dropped + 0 abandoned");
     let warnings = program.stderr().iter().filter(|line| line.contains("disk full")).count();
     assert_eq!(warnings, 1, "{:#?}", program.stderr());
-    program.wait_for("9000 packets framed = 9000 delivered + 0 dropped + 0 abandoned");
     judged_by_capinfos(dir.path());
 }
 
