@@ -65,7 +65,7 @@ inside --setenv=DEBIAN_FRONTEND=noninteractive sh -ec "
 # The sources go in, with all crates: nothing is fetched from within.
 rm -rf "$root/src"
 mkdir "$root/src"
-cp -r Cargo.toml Cargo.lock src benches "$root/src/"
+cp -r Cargo.toml Cargo.lock src benches hardware "$root/src/"
 mkdir "$root/src/.cargo"
 cargo vendor --quiet --locked --versioned-dirs "$root/src/vendor"
 cat >"$root/src/.cargo/config.toml" <<'CONFIG'

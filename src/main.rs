@@ -5,12 +5,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
-    let answer = serialshark::extcap::run(&args).or_else(|| serialshark::ports::run(&args));
+    let answer = serialshark::extcap::run(&args)
+        .or_else(|| serialshark::ports::run(&args))
+        .or_else(|| serialshark::cli::check(&args));
     if let Some(exit_code) = answer {
         return ExitCode::from(exit_code);
-    }
-    if args.first().is_some_and(|arg| arg == "check-config") {
-        return ExitCode::from(serialshark::cli::check(&args[1..]));
     }
     let request = serialshark::cli::parse();
     request.start_logging();

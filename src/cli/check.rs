@@ -19,8 +19,14 @@ Nothing is opened but the files, and nothing is written. Exit status: 0 all are 
 not, 2 wrong usage. A port that is called check-config is ./check-config.
 ";
 
-/// Looks at the files after `check-config`, and returns the exit code.
-pub fn check(files: &[OsString]) -> u8 {
+/// Answers if the user asked for it: the exit code. `None` if the arguments are an ordinary
+/// command line.
+pub fn check(args: &[OsString]) -> Option<u8> {
+    let (first, files) = args.split_first()?;
+    (first == "check-config").then(|| look_at(files))
+}
+
+fn look_at(files: &[OsString]) -> u8 {
     if let [option] = files
         && (option == "-h" || option == "--help")
     {
