@@ -8,11 +8,10 @@
 # an emulator that starts the result; that needs root, debootstrap and systemd-nspawn.
 #
 #   CROSS_ROOT=DIR  keep that Debian there for the next time; without, it is thrown away
-#   MIRROR=URL      another source of Debian packages
+#   MIRROR=URL      another source of Debian packages than this machine's own
 set -euo pipefail
 cd "$(dirname "$0")/.."
 arch=${1:?name the architecture: amd64, arm64 or armhf}
-mirror=${MIRROR:?}
 release=3.8.0 # of cargo-deb
 if [ ! -x target/tools/bin/cargo-deb ]; then
     cargo install --quiet --locked --root target/tools "cargo-deb@$release"
@@ -49,8 +48,11 @@ if [ -z "$root" ]; then
     trap 'rm -rf --one-file-system "$root"' EXIT
 fi
 if [ ! -e "$root/etc/debian_version" ]; then
-    debootstrap --variant=minbase --include=ca-certificates bookworm "$root" "$mirror/debian"
-    echo "deb $mirror/debian-security bookworm-security main" >>"$root/etc/apt/sources.list"
+    debootstrap --variant=minbase --include=ca-certificates bookworm "$root" \
+        "${MIRROR:-$(scripts/mirror.sh bookworm)}"
+    security=${MIRROR:+$MIRROR-security}
+    echo "deb ${security:-$(scripts/mirror.sh bookworm-security)} bookworm-security main" \
+        >>"$root/etc/apt/sources.list"
 fi
 inside() {
     systemd-nspawn --quiet --register=no --keep-unit --as-pid2 --console=pipe \

@@ -4,7 +4,8 @@
 #
 #   scripts/test-deb.sh FILE.deb
 #
-# Needs root, debootstrap and systemd-nspawn. MIRROR names another source of Debian packages.
+# Needs root, debootstrap and systemd-nspawn. MIRROR names another source of Debian
+# packages than this machine's own.
 set -euo pipefail
 package=$(realpath "${1:?name the package}")
 root=$(mktemp -d)
@@ -12,7 +13,7 @@ trap 'rm -rf --one-file-system "$root"' EXIT
 machine=serialshark-$$
 
 debootstrap --variant=minbase --include=systemd,systemd-sysv,udev,dbus,procps bookworm "$root" \
-    "${MIRROR:?}" >"$root.log" 2>&1 ||
+    "${MIRROR:-$("$(dirname "$0")/mirror.sh" bookworm)}" >"$root.log" 2>&1 ||
     { cat "$root.log"; exit 1; }
 rm "$root.log"
 cp "$package" "$root/root/serialshark.deb"
