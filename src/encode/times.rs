@@ -67,7 +67,8 @@ impl Times {
         let before = self.clocks[clock];
         self.clocks[clock] = Clock { lead_ns: before.lead_ns.max(wall.lead_ns), wall };
         if self.last > Timestamp::default() {
-            return wall.lead_ns - before.wall.lead_ns;
+            // A damaged recording may say anything.
+            return wall.lead_ns.saturating_sub(before.wall.lead_ns);
         }
         // Nothing is there yet that what comes could be earlier than.
         if clock == 0 {
@@ -137,6 +138,18 @@ mod tests {
         let mut times = Times::new(at(0), 1);
         assert_eq!(times.date(&packet(1, 1, -3, 0)), (at(-2), 0));
         assert_eq!((times.start(), times.now(at(2))), (at(-3), at(-1)));
+    }
+
+    #[test]
+    fn no_step_is_too_large() {
+        let mut times = Times::new(at(0), 1);
+        let mut last = times.date(&packet(0, 0, 0, 0)).0;
+        for (steps, lead_ns) in [i64::MIN, i64::MAX, i64::MIN, 0].into_iter().enumerate() {
+            let wall = Wall { lead_ns, steps: 1 + steps as u32, recorded: false };
+            let time = times.date(&Packet { wall, ..packet(1, 0, 0, 0) }).0;
+            assert!(time >= last);
+            last = time;
+        }
     }
 
     #[test]

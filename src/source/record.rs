@@ -266,6 +266,8 @@ pub struct Replay {
     chunk: Vec<u8>,
     /// Read ahead while we looked for the port's return.
     pending: Option<(u8, Timestamp)>,
+    /// When the port went last.
+    gone: Timestamp,
     wall: Wall,
 }
 
@@ -290,6 +292,7 @@ impl Replay {
             stop,
             chunk: Vec::new(),
             pending: None,
+            gone: Timestamp::default(),
             wall: Wall { recorded: true, ..Wall::default() },
         })
     }
@@ -383,6 +386,7 @@ impl Source for Replay {
                 OCTETS => return Input::Octets(&self.chunk, time),
                 SILENCE => return Input::Silence(time),
                 GONE => {
+                    self.gone = time;
                     return Input::Gone(String::from_utf8_lossy(&self.chunk).into_owned(), time);
                 }
                 WALL => self.set_wall(),
@@ -397,7 +401,7 @@ impl Source for Replay {
             // It was not back when the recording ended; the next read says so.
             other => {
                 self.pending = other;
-                Some(self.clock.now())
+                Some(self.gone)
             }
         }
     }
