@@ -66,7 +66,8 @@ impl Clock {
     pub fn start() -> Self {
         let unanchored = Self { boot: Timestamp::default() };
         let lead = unanchored.best_wall_lead_ns();
-        Self { boot: Timestamp(lead.start().midpoint(*lead.end()).cast_unsigned()) }
+        // Negative on a machine whose wall clock has just begun, in 1970.
+        Self { boot: Timestamp(lead.start().midpoint(*lead.end()).max(0).cast_unsigned()) }
     }
 
     /// The time now.
