@@ -646,4 +646,15 @@ mod tests {
         assert_eq!(batch.len(), 2);
         assert!(batch.packets().all(|packet| packet.time.as_ns() < SECOND));
     }
+
+    #[test]
+    fn a_line_of_just_the_greatest_length_is_read() {
+        let with_prompts = |count: usize| {
+            let prompts = "> ".repeat(count);
+            record(7).replace("\n07 07 07 ", &format!("\n{prompts}07 07 07"))
+        };
+        assert_eq!(MAX_DATA, 2 * 508 + "07 07 07".len());
+        assert_eq!(numbers(with_prompts(508)), [7]);
+        assert_eq!(numbers(with_prompts(509)), [0; 0]);
+    }
 }
