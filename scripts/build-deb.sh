@@ -25,12 +25,14 @@ case $arch in
 arm64)
     target=aarch64-unknown-linux-gnu
     tools=aarch64-linux-gnu
+    machine=aarch64
     packages='libstd-rust-web-dev:arm64 gcc-aarch64-linux-gnu libc6-dev-arm64-cross'
     build=()
     ;;
 armhf)
     target=armv7-unknown-linux-gnueabihf
     tools=arm-linux-gnueabihf
+    machine=arm
     packages='rust-web-src gcc-arm-linux-gnueabihf libc6-dev-armhf-cross'
     # Debian's standard library for armhf is older than what serialshark needs; so it is built
     # from its source, which the compiler lets only those do who ask for what is not stable.
@@ -86,8 +88,9 @@ binary=target/$target/release/serialshark
 inside "$tools-strip" "/src/$binary"
 
 # It starts, and its packets come out.
-lines=$(inside "qemu-${target%%-*}-static" -L "/usr/$tools" "/src/$binary" -q sim:mstp -c 5 | wc -l)
-[ "$lines" = 5 ]
+emulator=$root/usr/bin/qemu-$machine-static
+lines=$(timeout 60 "$emulator" -L "$root/usr/$tools" "$root/src/$binary" -q sim:mstp -c 5 | wc -l)
+[ "$lines" = 5 ] || { echo "the program does not run: $lines lines of 5" >&2; exit 1; }
 
 install -D "$root/src/$binary" "$binary"
 "$cargo_deb" --quiet --no-build --no-strip --target "$target"

@@ -63,6 +63,9 @@ eventually captures 1
 systemctl reload serialshark@trunk
 eventually captures 2
 [ -z "$(find /var/log/serialshark -type f -not -perm 660)" ]
+systemctl reload serialshark@radio
+systemctl is-active serialshark@radio
+[ "$(systemctl show --property=NRestarts --value serialshark@radio)" = 0 ]
 
 echo '* one ends, the other goes on'
 systemctl stop serialshark@radio

@@ -9,13 +9,13 @@
 set -euo pipefail
 package=$(realpath "${1:?name the package}")
 root=$(mktemp -d)
-trap 'rm -rf --one-file-system "$root"' EXIT
+chmod 755 "$root" # users other than root live there
+trap 'rm -rf --one-file-system "$root" "$root.log"' EXIT
 machine=serialshark-$$
 
 debootstrap --variant=minbase --include=systemd,systemd-sysv,udev,dbus,procps bookworm "$root" \
     "${MIRROR:-$("$(dirname "$0")/mirror.sh" bookworm)}" >"$root.log" 2>&1 ||
     { cat "$root.log"; exit 1; }
-rm "$root.log"
 cp "$package" "$root/root/serialshark.deb"
 cp "$(dirname "$0")/judge-deb.sh" "$root/root/"
 cat >"$root/etc/systemd/system/judge.service" <<'UNIT'
@@ -30,11 +30,14 @@ ExecStart=/bin/bash /root/judge-deb.sh
 StandardOutput=file:/root/judged
 StandardError=inherit
 UNIT
-ln -s ../judge.service "$root/etc/systemd/system/graphical.target.wants/" 2>/dev/null || {
-    mkdir -p "$root/etc/systemd/system/graphical.target.wants"
-    ln -s ../judge.service "$root/etc/systemd/system/graphical.target.wants/"
-}
+mkdir -p "$root/etc/systemd/system/graphical.target.wants"
+ln -s ../judge.service "$root/etc/systemd/system/graphical.target.wants/"
 timeout 240 systemd-nspawn --quiet --directory="$root" --machine="$machine" --boot \
-    --register=no --keep-unit --console=pipe </dev/null >/dev/null 2>&1 || true
-cat "$root/root/judged" 2>/dev/null || echo "the container did not come up"
+    --register=no --keep-unit --console=pipe </dev/null >"$root.log" 2>&1 || true
+if [ ! -e "$root/root/judged" ]; then
+    cat "$root.log"
+    echo 'the container did not come up'
+    exit 1
+fi
+cat "$root/root/judged"
 tail -n 1 "$root/root/judged" | grep -qx 'the package is good'
