@@ -361,7 +361,10 @@ fn a_start_that_fails_leaves_all_as_it_was() {
     assert_eq!(code, 1);
     assert_eq!(
         stderr,
-        format!("serialshark: {missing}: cannot write: No such file or directory\n")
+        format!(
+            "serialshark: {missing}: cannot write: No such file or directory\n  hint: mkdir -p {}\n",
+            dir.path().join("missing").display()
+        )
     );
     assert_eq!(files(dir.path()), [(1, old)]);
 
