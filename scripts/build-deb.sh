@@ -26,6 +26,7 @@ arm64)
     target=aarch64-unknown-linux-gnu
     tools=aarch64-linux-gnu
     machine=aarch64
+    prepare='dpkg --add-architecture arm64'
     packages='libstd-rust-web-dev:arm64 gcc-aarch64-linux-gnu libc6-dev-arm64-cross'
     build=()
     ;;
@@ -33,6 +34,7 @@ armhf)
     target=armv7-unknown-linux-gnueabihf
     tools=arm-linux-gnueabihf
     machine=arm
+    prepare=:
     packages='rust-web-src gcc-arm-linux-gnueabihf libc6-dev-armhf-cross'
     # Debian's standard library for armhf is older than what serialshark needs; so it is built
     # from its source, which the compiler lets only those do who ask for what is not stable.
@@ -61,7 +63,7 @@ inside() {
         --directory="$root" "$@" </dev/null
 }
 inside --setenv=DEBIAN_FRONTEND=noninteractive sh -ec "
-    dpkg --add-architecture $arch
+    $prepare
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends \
         rustc-web cargo-web $packages qemu-user-static >/dev/null"
