@@ -443,16 +443,9 @@ impl Life {
             return;
         }
         self.outcome.unplugged += 1;
-        // The device file goes first or last. It must not stay: another program may be given the
-        // same one.
-        let link = self.dir.path().join("ttyUSB0");
-        if self.random.below(2) == 0 {
-            std::fs::remove_file(&link).unwrap();
-            self.pty = None;
-        } else {
-            self.pty = None;
-            std::fs::remove_file(&link).unwrap();
-        }
+        // The device file goes first: what it was may be given to another program at once.
+        std::fs::remove_file(self.dir.path().join("ttyUSB0")).unwrap();
+        self.pty = None;
     }
 
     fn plug(&mut self) {
