@@ -201,7 +201,8 @@ fn by_size_every_frame_is_there_once_and_in_order() {
 fn the_trailers_together_account_for_every_packet_of_an_overrun_too() {
     let dir = TempDir::new().unwrap();
     let pty = Pty::new();
-    let mut program = start(&pty, dir.path(), &["-C", "10k"]);
+    // The least queue, and a file for each few packets, so that the writer falls behind.
+    let mut program = start(&pty, dir.path(), &["-C", "1k", "--buffer-size", "1"]);
     let flood = numbered_frame(1).repeat(500);
     eventually("an overrun", || {
         pty.send(&flood);
