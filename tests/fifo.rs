@@ -140,6 +140,22 @@ fn no_reader_gets_octets_from_before_it_came() {
 }
 
 #[test]
+fn on_a_slow_line_no_thread_is_woken_only_to_write() {
+    let rig = Rig::new();
+    let mut reader = rig.reader();
+    let (_, status) = eventually("the writer", || rig.program.thread("writer"));
+    let mut one = |number| {
+        rig.pty.send(&numbered_frame(number));
+        assert_eq!(reader.records(1)[0].data, numbered_frame(number));
+    };
+    one(0);
+    let before = Program::sleeps(&status);
+    (1..=100).for_each(&mut one);
+    let woken = Program::sleeps(&status) - before;
+    assert!(woken < 20, "{woken} times for 100 packets");
+}
+
+#[test]
 fn a_stalled_reader_hurts_nobody_and_learns_what_it_missed() {
     let dir = TempDir::new().unwrap();
     let fifo = dir.path().join("sharkfin");

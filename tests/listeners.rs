@@ -110,14 +110,10 @@ fn a_signal_that_comes_while_it_waits_for_clients_does_not_keep_it_from_ending()
     let mut program = Program::start([pty.path(), "--tcp", &port.to_string()]);
     program.wait_for("reading mstp");
     let (tid, status) = eventually("the accept thread", || program.thread("accept"));
-    let switches = || {
-        let status = std::fs::read_to_string(&status).unwrap();
-        status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).map(str::to_owned)
-    };
-    let before = switches();
+    let before = Program::sleeps(&status);
     // To a thread's own id it is delivered there first. This one means nothing to the program.
     kill_process(tid, Signal::XFSZ).unwrap();
-    eventually("the thread has been woken", || (switches() != before).then_some(()));
+    eventually("woken", || (Program::sleeps(&status) != before).then_some(()));
     program.terminate();
 }
 

@@ -185,6 +185,13 @@ impl Program {
         Some((Pid::from_raw(id)?, task.path().join("status")))
     }
 
+    /// How often a thread, of which the kernel tells in this file, has gone to sleep.
+    pub fn sleeps(status: &Path) -> u64 {
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"));
+        line.and_then(|line| line.rsplit('\t').next()?.parse().ok()).unwrap()
+    }
+
     pub fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + LONG;
         loop {
