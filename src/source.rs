@@ -147,13 +147,7 @@ fn wait_for(
     clock: &Clock,
     stop: &Bell,
 ) -> Result<Woken, Interrupted> {
-    let timeout = deadline.map(|deadline| {
-        let ns = deadline.ns_since(clock.now());
-        Timespec {
-            tv_sec: (ns / 1_000_000_000).cast_signed(),
-            tv_nsec: (ns % 1_000_000_000).cast_signed(),
-        }
-    });
+    let timeout = deadline.map(|deadline| timeout(deadline, clock));
     let mut both;
     let mut only;
     let fds: &mut [PollFd<'_>] = match &fd {
@@ -176,28 +170,27 @@ fn wait_for(
     }
 }
 
-/// A read that brings less has emptied the port, most likely.
-const MORE_LIKELY: usize = 1024;
+/// How long it is until `deadline`; nothing if it is over.
+fn timeout(deadline: Timestamp, clock: &Clock) -> Timespec {
+    let ns = deadline.ns_since(clock.now());
+    Timespec {
+        tv_sec: (ns / 1_000_000_000).cast_signed(),
+        tv_nsec: (ns % 1_000_000_000).cast_signed(),
+    }
+}
 
-/// Reads what there is from a non-blocking descriptor; returns how much, and why there will
-/// be no more, if so.
-fn fill(fd: impl AsFd, buffer: &mut [u8]) -> (usize, Option<String>) {
-    let mut len = 0;
-    let end = loop {
-        match rustix::io::read(&fd, &mut buffer[len..]) {
-            Ok(0) => break Some("hung up".to_owned()),
-            Ok(count) => {
-                len += count;
-                if count < MORE_LIKELY || len == buffer.len() {
-                    break None;
-                }
-            }
-            Err(Errno::AGAIN) => break None,
-            Err(Errno::INTR) => {}
-            Err(error) => break Some(words(error)),
-        }
-    };
-    (len, end)
+/// Reads once from a non-blocking descriptor; 0 octets when there are none at the moment. Once,
+/// since the kernel fetches what comes next while frames are looked for in this.
+///
+/// # Errors
+/// Why there will be no more.
+fn read_once(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize, String> {
+    match rustix::io::read(&fd, buffer) {
+        Ok(0) => Err("hung up".to_owned()),
+        Ok(len) => Ok(len),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+        Err(error) => Err(words(error)),
+    }
 }
 
 /// A simulated port: octets of a real protocol, in real time.

@@ -7,7 +7,7 @@
 //! an LF by then, a ^D a NUL, and a ^U has wiped out what was before it. Then DTR and RTS are
 //! dropped, where the protocol wants it, and only then the rest follows.
 //!
-//! We poll and read the descriptor ourselves: serialport's `read` may hang after `poll`, loses
+//! We wait for the descriptor and read it ourselves: serialport's `read` may hang after `poll`, loses
 //! the error number, and lets signals through that the program has blocked.
 //!
 //! Octets with framing errors are delivered as received: neither IGNPAR nor INPCK nor PARMRK
@@ -15,11 +15,12 @@
 //! frame its check sequence tells.
 
 use super::holder::holder;
-use super::{Input, Source, Woken, fill, ioctl, wait};
+use super::{Input, Source, Woken, ioctl, read_once, timeout, wait};
 use crate::bell::Bell;
 use crate::error::Error;
 use crate::packet::{Clock, Timestamp};
 use log::{debug, warn};
+use rustix::event::epoll;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, inotify};
 use rustix::io::Errno;
 use rustix::termios::{
@@ -28,6 +29,7 @@ use rustix::termios::{
 };
 use serialport::{SerialPort, SerialPortInfo, TTYPort};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,9 +46,8 @@ pub struct Settings {
     pub drop_lines: bool,
 }
 
-/// As much as is read before its frames are handed on. A quarter of what a tty holds: it must
-/// not run full while we look for frames, or the line stands still meanwhile.
-const BUFFER: usize = 16 * 1024;
+/// One octet more than Linux lets a tty hold ready, so that a read that fills it is rare.
+const BUFFER: usize = 4096;
 /// How long a port that vanished is left alone if nothing tells of its return.
 const RETRY_NS: u64 = 1_000_000_000;
 
@@ -65,7 +66,50 @@ pub struct Serial {
 /// An open port: its descriptor, and serialport's hold on it, which keeps it exclusive.
 struct Port {
     fd: OwnedFd,
+    waiter: Waiter,
     _tty: TTYPort,
+}
+
+/// Waits for octets of an open port, or for the stop bell.
+///
+/// Edge-triggered: told once of all that arrives until it is read. To be told of the state at each
+/// wait costs more than the wait itself, since a tty takes long to say that it has nothing.
+struct Waiter(OwnedFd);
+
+impl Waiter {
+    const PORT: u64 = 0;
+    const STOP: u64 = 1;
+    const EDGE: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlags::ET);
+
+    fn new(port: &OwnedFd, stop: &Bell) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, port, epoll::EventData::new_u64(Self::PORT), Self::EDGE)?;
+        let stop_data = epoll::EventData::new_u64(Self::STOP);
+        epoll::add(&epoll, stop, stop_data, epoll::EventFlags::IN)?;
+        Ok(Self(epoll))
+    }
+
+    /// Tells of what is there now, once more.
+    fn look_again(&self, port: &OwnedFd) {
+        let data = epoll::EventData::new_u64(Self::PORT);
+        // Cannot fail: it was added like this.
+        let _ = epoll::modify(&self.0, port, data, Self::EDGE);
+    }
+
+    fn wait(&self, deadline: Option<Timestamp>, clock: &Clock) -> Woken {
+        let mut room = [MaybeUninit::<epoll::Event>::uninit(); 2];
+        loop {
+            let timeout = deadline.map(|deadline| timeout(deadline, clock));
+            match epoll::wait(&self.0, &mut room, timeout.as_ref()) {
+                Ok(([], _)) => return Woken::Deadline,
+                Ok((events, _)) if events.iter().any(|event| event.data.u64() == Self::STOP) => {
+                    return Woken::Stop;
+                }
+                Ok(_) => return Woken::Ready,
+                Err(_) => {}
+            }
+        }
+    }
 }
 
 impl Serial {
@@ -82,7 +126,7 @@ impl Serial {
     ) -> Result<Self, Error> {
         let path = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
         let port = match open_descriptor(&path) {
-            Ok(fd) => Some(Port::set_up(fd, &path, settings)?),
+            Ok(fd) => Some(Port::set_up(fd, &path, settings, &stop)?),
             Err(errno) if wait && is_missing(errno) => None,
             Err(errno) => return Err(cannot_open(&path, errno)),
         };
@@ -99,21 +143,25 @@ impl Source for Serial {
             return Input::Gone("not there".to_owned(), self.clock.now());
         };
         loop {
-            match wait(Some(port.fd.as_fd()), deadline, &self.clock, &self.stop) {
+            match port.waiter.wait(deadline, &self.clock) {
                 Woken::Stop => return Input::Stopped,
                 Woken::Deadline => return Input::Silence(self.clock.now()),
                 Woken::Ready => {}
             }
-            let (len, end) = fill(&port.fd, &mut self.buffer);
-            if len > 0 {
-                // An end that came with octets is met again at the next read.
-                self.heard = true;
-                return Input::Octets(&self.buffer[..len], self.clock.now());
-            }
-            if let Some(why) = end {
-                // Closed at once, or the kernel gives the returning port another name.
-                self.port = None;
-                return Input::Gone(why, self.clock.now());
+            match read_once(&port.fd, &mut self.buffer) {
+                Ok(0) => {}
+                Ok(len) => {
+                    self.heard = true;
+                    if len == self.buffer.len() {
+                        port.waiter.look_again(&port.fd);
+                    }
+                    return Input::Octets(&self.buffer[..len], self.clock.now());
+                }
+                Err(why) => {
+                    // Closed at once, or the kernel gives the returning port another name.
+                    self.port = None;
+                    return Input::Gone(why, self.clock.now());
+                }
             }
         }
     }
@@ -130,7 +178,7 @@ impl Source for Serial {
             }
             if at_once {
                 let refused = match open_descriptor(&self.path) {
-                    Ok(fd) => match Port::set_up(fd, &self.path, self.settings) {
+                    Ok(fd) => match Port::set_up(fd, &self.path, self.settings, &self.stop) {
                         Ok(port) => {
                             self.port = Some(port);
                             self.heard = false;
@@ -199,7 +247,7 @@ fn is_missing(errno: Errno) -> bool {
 }
 
 impl Port {
-    fn set_up(fd: OwnedFd, path: &Path, settings: Settings) -> Result<Self, Error> {
+    fn set_up(fd: OwnedFd, path: &Path, settings: Settings, stop: &Bell) -> Result<Self, Error> {
         let name = path.display();
         if !isatty(&fd) {
             return Err(Error::new(name, "is not a serial port").hint(known_ports()));
@@ -230,7 +278,9 @@ impl Port {
         if let Err(error) = ioctl::set_low_latency(fd.as_fd()) {
             debug!("{name}: no low latency mode: {error}");
         }
-        Ok(Self { fd, _tty: tty })
+        let waiter = Waiter::new(&fd, stop)
+            .map_err(|error| Error::new(&name, "cannot be waited for").because(error))?;
+        Ok(Self { fd, waiter, _tty: tty })
     }
 }
 
@@ -356,5 +406,30 @@ impl Watch {
     fn clear(&self) {
         let mut events = [0; 4096];
         while rustix::io::read(&self.0, &mut events).is_ok_and(|len| len > 0) {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn what_one_read_has_left_is_told_of_again() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let (port, stop, clock) = (OwnedFd::from(reader), Bell::new().unwrap(), Clock::start());
+        let waiter = Waiter::new(&port, &stop).unwrap();
+        let mut one = [0];
+        writer.write_all(&[1, 2]).unwrap();
+        assert_eq!(waiter.wait(None, &clock), Woken::Ready);
+        assert_eq!(read_once(&port, &mut one), Ok(1));
+        assert_eq!(waiter.wait(Some(clock.now()), &clock), Woken::Deadline, "told of once");
+        waiter.look_again(&port);
+        assert_eq!(waiter.wait(None, &clock), Woken::Ready);
+        assert_eq!(read_once(&port, &mut one), Ok(1));
+        waiter.look_again(&port);
+        assert_eq!(waiter.wait(Some(clock.now()), &clock), Woken::Deadline, "nothing is left");
+        stop.ring();
+        assert_eq!(waiter.wait(None, &clock), Woken::Stop);
     }
 }

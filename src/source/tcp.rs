@@ -5,7 +5,7 @@
 //! blocking, in `poll` on the socket and the stop bell. Keepalive is on, since a peer that lost
 //! its power says nothing, and we send nothing that would show it.
 
-use super::{Input, Source, Woken, fill, wait, wait_for, words};
+use super::{Input, Source, Woken, read_once, wait, wait_for, words};
 use crate::bell::Bell;
 use crate::error::Error;
 use crate::packet::{Clock, Timestamp};
@@ -154,15 +154,16 @@ impl Source for Tcp {
                 Woken::Deadline => return Input::Silence(self.clock.now()),
                 Woken::Ready => {}
             }
-            let (len, end) = fill(fd, &mut self.buffer);
-            if len > 0 {
-                // An end that came with octets is met again at the next read.
-                self.heard = true;
-                return Input::Octets(&self.buffer[..len], self.clock.now());
-            }
-            if let Some(why) = end {
-                self.fd = None;
-                return Input::Gone(why, self.clock.now());
+            match read_once(fd, &mut self.buffer) {
+                Ok(0) => {}
+                Ok(len) => {
+                    self.heard = true;
+                    return Input::Octets(&self.buffer[..len], self.clock.now());
+                }
+                Err(why) => {
+                    self.fd = None;
+                    return Input::Gone(why, self.clock.now());
+                }
             }
         }
     }
