@@ -28,9 +28,13 @@
 //! A capture filter is taken and not heeded: there is no filter language for these packets
 //! before they are dissected.
 //!
+//! A port that another serialshark has is no failure if that one shares its packets: then they
+//! are passed on, and what was before Start with them, as far as the dialogue's history goes.
+//!
 //! A capture that fails must open the FIFO nevertheless, or Wireshark waits for it for ever.
 
 mod install;
+mod relay;
 mod sentences;
 
 use crate::capture::Output;
@@ -41,12 +45,14 @@ use crate::framing::{Channel, protocol};
 use crate::hardware::{self, Profile};
 use crate::output::pipe;
 use crate::source::serial;
+use relay::Relay;
 use sentences::{config, dlts, identity, interfaces};
 use serialport::{SerialPortInfo, SerialPortType, UsbPortInfo};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What all our interfaces begin with; what follows is the port.
 const PREFIX: &str = "serialshark-";
@@ -75,6 +81,7 @@ pub struct Call {
     protocol: Option<String>,
     baud: Option<String>,
     channel: Option<String>,
+    history: Option<String>,
     adapter: Option<String>,
 }
 
@@ -116,6 +123,7 @@ impl Call {
                 Some("--channel") => {
                     call.channel = value().map(text).filter(filled).filter(|value| value != "none");
                 }
+                Some("--history") => call.history = value().map(text).filter(filled),
                 Some("--adapter") => call.adapter = value().map(text).filter(filled),
                 // --extcap-version, --extcap-cleanup-postkill, and what is to come
                 _ => {}
@@ -154,7 +162,10 @@ impl Call {
             return fail(&Error::new("--capture", "needs --fifo").hint("Wireshark gives it"));
         };
         let ports = serial::ports();
-        let mut request = match self.request(usb(&self.interface, &ports)) {
+        let request = self
+            .history()
+            .and_then(|history| Ok((history, self.request(usb(&self.interface, &ports))?)));
+        let (history, mut request) = match request {
             Ok(request) => request,
             Err(error) => {
                 let exit_code = fail(&error);
@@ -163,12 +174,28 @@ impl Call {
                 return exit_code;
             }
         };
-        request.start_logging();
-        request.config.outputs = vec![(Output::Pipe(fifo.clone()), Format::Pcapng)];
-        match crate::capture::run(&request.config) {
-            Ok(()) => 0,
-            Err(error) => fail(&error),
-        }
+        let relay = match simulated(&self.interface) {
+            Some(_) => None,
+            None => port(&self.interface).and_then(|port| Relay::find(&port)),
+        };
+        let end = if let Some(relay) = relay {
+            pipe::open(fifo).and_then(|stream| relay.run(stream, history))
+        } else {
+            request.start_logging();
+            request.config.outputs = vec![(Output::Pipe(fifo.clone()), Format::Pcapng)];
+            crate::capture::run(&request.config)
+        };
+        end.map_or_else(|error| fail(&error), |()| 0)
+    }
+
+    /// How much is wanted of what was before Start; all if `None`.
+    fn history(&self) -> Result<Option<Duration>, Error> {
+        let Some(seconds) = &self.history else { return Ok(None) };
+        seconds
+            .parse()
+            .map(Duration::from_secs)
+            .map(Some)
+            .map_err(|_| Error::new("history", format!("is no number of seconds: {seconds}")))
     }
 
     /// The request that the options of a capture make, for a port with this adapter.
@@ -332,7 +359,7 @@ mod tests {
         let ours = adapter((0x0403, 0x6001), None, Some("A}1"));
         let dialogue = config("serialshark-ttyUSB0", Some(&ours), None);
         let chosen = "{value=0403:6001 A)1}{display=0403:6001 A)1}{default=true}";
-        assert!(dialogue.ends_with(&format!("value {{arg=3}}{chosen}\n")), "{dialogue}");
+        assert!(dialogue.ends_with(&format!("value {{arg=4}}{chosen}\n")), "{dialogue}");
 
         let request = |protocol, usb| {
             let options = ["--protocol", protocol, "--channel", "26", "--adapter", "0403:6001 A)1"];

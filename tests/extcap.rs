@@ -7,10 +7,15 @@
 mod common;
 
 use common::{LONG, Program, Pty, eventually, readable, text, tool};
+use pcap_parser::pcapng::Block;
+use pcap_parser::traits::PcapNGPacketBlock as _;
+use pcap_parser::{PcapBlockOwned, PcapNGSlice};
 use rustix::fs::{Mode, OFlags};
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -89,6 +94,10 @@ struct Capture {
 
 impl Capture {
     fn start(interface: &str, more: &[&str]) -> Self {
+        Self::start_by(Program::command(), interface, more)
+    }
+
+    fn start_by(mut command: Command, interface: &str, more: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fifo");
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, Mode::from_raw_mode(0o600)).unwrap();
@@ -96,7 +105,8 @@ impl Capture {
         let reader = rustix::fs::open(&path, flags, Mode::empty()).unwrap();
         let path = path.to_str().unwrap();
         let args = ["--capture", "--extcap-interface", interface, "--fifo", path];
-        let program = Program::start([&args, more].concat());
+        command.args(args).args(more);
+        let program = Program::spawn(command);
         Self { program, reader: Some(reader), _dir: dir }
     }
 
@@ -193,6 +203,129 @@ fn sigterm_and_a_closed_fifo_end_a_capture_in_time() {
     }
 }
 
+/// A serialshark that has two ports and shares their packets where an extcap looks for them.
+struct Service {
+    program: Program,
+    ptys: [Pty; 2],
+    runtime_dir: tempfile::TempDir,
+}
+
+impl Service {
+    fn start() -> Self {
+        let (ptys, runtime_dir) = ([Pty::new(), Pty::new()], tempfile::tempdir().unwrap());
+        let socket = Self::folder(&runtime_dir).join("both.sock");
+        let mut command = Program::command();
+        command.args(ptys.each_ref().map(Pty::path)).args(["--history=3600", "--format=pcapng"]);
+        let program = Program::spawn({
+            command.arg("--unix").arg(socket);
+            command
+        });
+        program.wait_for("both.sock");
+        Self { program, ptys, runtime_dir }
+    }
+
+    fn folder(runtime_dir: &tempfile::TempDir) -> PathBuf {
+        let folder = runtime_dir.path().join("serialshark");
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// Sends a frame to a port, and waits until a reader has it.
+    fn hear(&self, port: usize, number: u32) {
+        let path = Self::folder(&self.runtime_dir).join("both.sock");
+        let mut reader = UnixStream::connect(path).unwrap();
+        reader.set_read_timeout(Some(LONG)).unwrap();
+        self.ptys[port].send(&common::numbered_frame(number));
+        let mut octets = Vec::new();
+        while !has(&octets, number) {
+            let mut chunk = [0; 4096];
+            let len = reader.read(&mut chunk).unwrap();
+            octets.extend_from_slice(&chunk[..len]);
+        }
+    }
+
+    fn capture(&self, more: &[&str]) -> Capture {
+        let mut command = Program::command();
+        command.env("XDG_RUNTIME_DIR", self.runtime_dir.path());
+        let interface = format!("serialshark-{}", &self.ptys[1].path()["/dev/".len()..]);
+        Capture::start_by(command, &interface, more)
+    }
+}
+
+fn has(octets: &[u8], number: u32) -> bool {
+    let frame = common::numbered_frame(number);
+    octets.windows(frame.len()).any(|window| window == frame)
+}
+
+/// The packets of a stream that is complete, and whether it has a trailer.
+fn packets(octets: &[u8]) -> (Vec<Vec<u8>>, bool) {
+    let (mut packets, mut has_trailer) = (Vec::new(), false);
+    for block in PcapNGSlice::from_slice(octets).unwrap() {
+        match block.unwrap() {
+            PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
+                packets.push(packet.packet_data().to_vec());
+            }
+            PcapBlockOwned::NG(Block::InterfaceStatistics(_)) => has_trailer = true,
+            _ => {}
+        }
+    }
+    (packets, has_trailer)
+}
+
+#[test]
+fn a_port_that_a_serialshark_has_is_shown_with_what_was_before_start() {
+    let mut service = Service::start();
+    let folder = Service::folder(&service.runtime_dir);
+    // What is beside it must not be in the way: nobody there, and somebody else.
+    drop(UnixListener::bind(folder.join("a.sock")).unwrap());
+    let other = UnixListener::bind(folder.join("b.sock")).unwrap();
+    let talk = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let _ =
+                other.accept().unwrap().0.write_all(b"220 mail ready, not a capture at all\r\n");
+        }
+    });
+    service.hear(0, 1);
+    service.hear(1, 2);
+    service.hear(1, 3);
+
+    let all = service.capture(&[]);
+    let mut got_all = all.read_until(|octets| has(octets, 3));
+    let new = service.capture(&["--history", "0"]);
+    let mut got_new = new.read_until(|octets| octets.len() > 100);
+    service.hear(0, 4);
+    service.hear(1, 5);
+    got_all.extend(all.read_until(|octets| has(octets, 5)));
+    got_new.extend(new.read_until(|octets| has(octets, 5)));
+    service.program.terminate();
+    for (mut capture, mut got, numbers) in [(all, got_all, &[2, 3, 5][..]), (new, got_new, &[5])] {
+        got.extend(capture.read_until(|_| false));
+        let expected: Vec<_> = numbers.iter().map(|n| common::numbered_frame(*n)).collect();
+        assert_eq!(packets(&got), (expected, true));
+        assert_eq!(capture.program.wait().code(), Some(0));
+        assert!(capture.program.stderr().is_empty(), "{:?}", capture.program.stderr());
+    }
+    talk.join().unwrap();
+}
+
+#[test]
+fn what_another_serialshark_shows_ends_in_time_too() {
+    let service = Service::start();
+    for _ in 0..3 {
+        let mut capture = service.capture(&[]);
+        capture.read_until(|octets| octets.len() > 100);
+        judge("SIGTERM", capture.program.terminate(), STOP);
+        assert!(capture.program.stderr().is_empty());
+        let mut capture = service.capture(&[]);
+        capture.read_until(|octets| octets.len() > 100);
+        let start = Instant::now();
+        capture.reader = None;
+        assert_eq!(capture.program.wait().code(), Some(0));
+        judge("closed FIFO", start.elapsed(), STOP);
+        assert!(capture.program.stderr().is_empty());
+    }
+}
+
 #[test]
 fn sigterm_ends_it_while_no_reader_has_come() {
     let dir = tempfile::tempdir().unwrap();
@@ -214,10 +347,11 @@ fn sigterm_ends_it_while_no_reader_has_come() {
 
 #[test]
 fn a_failure_is_one_line_and_opens_the_fifo() {
-    let failures: [(&str, &[&str], &str); 5] = [
+    let failures: [(&str, &[&str], &str); 6] = [
         ("serialshark-ttyNONE", &[], "/dev/ttyNONE: cannot open: No such file"),
         ("serialshark-null", &[], "/dev/null: is not a serial port"),
         ("serialshark-ttyNONE", &["--protocol", "riot"], "riot needs --channel"),
+        ("serialshark-ttyNONE", &["--history", "-1"], "history: is no number of seconds: -1"),
         (SIM, &["--baud", "fast"], "invalid value 'fast'"),
         ("eth0", &[], "eth0: is no interface of serialshark"),
     ];

@@ -98,8 +98,10 @@ fn a_port_that_is_missing_at_the_start_is_waited_for_if_asked() {
     assert_eq!(code, 1);
     assert!(stderr.contains("cannot open: No such file or directory"), "{stderr}");
 
-    let mut program = Program::start([path(&link), "--wait", "-w", path(&file)]);
-    program.wait_for("usb-adapter: not there; waiting for its return");
+    let recording = dir.path().join("a.rec");
+    let args = [path(&link), "--wait", "-w", path(&file), "--record", path(&recording)];
+    let mut program = Program::start(args);
+    program.wait_for("usb-adapter: not there; waiting for it to come");
     // It sleeps meanwhile, but for a look each second.
     let before = program.wakeups();
     std::thread::park_timeout(Duration::from_secs(3));
@@ -109,12 +111,16 @@ fn a_port_that_is_missing_at_the_start_is_waited_for_if_asked() {
     let pty = Pty::new();
     let plugged = Instant::now();
     plug(&pty, &link);
-    program.wait_for("is back after");
+    program.wait_for("is there after");
     assert!(plugged.elapsed() < AT_ONCE, "not by the retry timer");
     pty.send(&numbered_frame(0));
-    let first = &packets(&file, 1)[0];
-    assert_eq!(first.data, numbered_frame(0));
+    let first = packets(&file, 1);
+    assert_eq!((&first[0].data, &first[0].comment), (&numbered_frame(0), &None));
     assert!(program.terminate() < Duration::from_secs(1));
+    let again = dir.path().join("again.pcapng");
+    let (code, _, stderr) = run(&[path(&recording), "-w", path(&again)]);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(packets(&again, 1), first);
 }
 
 #[test]
@@ -131,7 +137,7 @@ fn a_host_that_does_not_answer_yet_is_waited_for_too() {
     let file = dir.path().join("a.pcapng");
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut program = Program::start([&format!("tcp:{address}"), "--wait", "-w", path(&file)]);
-    program.wait_for("no connection; waiting for its return");
+    program.wait_for("no connection; waiting for it to come");
     let listener = std::net::TcpListener::bind(address).unwrap();
     let (mut connection, _) = listener.accept().unwrap();
     connection.write_all(&numbered_frame(0)).unwrap();
@@ -150,7 +156,7 @@ fn what_cannot_be_opened_for_long_is_said_once() {
     let pty = Pty::new();
     std::fs::remove_file(&link).unwrap();
     plug(&pty, &link);
-    program.wait_for("is back");
+    program.wait_for("is there");
     let said = program.stderr().iter().filter(|line| line.contains("is not a serial")).count();
     assert_eq!(said, 1);
 }
@@ -194,7 +200,7 @@ fn with_once_a_port_that_vanishes_is_the_end_and_every_stream_is_complete() {
     program.wait_for("not there; waiting");
     let pty = Pty::new();
     plug(&pty, &link);
-    program.wait_for("is back");
+    program.wait_for("is there");
     let mut reader = FifoReader::open(&fifo);
     reader.header();
     pty.send(&[&numbered_frame(0)[..], &numbered_frame(4)[..20]].concat());

@@ -39,7 +39,8 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
                     shared.tell(News::PortGone(Error::new(&port.name, format!("is gone: {why}"))));
                     ended = true;
                 } else {
-                    warn!("{}: {why}; waiting for its return", port.name);
+                    let what = if was_there { "its return" } else { "it to come" };
+                    warn!("{}: {why}; waiting for {what}", port.name);
                     gone = Some(when);
                 }
             }
@@ -64,9 +65,13 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
         if let (Some(gone), false) = (gone, ended) {
             match source.reopen() {
                 Some(back) => {
-                    was_there = true;
-                    gap_ns += back.ns_since(gone);
-                    info!("{}: is back after {}", port.name, seconds(back.ns_since(gone)));
+                    let absence_ns = back.ns_since(gone);
+                    if std::mem::replace(&mut was_there, true) {
+                        gap_ns += absence_ns;
+                        info!("{}: is back after {}", port.name, seconds(absence_ns));
+                    } else {
+                        info!("{}: is there after {}", port.name, seconds(absence_ns));
+                    }
                     if let Some(dialogue) = &mut dialogue {
                         dialogue.start(shared.clock.now());
                     }

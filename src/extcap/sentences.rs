@@ -122,6 +122,16 @@ pub fn config(interface: &str, usb: Option<&UsbPortInfo>, reload: Option<&str>) 
             std::iter::once(own).chain(channels).collect(),
         ));
     }
+    if simulated(interface).is_none() {
+        options.push((
+            "history",
+            "{display=History}{type=string}{validation=^[0-9]*$}{placeholder=all that is kept}\
+             {tooltip=Seconds before Start, where a serialshark service has this port and keeps \
+             them (--unix, --history). Empty: all that it keeps}"
+                .to_owned(),
+            Vec::new(),
+        ));
+    }
     if let Some(identity) = usb.map(identity) {
         let sentence = "{display=Adapter}{type=selector}{tooltip=What the choices above are for. \
                         Another one that comes under this name is sent no commands}";

@@ -22,7 +22,7 @@ use crate::wall::WallClock;
 use log::warn;
 use rustix::fs::{SeekFrom, seek, tell};
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -257,6 +257,8 @@ impl Source for Recorder {
 pub struct Replay {
     name: String,
     input: BufReader<File>,
+    /// Whether the port was there when the recording began.
+    is_open: bool,
     /// Octets of the file that were read as whole records.
     position: u64,
     /// In real time: the first record's time, and when it was replayed.
@@ -283,9 +285,13 @@ impl Replay {
     ) -> Result<Self, Error> {
         let position = seek(file.as_fd(), SeekFrom::Current(header_len as i64))
             .map_err(|errno| Error::new(name, "cannot read").because(errno))?;
+        let mut input = BufReader::with_capacity(LARGEST, file);
+        // What cannot be read is said at the first read.
+        let is_open = input.fill_buf().is_ok_and(|octets| octets.first() != Some(&GONE));
         Ok(Self {
             name: name.to_owned(),
-            input: BufReader::with_capacity(LARGEST, file),
+            input,
+            is_open,
             position,
             pace: paced.then_some(None),
             clock,
@@ -404,6 +410,10 @@ impl Source for Replay {
                 Some(self.gone)
             }
         }
+    }
+
+    fn is_open(&self) -> bool {
+        self.is_open
     }
 
     fn wall(&self) -> Option<Wall> {
