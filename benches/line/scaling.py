@@ -101,7 +101,9 @@ def send(masters):
         end = int(tick * OCTETS_PER_MS)
         chunk = octets[position % len(octets):][:end - position]
         position += len(chunk)
-        for master in masters:
+        # In turn, or the first one would always be woken first.
+        first = tick % len(masters)
+        for master in masters[first:] + masters[:first]:
             os.write(master, chunk)
 
 
@@ -134,4 +136,5 @@ def main():
         json.dump(rows, file)
 
 
-main()
+if __name__ == "__main__":
+    main()

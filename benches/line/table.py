@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The README's table of figures, from the numbers that sharkbench.py and scaling.py wrote.
+"""The README's table of figures, from the numbers that sharkbench.py, abreast.py and scaling.py wrote.
 
-    table.py LINE.json SCALING.json
+    table.py LINE.json ABREAST.json SCALING.json
 """
 
 import datetime
@@ -15,6 +15,10 @@ def main():
     with open(sys.argv[1]) as file:
         line = json.load(file)
     with open(sys.argv[2]) as file:
+        abreast = json.load(file)
+    for program, percents in abreast.items():
+        line[program] = line[program] + [{"abreast_percent": percent} for percent in percents]
+    with open(sys.argv[3]) as file:
         scaling = json.load(file)
 
     def median(program, key):
@@ -24,7 +28,7 @@ def main():
     def ratio(key, to):
         """The median of the ratios of each run, and their range."""
         pairs = zip(line["serialshark"], line[to])
-        ratios = [ours[key] / theirs[key] for ours, theirs in pairs if theirs.get(key)]
+        ratios = [ours[key] / theirs[key] for ours, theirs in pairs if theirs.get(key) and key in ours]
         return "%.2f x %s (%.2f to %.2f)" % (
             statistics.median(ratios), to, min(ratios), max(ratios))
 
@@ -39,7 +43,7 @@ def main():
     def ours(title, text):
         row(title, None, None, text, "")
 
-    runs = len(line["serialshark"])
+    runs = sum("max_mb_per_s" in run for run in line["serialshark"])
     with open("/proc/cpuinfo") as file:
         cpu = next((row.split(":")[1].strip() for row in file if row.startswith("model name")), "")
     with open("/proc/cpuinfo") as file:
@@ -53,7 +57,8 @@ def main():
     loss = [median("serialshark", "loss_percent_" + rate) for rate in ("1M", "3M", "12M")]
     ours("loss at 1, 3, 12 Mbaud, %", "%g, %g, %g" % tuple(loss))
     figure("CPU per million frames at full speed, s", "max_cpu_s_per_mframe", "%.2f", "model")
-    figure("CPU on a busy line at 115,200 baud, %", "cpu_percent_115200", "%.2f", "floor")
+    figure("CPU on a busy line at 115,200 baud, all three at once, %", "abreast_percent", "%.2f",
+           "floor")
     figure("latency p50, us", "latency_p50_us", "%.0f", "model")
     figure("peak memory, kB", "peak_rss_kb", "%.0f", "model")
     ours("wake-ups a second, idle", "%g" % median("serialshark", "idle_wakeups_per_s"))
