@@ -5,9 +5,11 @@
 
 mod common;
 
+use clap::{Arg, ArgAction, Command, ValueHint};
 use clap_complete::{Shell, generate};
 use common::*;
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -73,12 +75,47 @@ fn the_manual_page_is_what_the_program_knows() {
     agrees(PAGE, &page);
 }
 
+/// The command line with the words that are not its own, but other things that the program does.
+fn with_first_words() -> Command {
+    let files = Arg::new("FILE").value_hint(ValueHint::FilePath).num_args(1..);
+    let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
+    serialshark::cli::command().disable_help_subcommand(true).subcommands([
+        Command::new("ports").about("The ports of this machine, and who has them"),
+        Command::new("check-config").about("What a file for --config says").arg(files),
+        Command::new("extcap")
+            .about("Ports in Wireshark's interface list")
+            .args([flag("install"), flag("uninstall")]),
+    ])
+}
+
+/// What clap has fish do for such words is in the way of the options' values.
+fn first_words_for_fish() -> String {
+    let mut script = String::new();
+    for word in with_first_words().get_subcommands() {
+        let (name, about) = (word.get_name(), word.get_about().unwrap().to_string());
+        let about = about.replace('\'', "\\'");
+        writeln!(script, "complete -c serialshark -n __fish_is_first_token -a {name} -d '{about}'")
+            .unwrap();
+        for option in word.get_arguments().filter_map(Arg::get_long) {
+            let condition = format!("\"__fish_seen_subcommand_from {name}\"");
+            writeln!(script, "complete -c serialshark -n {condition} -l {option}").unwrap();
+        }
+    }
+    script
+}
+
 #[test]
 fn completions_are_what_the_program_knows() {
     for (shell, path) in COMPLETIONS {
+        let mut command =
+            if shell == Shell::Fish { serialshark::cli::command() } else { with_first_words() };
         let mut script = Vec::new();
-        generate(shell, &mut serialshark::cli::command(), "serialshark", &mut script);
-        agrees(path, &text(&script));
+        generate(shell, &mut command, "serialshark", &mut script);
+        let mut script = text(&script);
+        if shell == Shell::Fish {
+            script.push_str(&first_words_for_fish());
+        }
+        agrees(path, &script);
     }
 }
 
@@ -149,10 +186,16 @@ fn shells_complete_options_and_values() {
     assert_eq!(words("serialshark --buf"), "--buffer-size\n");
     assert_eq!(words("serialshark --protocol r"), "riot\n");
     assert_eq!(words("serialshark /dev/null --fif"), "--fifo\n");
+    assert_eq!(words("serialshark po"), "ports\n");
+    assert_eq!(words("serialshark extcap --in"), "--install\n");
 
-    for (line, wanted) in
-        [("--buf", "--buffer-size"), ("-p r", "riot"), ("/dev/null --fif", "--fifo")]
-    {
+    for (line, wanted) in [
+        ("--buf", "--buffer-size"),
+        ("-p r", "riot"),
+        ("/dev/null --fif", "--fifo"),
+        ("po", "ports"),
+        ("extcap --ins", "--install"),
+    ] {
         let script = format!("source {fish}; complete -C 'serialshark {line}'");
         if let Some((completions, _)) = ask("fish", &["--no-config", "-c", &script]) {
             assert!(completions.starts_with(wanted), "{line}: {completions}");

@@ -16,6 +16,15 @@ _serialshark() {
             ",$1")
                 cmd="serialshark"
                 ;;
+            serialshark,check-config)
+                cmd="serialshark__subcmd__check__subcmd__config"
+                ;;
+            serialshark,extcap)
+                cmd="serialshark__subcmd__extcap"
+                ;;
+            serialshark,ports)
+                cmd="serialshark__subcmd__ports"
+                ;;
             *)
                 ;;
         esac
@@ -23,7 +32,7 @@ _serialshark() {
 
     case "${cmd}" in
         serialshark)
-            opts="-p -b -w -C -G -W -B -c -v -q -h -V --config --protocol --baud --fifo --tcp --unix --write --rotate-size --rotate-seconds --rotate-files --format --history --history-size --buffer-size --force --channel --init --record --replay-paced --count --wait --once --verbose --quiet --help --version"
+            opts="-p -b -w -C -G -W -B -c -v -q -h -V --config --protocol --baud --fifo --tcp --unix --write --rotate-size --rotate-seconds --rotate-files --format --history --history-size --buffer-size --force --channel --init --record --replay-paced --count --wait --once --verbose --quiet --help --version ports check-config extcap"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -133,6 +142,48 @@ _serialshark() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        serialshark__subcmd__check__subcmd__config)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        serialshark__subcmd__extcap)
+            opts="-h --install --uninstall --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        serialshark__subcmd__ports)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

@@ -27,3 +27,8 @@ complete -c serialshark -s v -l verbose -d 'Say more on stderr; twice: still mor
 complete -c serialshark -s q -l quiet -d 'Say less on stderr: warnings only; twice: errors only'
 complete -c serialshark -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c serialshark -s V -l version -d 'Print version'
+complete -c serialshark -n __fish_is_first_token -a ports -d 'The ports of this machine, and who has them'
+complete -c serialshark -n __fish_is_first_token -a check-config -d 'What a file for --config says'
+complete -c serialshark -n __fish_is_first_token -a extcap -d 'Ports in Wireshark\'s interface list'
+complete -c serialshark -n "__fish_seen_subcommand_from extcap" -l install
+complete -c serialshark -n "__fish_seen_subcommand_from extcap" -l uninstall
