@@ -256,6 +256,64 @@ fn a_gap_is_told_with_its_length() {
     assert!(stderr.contains(&format!("is back after {length}")), "{stderr}");
 }
 
+/// What it was told of before a packet that it missed, a reader is told of before the next one.
+#[test]
+fn a_gap_is_told_to_a_reader_who_missed_what_came_after_it() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let (link, file, fifo) = (at("port"), at("a.pcapng"), at("sharkfin"));
+    let mut pty = Pty::new();
+    plug(&pty, &link);
+    let outputs = ["-w", path(&file), "--fifo", path(&fifo), "--format=pcapng", "-B", "1"];
+    let mut program = Program::start([&[path(&link)], &outputs[..]].concat());
+    program.wait_for("reading mstp");
+    let reader = FifoReader::open(&fifo).fd;
+    program.wait_for("a reader has come");
+    let mut sent = 0;
+    while !program.stderr().iter().any(|line| line.contains("reader too slow")) {
+        pty.send(&numbered_frame(sent));
+        sent += 1;
+    }
+    let in_file = |number: u32| {
+        eventually("the frame in the file", || {
+            let frame = numbered_frame(number);
+            let packets = pcapng(&std::fs::read(&file).ok()?).0;
+            packets.into_iter().find(|packet| packet.data == frame)
+        })
+    };
+    // One by one, until there is no room for one any more.
+    for _ in 0..50 {
+        pty.send(&numbered_frame(sent));
+        in_file(sent);
+        sent += 1;
+    }
+    drop(pty);
+    program.wait_for("waiting for its return");
+    std::fs::remove_file(&link).unwrap();
+    pty = Pty::new();
+    plug(&pty, &link);
+    program.wait_for("is back after ");
+    pty.send(&numbered_frame(sent));
+    let said = in_file(sent).comment.unwrap();
+    assert!(said.starts_with("port gone for "), "{said}");
+
+    // It reads what is queued, and then what is sent.
+    let (missed, mut octets) = (numbered_frame(sent), Vec::new());
+    let told = eventually("a packet that tells of the gap", || {
+        sent += 1;
+        pty.send(&numbered_frame(sent));
+        let mut chunk = [0; 65536];
+        while let Ok(len @ 1..) = rustix::io::read(&reader, &mut chunk) {
+            octets.extend_from_slice(&chunk[..len]);
+        }
+        let packets = pcapng(&octets).0;
+        assert!(packets.iter().all(|packet| packet.data != missed));
+        packets.into_iter().find_map(|packet| packet.comment.filter(|told| told.ends_with(&said)))
+    });
+    assert!(told.contains("packets dropped before this one"), "{told}");
+    program.terminate();
+}
+
 fn now_ns() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64
 }

@@ -37,6 +37,11 @@ impl Run {
         self.packets().map(|packet| packet.data.len()).sum()
     }
 
+    /// How long the port was gone directly before, if it was.
+    pub fn gap_ns(&self) -> u64 {
+        self.packets().next().map_or(0, |packet| packet.gap_ns)
+    }
+
     /// The frames in order.
     pub fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
         self.batch.packets_in(self.frames.clone())

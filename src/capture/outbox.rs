@@ -15,6 +15,7 @@ use crate::bell::Bell;
 use crate::encode::StreamCounts;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::io;
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -26,8 +27,24 @@ const LARGEST_BATCH: usize = 2 << 20;
 pub struct Parcel {
     /// The frames, shared between all streams.
     pub run: Run,
-    /// Packets of the same port that were refused directly before it.
-    pub dropped_before: u64,
+    /// What of the same port was refused directly before it.
+    pub missed: Missed,
+}
+
+/// What a stream has missed of a port, which its next packet tells of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Missed {
+    /// Packets.
+    pub packets: u64,
+    /// How long the port was gone before one of them.
+    pub gap_ns: u64,
+}
+
+impl AddAssign for Missed {
+    fn add_assign(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.gap_ns += other.gap_ns;
+    }
 }
 
 /// What became of the packets of one port; written by that port's reader thread, but for
@@ -40,6 +57,8 @@ struct Counters {
     abandoned: AtomicU64,
     /// Dropped since the last parcel that was taken.
     unreported: AtomicU64,
+    /// How long the port was gone before one of these.
+    unreported_gap_ns: AtomicU64,
 }
 
 /// One stream's queue, and the account of what went through it.
@@ -107,6 +126,7 @@ impl Outbox {
                 log::warn!("{}: reader too slow: dropping packets", self.name);
             }
             counters.unreported.fetch_add(frames, Ordering::Relaxed);
+            counters.unreported_gap_ns.fetch_add(run.gap_ns(), Ordering::Relaxed);
             return;
         }
         self.memory.fetch_add(memory, Ordering::Relaxed);
@@ -123,8 +143,11 @@ impl Outbox {
     pub fn pass(&self, run: &Run) -> Parcel {
         let counters = &self.ports[run.port()];
         counters.framed.fetch_add(run.len() as u64, Ordering::Relaxed);
-        let dropped_before = counters.unreported.swap(0, Ordering::Relaxed);
-        Parcel { run: run.clone(), dropped_before }
+        let missed = Missed {
+            packets: counters.unreported.swap(0, Ordering::Relaxed),
+            gap_ns: counters.unreported_gap_ns.swap(0, Ordering::Relaxed),
+        };
+        Parcel { run: run.clone(), missed }
     }
 
     /// There is something to write that is no parcel.

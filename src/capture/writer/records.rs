@@ -2,7 +2,7 @@
 
 use super::End;
 use super::waiter::Waiter;
-use crate::capture::outbox::{Outbox, Parcel};
+use crate::capture::outbox::{Missed, Outbox, Parcel};
 use crate::encode::{Encoder, StreamCounts};
 use crate::output::Stream;
 use crate::packet::{Clock, Packet, Timestamp};
@@ -28,8 +28,8 @@ pub struct Writer {
     header: usize,
     /// What is in `buffer` of each port.
     unsent: Vec<Unsent>,
-    /// Packets of each port that a full disk has cost, since the last record.
-    lost: Vec<u64>,
+    /// What of each port a full disk has cost, since the last record.
+    lost: Vec<Missed>,
     /// Whether the stream has no packets yet, those in `buffer` counted in.
     is_empty: bool,
     /// Whether its trailer is written.
@@ -48,8 +48,8 @@ pub struct Writer {
 #[derive(Clone, Copy, Debug, Default)]
 struct Unsent {
     packets: u64,
-    /// Dropped packets that they tell of.
-    told: u64,
+    /// What they tell of that was missed before them, and of gaps of their own.
+    told: Missed,
 }
 
 impl Writer {
@@ -68,7 +68,7 @@ impl Writer {
             buffer,
             sent: 0,
             unsent: vec![Unsent::default(); ports],
-            lost: vec![0; ports],
+            lost: vec![Missed::default(); ports],
             is_empty: true,
             is_finished: false,
             full: None,
@@ -105,11 +105,13 @@ impl Writer {
     pub fn write_now(&mut self, parcel: &Parcel, outbox: &Outbox) -> Result<(), End> {
         let port = parcel.run.port();
         self.unsent[port].packets += parcel.run.len() as u64;
-        let mut dropped = parcel.dropped_before;
+        let mut missed = parcel.missed;
         for packet in parcel.run.packets() {
-            self.encoder.packet(&packet, std::mem::take(&mut dropped), &mut self.buffer)?;
+            let Missed { packets, gap_ns } = std::mem::take(&mut missed);
+            let packet = Packet { gap_ns: packet.gap_ns + gap_ns, ..packet };
+            self.encoder.packet(&packet, packets, &mut self.buffer)?;
         }
-        self.reported[port] += parcel.dropped_before;
+        self.reported[port] += parcel.missed.packets;
         self.is_empty = false;
         self.try_send(self.buffer.len(), outbox)?;
         Ok(())
@@ -179,19 +181,22 @@ impl Writer {
     /// Adds the records of a parcel to the buffer, and sends what is too much for one write.
     fn encode(&mut self, parcel: &Parcel, waiter: &Waiter<'_>) -> Result<(), End> {
         let port = parcel.run.port();
-        let mut dropped = parcel.dropped_before;
+        self.lost[port] += parcel.missed;
         let mut packets = parcel.run.packets();
         while let Some(packet) = packets.next() {
-            let dropped = std::mem::take(&mut dropped) + std::mem::take(&mut self.lost[port]);
-            match self.add(&packet, dropped, waiter) {
+            let mut told = std::mem::take(&mut self.lost[port]);
+            told.gap_ns += packet.gap_ns;
+            let packet = Packet { gap_ns: told.gap_ns, ..packet };
+            match self.add(&packet, told.packets, waiter) {
                 Ok(true) => {
                     self.unsent[port].packets += 1;
-                    self.unsent[port].told += dropped;
-                    self.reported[port] += dropped;
+                    self.unsent[port].told += told;
+                    self.reported[port] += told.packets;
                     self.is_empty = false;
                 }
                 Ok(false) => {
-                    self.lost[port] += dropped + 1;
+                    told.packets += 1;
+                    self.lost[port] += told;
                     waiter.outbox.dropped(port, 1);
                 }
                 Err(end) => {
@@ -278,10 +283,11 @@ impl Writer {
         self.buffer.drain(self.header..len);
         self.is_empty |= self.header > 0;
         for (port, unsent) in self.unsent.iter_mut().enumerate() {
-            let Unsent { packets, told } = std::mem::take(unsent);
+            let Unsent { packets, mut told } = std::mem::take(unsent);
             outbox.dropped(port, packets);
-            self.reported[port] -= told;
-            self.lost[port] += packets + told;
+            self.reported[port] -= told.packets;
+            told.packets += packets;
+            self.lost[port] += told;
         }
     }
 
