@@ -81,9 +81,22 @@ eventually systemctl is-active --quiet serialshark@trunk
 [ "$(head -c 60 $fifo | wc -c)" = 60 ]
 
 echo '* a port that is missing is waited for'
-echo 'port = "/dev/ttyUSB7"' >/etc/serialshark/missing.toml
+cat >/etc/serialshark/missing.toml <<'TOML'
+port = "/dev/ttyUSB7"
+unix = "/run/serialshark/missing.sock"
+format = "pcapng"
+history = 60
+TOML
 systemctl start serialshark@missing
 systemctl is-active serialshark@missing
+
+echo '* a port that a service has is in the interface list all the same'
+[ "$(stat -c '%U %G %a' /run/serialshark/missing.sock)" = 'serialshark dialout 660' ]
+mkfifo --mode=666 /tmp/extcap
+as 1234 dialout timeout 20 \
+    serialshark --capture --extcap-interface serialshark-ttyUSB7 --fifo /tmp/extcap &
+[ "$(head -c 100 /tmp/extcap | wc -c)" = 100 ]
+wait $!
 
 echo '* a configuration that is wrong is not tried again'
 echo 'prt = "sim:mstp"' >/etc/serialshark/wrong.toml
