@@ -110,6 +110,15 @@ impl Capture {
         Self { program, reader: Some(reader), _dir: dir }
     }
 
+    /// Closes the FIFO; the program has to end in time, well and silently.
+    fn is_left(&mut self) {
+        let start = Instant::now();
+        self.reader = None;
+        assert_eq!(self.program.wait().code(), Some(0));
+        judge("closed FIFO", start.elapsed(), STOP);
+        assert!(self.program.stderr().is_empty());
+    }
+
     /// Reads until `enough` says so, or to the end of the stream.
     fn read_until(&self, enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         let deadline = Instant::now() + LONG;
@@ -195,11 +204,7 @@ fn sigterm_and_a_closed_fifo_end_a_capture_in_time() {
         let interface = format!("serialshark-{}", pty.path().strip_prefix("/dev/").unwrap());
         let mut capture = Capture::start(&interface, &[]);
         capture.read_until(|octets| octets.len() > 100);
-        let start = Instant::now();
-        capture.reader = None;
-        assert_eq!(capture.program.wait().code(), Some(0));
-        judge("closed FIFO", start.elapsed(), STOP);
-        assert!(capture.program.stderr().is_empty());
+        capture.is_left();
     }
 }
 
@@ -318,11 +323,7 @@ fn what_another_serialshark_shows_ends_in_time_too() {
         assert!(capture.program.stderr().is_empty());
         let mut capture = service.capture(&[]);
         capture.read_until(|octets| octets.len() > 100);
-        let start = Instant::now();
-        capture.reader = None;
-        assert_eq!(capture.program.wait().code(), Some(0));
-        judge("closed FIFO", start.elapsed(), STOP);
-        assert!(capture.program.stderr().is_empty());
+        capture.is_left();
     }
 }
 

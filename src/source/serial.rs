@@ -14,6 +14,8 @@
 //! is set, so that no octet is dropped, and none is doubled or replaced. What they do to a
 //! frame its check sequence tells.
 
+mod watch;
+
 use super::holder::holder;
 use super::{Input, Source, Woken, ioctl, read_once, timeout, wait};
 use crate::bell::Bell;
@@ -21,7 +23,7 @@ use crate::error::Error;
 use crate::packet::{Clock, Timestamp};
 use log::{debug, warn};
 use rustix::event::epoll;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, inotify};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::termios::{
     ControlModes, InputModes, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex,
@@ -33,6 +35,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use watch::Watch;
 
 /// Where the kernel lists its ttys.
 const SYSFS: &str = "/sys/class/tty";
@@ -193,7 +196,7 @@ impl Source for Serial {
             }
             at_once = true;
             let retry = self.clock.now().plus_ns(RETRY_NS);
-            let changed = watch.as_ref().map(|watch| watch.0.as_fd());
+            let changed = watch.as_ref().map(AsFd::as_fd);
             if wait(changed, Some(retry), &self.clock, &self.stop) == Woken::Stop {
                 return None;
             }
@@ -358,55 +361,6 @@ fn known_ports() -> String {
     }
     let names: Vec<_> = ports.into_iter().map(|port| port.port_name).collect();
     format!("ports found: {}; serialshark ports says more", names.join(", "))
-}
-
-/// Tells when something changes on the way to a path.
-struct Watch(OwnedFd);
-
-/// As many links as a path may lead through.
-const MOST_LINKS: usize = 8;
-
-impl Watch {
-    fn new() -> Option<Self> {
-        let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
-        inotify::init(flags).ok().map(Self)
-    }
-
-    /// Watches the directory that the path is in, or the nearest one that exists, and the same
-    /// for each link that it leads through.
-    fn follow(&self, path: &Path) {
-        let mut path = path.to_owned();
-        for _ in 0..MOST_LINKS {
-            self.watch_nearest(&path);
-            let Ok(target) = std::fs::read_link(&path) else { return };
-            path.pop();
-            path.push(target);
-        }
-    }
-
-    fn watch_nearest(&self, path: &Path) {
-        let dirs: Vec<_> = path.ancestors().skip(1).collect();
-        let Some(nearest) = dirs.iter().position(|dir| self.add(dir)) else { return };
-        // One that was made since we found it missing is not missed: now that its parent is
-        // watched, we look once more.
-        let _ = dirs[..nearest].iter().rev().all(|dir| self.add(dir));
-    }
-
-    /// Watches a directory; `false` if there is none.
-    fn add(&self, dir: &Path) -> bool {
-        let changes = inotify::WatchFlags::CREATE
-            | inotify::WatchFlags::MOVED_TO
-            | inotify::WatchFlags::ATTRIB
-            | inotify::WatchFlags::DELETE_SELF
-            | inotify::WatchFlags::MOVE_SELF
-            | inotify::WatchFlags::ONLYDIR;
-        inotify::add_watch(&self.0, dir, changes).is_ok()
-    }
-
-    fn clear(&self) {
-        let mut events = [0; 4096];
-        while rustix::io::read(&self.0, &mut events).is_ok_and(|len| len > 0) {}
-    }
 }
 
 #[cfg(test)]
