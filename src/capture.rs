@@ -116,7 +116,7 @@ pub struct Config {
     pub rotation: Option<ring::Limits>,
     /// Ends after this many packets.
     pub count: Option<u64>,
-    /// Whether ports that are missing at the start are waited for.
+    /// Whether ports that are missing or in use at the start are waited for.
     pub wait: bool,
     /// Whether a port that vanishes is the end.
     pub once: bool,

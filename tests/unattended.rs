@@ -123,6 +123,23 @@ fn a_port_that_is_missing_at_the_start_is_waited_for_if_asked() {
     assert_eq!(packets(&again, 1), first);
 }
 
+/// As another program does at the start of a machine, to see what is there.
+#[test]
+fn a_port_that_another_program_has_is_waited_for_too() {
+    let dir = TempDir::new().unwrap();
+    let (pty, file) = (Pty::new(), dir.path().join("a.pcapng"));
+    let mut other = Program::start([pty.path(), "-w", "/dev/null"]);
+    other.wait_for("reading mstp");
+    let mut program = Program::start([pty.path(), "--wait", "-w", path(&file)]);
+    program.wait_for("used by another program; waiting for it to come");
+    program.wait_for("cannot open: another program uses it");
+    other.terminate();
+    program.wait_for("is there after");
+    pty.send(&numbered_frame(0));
+    assert_eq!(packets(&file, 1)[0].data, numbered_frame(0));
+    assert!(program.terminate() < Duration::from_secs(1));
+}
+
 #[test]
 fn a_port_that_may_not_be_opened_is_no_port_that_is_missing() {
     let dir = TempDir::new().unwrap();

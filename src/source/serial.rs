@@ -61,6 +61,8 @@ pub struct Serial {
     clock: Clock,
     stop: Arc<Bell>,
     port: Option<Port>,
+    /// Why there was none at the start.
+    absence: &'static str,
     /// Whether octets came since it was opened.
     heard: bool,
     buffer: Box<[u8]>,
@@ -116,7 +118,7 @@ impl Waiter {
 }
 
 impl Serial {
-    /// Opens a port and sets it up. With `wait` it may be missing.
+    /// Opens a port and sets it up. With `wait` it may be missing, or used by another program.
     ///
     /// # Errors
     /// When it is missing, no tty, not ours to open, or used by another program.
@@ -128,22 +130,23 @@ impl Serial {
         stop: Arc<Bell>,
     ) -> Result<Self, Error> {
         let path = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
-        let port = match open_descriptor(&path) {
-            Ok(fd) => Some(Port::set_up(fd, &path, settings, &stop)?),
-            Err(errno) if wait && is_missing(errno) => None,
+        let (port, absence) = match open_descriptor(&path) {
+            Ok(fd) => (Some(Port::set_up(fd, &path, settings, &stop)?), ""),
+            Err(errno) if wait && is_missing(errno) => (None, "not there"),
+            Err(Errno::BUSY) if wait => (None, "used by another program"),
             Err(errno) => return Err(cannot_open(&path, errno)),
         };
         let buffer = vec![0; BUFFER].into_boxed_slice();
         // One that comes while it is waited for is opened at once.
         let heard = port.is_none();
-        Ok(Self { path, settings, clock, stop, port, heard, buffer })
+        Ok(Self { path, settings, clock, stop, port, absence, heard, buffer })
     }
 }
 
 impl Source for Serial {
     fn read(&mut self, deadline: Option<Timestamp>) -> Input<'_> {
         let Some(port) = &self.port else {
-            return Input::Gone("not there".to_owned(), self.clock.now());
+            return Input::Gone(self.absence.to_owned(), self.clock.now());
         };
         loop {
             match port.waiter.wait(deadline, &self.clock) {
@@ -239,10 +242,12 @@ impl Refusal {
     }
 }
 
-/// By its path, which may lead to another port each time.
+/// By its path, which may lead to another port each time. `BUSY` if another program has locked it.
 fn open_descriptor(path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty())
+    let fd = rustix::fs::open(path, flags, Mode::empty())?;
+    flock(&fd, FlockOperation::NonBlockingLockExclusive).map_err(|_| Errno::BUSY)?;
+    Ok(fd)
 }
 
 fn is_missing(errno: Errno) -> bool {
@@ -255,7 +260,6 @@ impl Port {
         if !isatty(&fd) {
             return Err(Error::new(name, "is not a serial port").hint(known_ports()));
         }
-        flock(&fd, FlockOperation::NonBlockingLockExclusive).map_err(|_| busy(path))?;
         set_raw(&fd).map_err(|errno| Error::new(&name, "cannot set raw mode").because(errno))?;
 
         let copy = fd.try_clone().map_err(|e| Error::new(&name, "cannot open").because(e))?;
