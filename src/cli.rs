@@ -140,8 +140,8 @@ struct Args {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// Wait for a port that is missing at the start, or in use; without, that is an error. One that vanishes
-    /// later is waited for anyway
+    /// Wait for a port that is missing at the start, or in use; without, that is an error. One
+    /// that vanishes later is waited for anyway
     #[arg(long)]
     wait: bool,
 
