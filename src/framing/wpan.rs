@@ -241,6 +241,14 @@ mod tests {
         assert_eq!(summary(&data[..8]), "Data cut off in its header");
         assert_eq!(summary(&data[..1]), "cut off in its header");
         assert_eq!(summary(&[0x02, 0x00, 7, 0xaa, 0xbb]), "Ack seq 7");
+        // The bit that leaves out the sequence number since 2015.
+        assert_eq!(summary(&[0x02, 0x01, 7, 0xaa, 0xbb]), "Ack seq 7");
+        // Two PAN ids, whatever the addresses.
+        let (a, b) = ([1; 8], [2; 8]);
+        assert_eq!(
+            summary(&[&[0x01, 0xcc, 5, 0xcd, 0xab][..], &a, &[0xee, 0xff], &b].concat()),
+            "Data 0x0202020202020202 > 0x0101010101010101 seq 5"
+        );
         assert_eq!(
             summary(&[0x00, 0xc0, 9, 0xcd, 0xab, 8, 7, 6, 5, 4, 3, 2, 1, 0xff, 0xcf]),
             "Beacon 0x0102030405060708 seq 9"
@@ -293,6 +301,8 @@ mod tests {
         assert!(may_begin(&[0x41], 5));
         assert!(may_begin(&[0x41, 0x88], 11));
         assert!(!may_begin(&[0x41, 0x88], 10));
+        assert!(may_begin(&[0x41, 0x8c], 17));
+        assert!(!may_begin(&[0x41, 0x8c], 16));
         assert!(may_begin(&[0x02, 0x00], 5));
         assert!(!may_begin(&[0x02, 0x00], 6));
         assert!(!may_begin(&[0x00, 0x00], 60));

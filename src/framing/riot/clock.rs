@@ -140,6 +140,18 @@ mod tests {
         assert_eq!(clock.time_of(1_000_100, at(4 * SECOND + 5 * MS)), at(4 * SECOND));
         clock.time_of(1 << 40, at(5 * SECOND));
         assert_eq!(clock.time_of(100, at(6 * SECOND)), at(6 * SECOND));
+        // At what a counter of 32 bits never shows.
+        clock.time_of(1 << 32, at(7 * SECOND));
+        assert_eq!(clock.time_of(100, at(8 * SECOND)), at(8 * SECOND));
+    }
+
+    #[test]
+    fn a_correction_is_made_a_second_after_the_last_anchor() {
+        let mut clock = SnifferClock::default();
+        clock.time_of(600_000_000, at(0));
+        assert_eq!(clock.time_of(100, at(500 * MS)), at(500 * MS));
+        // 21 ms late, of which a second would correct some.
+        assert_eq!(clock.time_of(679_100, at(1200 * MS)), at(1179 * MS));
     }
 
     #[test]
