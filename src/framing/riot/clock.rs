@@ -168,6 +168,12 @@ mod tests {
         clock.time_of(7, at(0));
         assert_eq!(clock.time_of(u64::MAX, at(SECOND)), at(SECOND));
         assert_eq!(clock.time_of(8, at(2 * SECOND)), at(2 * SECOND));
+        // As long as 32 bits take is the most.
+        let mut clock = SnifferClock::default();
+        clock.time_of(0, at(0));
+        assert_eq!(clock.time_of(1 << 32, at(0)), at((1 << 32) * 1000));
+        clock.time_of(1 << 33, at(0));
+        assert_eq!(clock.time_of((3 << 32) + 1, at(0)), at(0));
     }
 
     #[test]
