@@ -146,6 +146,16 @@ mod tests {
     }
 
     #[test]
+    fn what_no_drift_explains_is_not_corrected() {
+        // Beside the 20 ms, drift of one in a thousand.
+        for (late_ns, corrected_ns) in [(20_500_000, 102_050), (22_000_000, 0)] {
+            let mut clock = SnifferClock::default();
+            clock.time_of(0, at(0));
+            assert_eq!(clock.time_of(1_000_000, at(SECOND + late_ns)), at(SECOND + corrected_ns));
+        }
+    }
+
+    #[test]
     fn a_correction_is_made_a_second_after_the_last_anchor() {
         let mut clock = SnifferClock::default();
         clock.time_of(600_000_000, at(0));
