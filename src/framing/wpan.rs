@@ -256,6 +256,9 @@ mod tests {
         assert_eq!(summary(&[0x03, 0x08, 1, 0xff, 0xff, 0xff, 0xff, 7]), "Command > 0xffff seq 1");
         assert_eq!(summary(&[0x01, 0xb8, 1]), "Data with a reserved header");
         assert_eq!(summary(&[0x05, 0]), "Multipurpose");
+        assert_eq!(summary(&[0x04, 0]), "reserved type");
+        assert_eq!(summary(&[0x06, 0]), "Fragment");
+        assert_eq!(summary(&[0x07, 0]), "Extended");
     }
 
     #[test]
