@@ -148,7 +148,9 @@ mod tests {
     #[test]
     fn what_no_drift_explains_is_not_corrected() {
         // Beside the 20 ms, drift of one in a thousand.
-        for (late_ns, corrected_ns) in [(20_500_000, 102_050), (22_000_000, 0)] {
+        let cases =
+            [(20_500_000, 102_050), (21_021_021, 102_102), (21_021_022, 0), (22_000_000, 0)];
+        for (late_ns, corrected_ns) in cases {
             let mut clock = SnifferClock::default();
             clock.time_of(0, at(0));
             assert_eq!(clock.time_of(1_000_000, at(SECOND + late_ns)), at(SECOND + corrected_ns));
