@@ -290,7 +290,7 @@ def waited_for_and_told_of(boot):
         program = rig.spawn("/bin/serialshark", "/dev/ttyUSB0", "--once", "--wait", "-w", "/run/a")
         program.wait_for("not there; waiting")
         rig.plug()
-        program.wait_for("is back after")
+        program.wait_for("is there after")
         rig.unplug()
         assert program.wait() == 1 and "/dev/ttyUSB0: is gone" in program.stderr, program.stderr
 
