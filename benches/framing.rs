@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use serialshark::encode::text::Style;
 use serialshark::encode::{Encoder, Format, Interface};
 use serialshark::framing::{PROTOCOLS, Setup, protocol};
 use serialshark::packet::{Batch, Timestamp};
@@ -84,9 +85,11 @@ fn encoders(criterion: &mut Criterion) {
         protocol: &PROTOCOLS[0],
         direction: serialshark::encode::Direction::Unknown,
     }]);
-    for (name, format) in
-        [("pcap", Format::Pcap), ("pcapng", Format::Pcapng), ("text", Format::Text)]
-    {
+    for (name, format) in [
+        ("pcap", Format::Pcap),
+        ("pcapng", Format::Pcapng),
+        ("text", Format::Text(Style::default())),
+    ] {
         group.bench_function(name, |bench| {
             bench.iter(|| {
                 let mut out = Vec::with_capacity(1 << 22);

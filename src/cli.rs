@@ -8,6 +8,7 @@ mod config;
 pub use check::check;
 
 use crate::capture::{Config, Output, Port};
+use crate::encode::text::{Style, TimeStyle};
 use crate::encode::{Direction, Format};
 use crate::error::Error;
 use crate::framing::{Channel, PROTOCOLS, Protocol, Setup, protocol};
@@ -19,7 +20,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches as _, Parser, ValueEnum};
 use log::LevelFilter;
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -135,6 +136,19 @@ struct Args {
     /// Replay a file in real time; without, as fast as possible
     #[arg(long)]
     replay_paced: bool,
+
+    /// Times of printed packets, as tcpdump has them: -t none, -tt seconds since 1970, -ttt since the
+    /// line before, -tttt date and time, -ttttt since the first line
+    #[arg(short, long, action = ArgAction::Count)]
+    time: u8,
+
+    /// Print the bytes of each packet in hex
+    #[arg(short = 'x', long)]
+    hex: bool,
+
+    /// Print no packets that only keep the network going: tokens and polls for masters of MS/TP
+    #[arg(long)]
+    no_tokens: bool,
 
     /// End after this many packets
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -320,7 +334,11 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
         if args.format.is_some() {
             return Err(usage("--format needs an output: --fifo PATH or -w FILE"));
         }
-        outputs.push((Output::Stdout, Format::Text));
+        outputs.push((Output::Stdout, Format::Text(style(&args))));
+    } else if args.time > 0 || args.hex || args.no_tokens {
+        return Err(usage(
+            "-t, -x and --no-tokens are for printed packets: leave out --fifo, -w and the like",
+        ));
     }
     let config = Config {
         ports,
@@ -335,6 +353,23 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
         once: args.once,
     };
     Ok(Request { config, level, remarks: Vec::new() })
+}
+
+/// What printed packets look like.
+fn style(args: &Args) -> Style {
+    let time = match args.time {
+        0 => TimeStyle::TimeOfDay,
+        1 => TimeStyle::None,
+        2 => TimeStyle::Epoch,
+        3 => TimeStyle::SincePrevious,
+        4 => TimeStyle::Date,
+        _ => TimeStyle::SinceFirst,
+    };
+    // https://no-color.org: any value but an empty one.
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    let colour = std::io::stdout().is_terminal() && !refused && !dumb;
+    Style { time, hex: args.hex, colour, hide_routine: args.no_tokens }
 }
 
 /// The limits of `-C`, `-G` and `-W`, if there are files for them.
@@ -532,7 +567,7 @@ mod tests {
         let formats = |line| -> Vec<Format> {
             parsed(line).unwrap().config.outputs.iter().map(|(_, format)| *format).collect()
         };
-        assert_eq!(formats("s sim:mstp"), [Format::Text]);
+        assert_eq!(formats("s sim:mstp"), [Format::Text(Style::default())]);
         assert_eq!(
             formats("s sim:mstp -w a.pcap -w b.pcapng -w -"),
             [Format::Pcap, Format::Pcapng, Format::Pcap]

@@ -2,12 +2,12 @@
 //!
 //! One encoder belongs to one stream: header, whole records, trailer, in this order.
 
+pub mod text;
 mod times;
 
 use crate::framing::Protocol;
 use crate::packet::{LinkType, Packet, Timestamp, Wall, seconds};
 use byteorder_slice::NativeEndian;
-use chrono::{Local, TimeZone};
 use pcap_file::pcap::{PcapHeader, RawPcapPacket};
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_description::{
@@ -21,8 +21,8 @@ use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeade
 use pcap_file::pcapng::{PcapNgBlock, PcapNgWriter};
 use pcap_file::{DataLink, Endianness};
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::io;
+use text::Lines;
 use times::Times;
 
 /// What the header says about the longest packet; ours are far shorter.
@@ -36,7 +36,7 @@ pub enum Format {
     /// pcapng, nanoseconds, with flags, comments and drop counts.
     Pcapng,
     /// A line of text for each packet.
-    Text,
+    Text(text::Style),
 }
 
 /// What a header says about a port.
@@ -113,7 +113,7 @@ pub struct Encoder {
 enum Kind {
     Pcap,
     Pcapng(Box<PcapNgWriter<Vec<u8>>>),
-    Text,
+    Text(Lines),
 }
 
 impl Encoder {
@@ -150,7 +150,7 @@ impl Encoder {
                 out.append(writer.get_mut());
                 Kind::Pcapng(Box::new(writer))
             }
-            Format::Text => Kind::Text,
+            Format::Text(style) => Kind::Text(Lines::new(style)),
         };
         let times = Times::new(now, interfaces.len());
         Ok(Self { interfaces, kind, times })
@@ -170,7 +170,7 @@ impl Encoder {
         let format = match self.kind {
             Kind::Pcap => Format::Pcap,
             Kind::Pcapng(..) => Format::Pcapng,
-            Kind::Text => Format::Text,
+            Kind::Text(ref lines) => Format::Text(lines.style()),
         };
         let mut next = Self::start(format, std::sync::Arc::clone(&self.interfaces), now, out)?;
         next.times.follow(&self.times);
@@ -199,10 +199,9 @@ impl Encoder {
                 let block = enhanced_packet(packet, direction, dropped, step_ns);
                 write_block(writer, block, out)
             }
-            Kind::Text => {
+            Kind::Text(lines) => {
                 let several = self.interfaces.len() > 1;
-                let interface = &self.interfaces[usize::from(packet.port)];
-                out.extend_from_slice(text_line(packet, interface, several).as_bytes());
+                lines.packet(packet, &self.interfaces[usize::from(packet.port)], several, out);
                 Ok(())
             }
         }
@@ -353,35 +352,15 @@ fn pcap_record(packet: &Packet<'_>, out: &mut Vec<u8>) -> io::Result<()> {
     record.write_to::<_, NativeEndian>(out).map(|_| ()).map_err(io::Error::other)
 }
 
-/// Such as `14:02:07.123456 length 8: Token 5 > 16: 55ff00100500008c`.
-fn text_line(packet: &Packet<'_>, interface: &Interface, several_ports: bool) -> String {
-    let mut line =
-        Local.timestamp_nanos(packet.time.as_ns().cast_signed()).format("%H:%M:%S%.6f").to_string();
-    if several_ports {
-        let _ = write!(line, " {}", interface.name);
-    }
-    let _ = write!(line, " length {}: ", packet.data.len());
-    line.push_str(&(interface.protocol.summary)(packet.data));
-    if !packet.damage.is_none() {
-        let _ = write!(line, " [{}]", packet.damage);
-    }
-    line.push_str(": ");
-    for octet in packet.data {
-        let _ = write!(line, "{octet:02x}");
-    }
-    line.push('\n');
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::framing::PROTOCOLS;
     use crate::packet::Damage;
 
-    const TOKEN: [u8; 8] = [0x55, 0xff, 0, 0x10, 5, 0, 0, 0x8c];
+    pub(super) const TOKEN: [u8; 8] = [0x55, 0xff, 0, 0x10, 5, 0, 0, 0x8c];
 
-    fn interfaces() -> std::sync::Arc<[Interface]> {
+    pub(super) fn interfaces() -> std::sync::Arc<[Interface]> {
         std::sync::Arc::new([Interface {
             name: "/dev/ttyUSB0".into(),
             description: "mstp".into(),
@@ -391,7 +370,7 @@ mod tests {
         }])
     }
 
-    fn packet(data: &[u8]) -> Packet<'_> {
+    pub(super) fn packet(data: &[u8]) -> Packet<'_> {
         Packet {
             data,
             original_len: data.len() as u32,
@@ -446,33 +425,5 @@ mod tests {
     fn the_section_header_is_one_that_dumpcap_survives() {
         let writer = PcapNgWriter::with_section_header(Vec::new(), section()).unwrap();
         assert!(writer.get_ref().len() <= 2048);
-    }
-
-    #[test]
-    fn a_line_of_text_has_length_summary_and_hex() {
-        let mut out = Vec::new();
-        let mut encoder =
-            Encoder::start(Format::Text, interfaces(), Timestamp::default(), &mut out).unwrap();
-        assert_eq!(out, b"");
-        let bad = Packet { damage: Damage::CRC_ERROR, ..packet(&TOKEN) };
-        encoder.packet(&bad, 0, &mut out).unwrap();
-        let line = String::from_utf8(out).unwrap();
-        let (time, rest) = line.split_once(' ').unwrap();
-        assert_eq!(time.len(), "14:02:07.123456".len());
-        assert!(time.ends_with(".123456"));
-        assert_eq!(rest, "length 8: Token 5 > 16 [CRC error]: 55ff00100500008c\n");
-    }
-
-    #[test]
-    fn of_several_ports_a_line_of_text_names_its_own() {
-        let one = interfaces()[0].clone();
-        let two = Interface { name: "/dev/ttyUSB1".into(), ..one.clone() };
-        let mut out = Vec::new();
-        let mut encoder =
-            Encoder::start(Format::Text, [one, two].into(), Timestamp::default(), &mut out)
-                .unwrap();
-        encoder.packet(&Packet { port: 1, ..packet(&TOKEN) }, 0, &mut out).unwrap();
-        let line = String::from_utf8(out).unwrap();
-        assert!(line.contains(" /dev/ttyUSB1 length 8: Token 5 > 16: "), "{line}");
     }
 }

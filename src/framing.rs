@@ -20,6 +20,7 @@ mod pinoccio;
 mod riot;
 mod wpan;
 
+use crate::dissect::{self, Dissector};
 use crate::packet::{Batch, LinkType, Tally, Timestamp};
 use std::collections::VecDeque;
 
@@ -118,8 +119,8 @@ pub struct Protocol {
     pub channel: Channel,
     /// Whether `--init` replaces its first command.
     pub takes_init: bool,
-    /// A few words for a recorded packet, such as `Token 5 > 16`.
-    pub summary: fn(&[u8]) -> String,
+    /// Words for a recorded packet, such as `Token` from 5 to 16.
+    pub dissector: Dissector,
 }
 
 impl std::fmt::Debug for Protocol {
@@ -140,7 +141,7 @@ pub static PROTOCOLS: [Protocol; 3] = [
         drop_lines: true,
         channel: Channel::None,
         takes_init: false,
-        summary: mstp::summary,
+        dissector: dissect::mstp::words,
     },
     Protocol {
         name: "riot",
@@ -152,7 +153,7 @@ pub static PROTOCOLS: [Protocol; 3] = [
         drop_lines: false,
         channel: Channel::Required,
         takes_init: false,
-        summary: wpan::tap_summary,
+        dissector: dissect::wpan::tap_words,
     },
     Protocol {
         name: "pinoccio",
@@ -164,7 +165,7 @@ pub static PROTOCOLS: [Protocol; 3] = [
         drop_lines: false,
         channel: Channel::Optional,
         takes_init: true,
-        summary: wpan::summary,
+        dissector: dissect::wpan::words,
     },
 ];
 

@@ -19,7 +19,8 @@
 //! let mut frames = Batch::new(0);
 //! framer.push(b"noise\x55\xff\x00\x10\x05\x00\x00\x8c", Timestamp::from_ns(0), &mut frames);
 //! let token = frames.packets().next().expect("a frame");
-//! assert_eq!((mstp.summary)(token.data), "Token 5 > 16");
+//! let words = (mstp.dissector)(token.data, true);
+//! assert_eq!((words.addresses(), words.info), ("5 > 16".into(), "Token".into()));
 //! assert_eq!(token.skipped_before, 5);
 //! ```
 //!
@@ -28,6 +29,8 @@
 //! - [`error`], [`bell`], [`packet`]: the vocabulary
 //! - [`wall`]: the wall clock, and when somebody sets it
 //! - [`systemd`]: what it is told of a service that it has started
+//! - [`cobs`]: an encoding that a framing and a dissector share
+//! - [`dissect`]: words for a packet, for people who read text
 //! - [`framing`]: octets to frames; one file and one table row for each framing
 //! - [`hardware`]: what is known of adapters and sniffers; one file for each
 //! - [`encode`]: packets to records of pcap, pcapng or text
@@ -44,6 +47,8 @@ compile_error!("serialshark needs Linux: epoll, eventfd, inotify and termios2");
 pub mod bell;
 pub mod capture;
 pub mod cli;
+pub mod cobs;
+pub mod dissect;
 pub mod encode;
 pub mod error;
 pub mod extcap;

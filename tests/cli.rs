@@ -135,7 +135,33 @@ fn without_an_output_there_is_a_line_per_packet() {
     let token = lines.lines().find(|line| line.contains("Token")).expect("a token");
     let (time, rest) = token.split_once(' ').unwrap();
     assert_eq!((time.len(), time.as_bytes()[2], time.as_bytes()[8]), (15, b':', b'.'), "{token}");
-    assert!(rest.starts_with("length 8: Token ") && rest.contains(": 55ff00"), "{token}");
+    assert!(rest.contains(" > ") && rest.ends_with(" Token, length 8"), "{token}");
+}
+
+/// As tcpdump has them; colours are for terminals.
+#[test]
+fn lines_have_the_times_and_the_hex_that_were_asked_for() {
+    let lines = |options: &[&str]| {
+        let (code, stdout, stderr) = run(&[&["sim:mstp"], options].concat());
+        assert_eq!(code, 0, "{stderr}");
+        assert!(!stdout.contains(&0x1b));
+        text(&stdout)
+    };
+    let first = |text: &str| text.lines().next().unwrap().to_owned();
+    assert!(first(&lines(&["-c3", "-t"])).starts_with("  0 >"));
+    let epoch = first(&lines(&["-c3", "-tt"]));
+    assert!(epoch.find('.').is_some_and(|point| point >= 10), "{epoch}");
+    assert!(first(&lines(&["-c3", "-ttt"])).starts_with(" 00:00:00.000000 "));
+    assert_eq!(first(&lines(&["-c3", "-tttt"])).find(' '), Some("2026-11-27".len()));
+    assert!(first(&lines(&["-c3", "-ttttt"])).starts_with(" 00:00:00.000000 "));
+    let hex = lines(&["-c3", "-x"]);
+    assert!(hex.contains("\n\t0x0000:  55ff "), "{hex}");
+    let quiet = lines(&["--no-tokens", "-c60"]);
+    assert!(!quiet.contains("Token") && !quiet.contains("Poll"), "{quiet}");
+    assert!(quiet.contains("readProperty AI 1 present-value"), "{quiet}");
+    let (code, _, stderr) = run(&["sim:mstp", "-x", "-w", "-"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("are for printed packets"), "{stderr}");
 }
 
 #[test]

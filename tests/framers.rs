@@ -249,13 +249,13 @@ fn times_do_not_run_backwards_and_silence_is_asked_for_once() {
 }
 
 #[test]
-fn every_recorded_packet_has_a_summary() {
+fn every_recorded_packet_has_words() {
     for_every_row(
         300,
         |protocol| {
             prop_oneof![line(protocol).prop_map(|line| octets(&line)), vec(any::<u8>(), 0..40)]
         },
-        |protocol, octets| contracts::every_recorded_packet_has_a_summary(protocol, &octets),
+        |protocol, octets| contracts::every_recorded_packet_has_words(protocol, &octets),
     );
 }
 

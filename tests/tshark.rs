@@ -194,3 +194,39 @@ fn pcapng_shows_damage_skipped_octets_and_where_packets_come_from() {
     let malformed = tshark(&["-r", "-", "-Y", filter], &std::fs::read(&file).unwrap());
     assert_eq!(malformed.unwrap(), "");
 }
+
+/// What is printed for a packet says the same as the dissector: addresses, service, object.
+#[test]
+fn printed_packets_agree_with_the_dissector() {
+    if tool("tshark").is_none() {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let [recording, capture] = ["trunk.rec", "trunk.pcap"].map(|name| dir.path().join(name));
+    let [recording, capture] = [&recording, &capture].map(|path| path.to_str().unwrap());
+    let (code, _, stderr) =
+        run(&["sim:mstp", "--record", recording, "-w", capture, "-c", "200", "-b", "1000000"]);
+    assert_eq!(code, 0, "{stderr}");
+    let (_, printed, _) = run(&["-t", "-q", recording, "-c", "200"]);
+    let fields = ["mstp.src", "mstp.dst", "frame.len", "bacapp.instance_number"];
+    let fields: Vec<_> = fields.into_iter().flat_map(|field| ["-e", field]).collect();
+    let args = ["-r", capture, "-T", "fields", "-E", "occurrence=f", "-e", "_ws.col.Info"];
+    let judged = tshark(&[&args[..], &fields].concat(), b"").unwrap();
+    let printed = text(&printed);
+    assert_eq!((printed.lines().count(), judged.lines().count()), (200, 200));
+    let mut services = 0;
+    for (line, judged) in printed.lines().zip(judged.lines()) {
+        let columns: Vec<_> = judged.split('\t').collect();
+        let [info, source, destination, len, instance] = columns[..] else { panic!("{judged}") };
+        let addresses = format!("{source:>3} > {destination:<3} ");
+        let said = line.strip_prefix(&addresses).unwrap_or_else(|| panic!("{line}: {judged}"));
+        let said = said.strip_suffix(&format!(", length {len}")).expect(line);
+        let name = said.split(' ').next().unwrap();
+        assert!(info.contains(name), "{line}: {judged}");
+        if !instance.is_empty() && !name.contains("Notification") {
+            assert!(said.contains(&format!(" {instance}")), "{line}: {judged}");
+            services += 1;
+        }
+    }
+    assert!(services > 20, "{services}");
+}

@@ -21,6 +21,9 @@ complete -c serialshark -l record -d 'Store the octets and their times in this f
 complete -c serialshark -s c -l count -d 'End after this many packets' -r
 complete -c serialshark -l force -d 'Overwrite capture files and recordings that exist'
 complete -c serialshark -l replay-paced -d 'Replay a file in real time; without, as fast as possible'
+complete -c serialshark -s t -l time -d 'Times of printed packets, as tcpdump has them: -t none, -tt seconds since 1970, -ttt since the line before, -tttt date and time, -ttttt since the first line'
+complete -c serialshark -s x -l hex -d 'Print the bytes of each packet in hex'
+complete -c serialshark -l no-tokens -d 'Print no packets that only keep the network going: tokens and polls for masters of MS/TP'
 complete -c serialshark -l wait -d 'Wait for a port that is missing at the start, or in use; without, that is an error. One that vanishes later is waited for anyway'
 complete -c serialshark -l once -d 'End when a port vanishes, with exit status 1 as tcpdump has it, and all streams complete'
 complete -c serialshark -s v -l verbose -d 'Say more on stderr; twice: still more. RUST_LOG is heard too'

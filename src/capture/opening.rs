@@ -75,7 +75,9 @@ pub fn open(
             Output::Fifo(path) => listeners.push((Box::new(Fifo::listen(path)?), *format)),
             Output::Tcp(address) => listeners.push((Box::new(Socket::tcp(address)?), *format)),
             Output::Unix(path) => listeners.push((Box::new(Socket::unix(path)?), *format)),
-            Output::Stdout => streams.push((file::stdout(*format != Format::Text)?, *format)),
+            Output::Stdout => {
+                streams.push((file::stdout(!matches!(format, Format::Text(_)))?, *format))
+            }
             Output::File(_) => {} // comes last: it may empty a file
         }
     }

@@ -76,7 +76,7 @@ fn said(request: &Request) -> String {
         Output::Tcp(address) => format!("TCP {address}"),
         Output::Unix(path) => format!("socket {}", path.display()),
         Output::File(path) => format!("file {}", path.display()),
-        Output::Stdout if *format == Format::Text => {
+        Output::Stdout if matches!(format, Format::Text(_)) => {
             "a line per packet, unless the command line names an output".to_owned()
         }
         Output::Stdout => "standard output".to_owned(),

@@ -18,6 +18,7 @@
 
 use super::Setup;
 use super::hunt::{Format, Hunter, Judgement};
+use crate::cobs;
 use crc::{Algorithm, Crc, Table};
 
 /// Preamble, type, destination, source, length, header CRC.
@@ -26,10 +27,6 @@ const HEADER_LEN: usize = 8;
 const MAX_LENGTH: usize = 2043;
 /// Types whose data and CRC are COBS encoded.
 const COBS_TYPES: std::ops::RangeInclusive<u8> = 32..=127;
-/// What COBS output is XORed with, so that the preamble's 55 never occurs in it.
-const COBS_MASK: u8 = 0x55;
-/// Four octets of CRC-32K are always five when COBS encoded.
-const ENCODED_CRC_LEN: usize = 5;
 
 /// Clause 9.4.1 (Annex G.1): x^8 + x^7 + 1.
 pub(crate) static HEADER_CRC: Crc<u8> = Crc::<u8>::new(&Algorithm {
@@ -105,74 +102,15 @@ fn frame_len(length: usize) -> usize {
 /// Whether the CRC behind the data fits it; `data` has both, and at least three octets.
 fn data_fits(frame_type: u8, data: &[u8]) -> bool {
     if COBS_TYPES.contains(&frame_type) {
-        let Some(crc_at) = data.len().checked_sub(ENCODED_CRC_LEN) else { return false };
-        let (data, encoded_crc) = data.split_at(crc_at);
+        let Some((data, encoded_crc)) = data.split_last_chunk::<{ cobs::ENCODED_CRC_LEN }>() else {
+            return false;
+        };
         let crc = EXTENDED_CRC.checksum(data).to_le_bytes();
-        let mut decoded = [0; ENCODED_CRC_LEN];
-        cobs_decode(encoded_crc, &mut decoded) == Some(crc.len())
-            && decoded[..crc.len()] == crc
-            && cobs_is_whole(data)
+        cobs::decode(encoded_crc).is_some_and(|decoded| decoded == crc) && cobs::is_whole(data)
     } else {
         let (data, crc) = data.split_at(data.len() - 2);
         DATA_CRC.checksum(data).to_le_bytes() == *crc
     }
-}
-
-/// Whether each code octet of masked COBS octets leads to the next or to the end.
-fn cobs_is_whole(encoded: &[u8]) -> bool {
-    let mut at = 0;
-    while let Some(&code) = encoded.get(at) {
-        if code == COBS_MASK {
-            return false; // code 0
-        }
-        at += usize::from(code ^ COBS_MASK);
-    }
-    at == encoded.len() && !encoded.is_empty()
-}
-
-/// Decodes masked COBS octets into `out` and returns how many they are; `None` where they are
-/// no COBS.
-fn cobs_decode(encoded: &[u8], out: &mut [u8]) -> Option<usize> {
-    if !cobs_is_whole(encoded) {
-        return None;
-    }
-    let (mut at, mut len) = (0, 0);
-    while at < encoded.len() {
-        let code = usize::from(encoded[at] ^ COBS_MASK);
-        for octet in &encoded[at + 1..at + code] {
-            *out.get_mut(len)? = octet ^ COBS_MASK;
-            len += 1;
-        }
-        at += code;
-        if code < 0xff && at < encoded.len() {
-            *out.get_mut(len)? = 0;
-            len += 1;
-        }
-    }
-    Some(len)
-}
-
-/// A few words for a recorded frame, as `tcpdump` would have them.
-pub(super) fn summary(frame: &[u8]) -> String {
-    let &[0x55, 0xff, frame_type, destination, source, ..] = frame else {
-        return "cut off in its header".to_owned();
-    };
-    let name = match frame_type {
-        0 => "Token",
-        1 => "Poll For Master",
-        2 => "Reply To Poll For Master",
-        3 => "Test_Request",
-        4 => "Test_Response",
-        5 => "BACnet Data Expecting Reply",
-        6 => "BACnet Data Not Expecting Reply",
-        7 => "Reply Postponed",
-        32 => "BACnet Extended Data Expecting Reply",
-        33 => "BACnet Extended Data Not Expecting Reply",
-        34 => "IPv6 over MS/TP",
-        128.. => return format!("proprietary {frame_type} {source} > {destination}"),
-        _ => return format!("reserved {frame_type} {source} > {destination}"),
-    };
-    format!("{name} {source} > {destination}")
 }
 
 #[cfg(test)]
@@ -320,45 +258,5 @@ mod tests {
         assert_eq!((last.data, last.original_len), (&data[..30], 70));
         assert_eq!(last.damage, Damage::TOO_SHORT);
         assert_eq!(framer.deadline(), None);
-    }
-
-    #[test]
-    fn cobs_with_a_wrong_structure_is_refused() {
-        let masked = |octets: &[u8]| octets.iter().map(|o| o ^ COBS_MASK).collect::<Vec<_>>();
-        let mut out = [0; 8];
-        assert_eq!(cobs_decode(&masked(&[2, 9, 2, 8]), &mut out), Some(3));
-        assert_eq!(out[..3], [9, 0, 8]);
-        assert_eq!(cobs_decode(&masked(&[1, 1]), &mut out), Some(1));
-        assert_eq!(cobs_decode(&masked(&[0, 9]), &mut out), None); // code 0
-        assert_eq!(cobs_decode(&masked(&[5, 9]), &mut out), None); // past the end
-        assert_eq!(cobs_decode(&masked(&[6, 1, 2, 3, 4, 5]), &mut out[..4]), None);
-        assert_eq!(cobs_decode(&[], &mut out), None);
-    }
-
-    #[test]
-    fn summaries() {
-        let names = [
-            (0, "Token"),
-            (1, "Poll For Master"),
-            (2, "Reply To Poll For Master"),
-            (3, "Test_Request"),
-            (4, "Test_Response"),
-            (5, "BACnet Data Expecting Reply"),
-            (6, "BACnet Data Not Expecting Reply"),
-            (7, "Reply Postponed"),
-            (8, "reserved 8"),
-            (31, "reserved 31"),
-            (32, "BACnet Extended Data Expecting Reply"),
-            (33, "BACnet Extended Data Not Expecting Reply"),
-            (34, "IPv6 over MS/TP"),
-            (127, "reserved 127"),
-            (128, "proprietary 128"),
-        ];
-        for (frame_type, name) in names {
-            let summary = summary(&[0x55, 0xff, frame_type, 0x10, 5]);
-            assert_eq!(summary, format!("{name} 5 > 16"));
-        }
-        assert_eq!(summary(&frame(130, &[0, 8])), "proprietary 130 2 > 1");
-        assert_eq!(summary(&TOKEN[..4]), "cut off in its header");
     }
 }

@@ -146,11 +146,16 @@ pub fn nothing_is_invented(protocol: &Protocol, line: &[u8]) {
     }
 }
 
-pub fn every_recorded_packet_has_a_summary(protocol: &Protocol, line: &[u8]) {
-    for (data, ..) in frames(protocol, [line]).0 {
-        assert!(!(protocol.summary)(&data).is_empty());
+/// And nothing in them that a terminal would take for a command.
+pub fn every_recorded_packet_has_words(protocol: &Protocol, line: &[u8]) {
+    let packets = frames(protocol, [line]).0.into_iter().map(|(data, ..)| data);
+    for data in packets.chain([line.to_vec()]) {
+        for intact in [true, false] {
+            let words = (protocol.dissector)(&data, intact);
+            assert!(!words.info.is_empty());
+            assert!(!words.info.chars().any(char::is_control), "{:?}", words.info);
+        }
     }
-    assert!(!(protocol.summary)(line).is_empty());
 }
 
 /// All of them, where how the line is cut into chunks, and the gaps between them, come of its
@@ -162,5 +167,5 @@ pub fn all(protocol: &Protocol, line: &[u8]) {
     every_octet_is_accounted_for_and_few_are_held(protocol, line, &lengths);
     times_do_not_run_backwards_and_silence_is_asked_for_once(protocol, line, &lengths, &gaps);
     nothing_is_invented(protocol, line);
-    every_recorded_packet_has_a_summary(protocol, line);
+    every_recorded_packet_has_words(protocol, line);
 }
