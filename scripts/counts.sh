@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Counts instructions and system calls a frame, and holds them to the bounds in benches/counts.toml:
+# some minutes, most of them for the build. Needs cargo, Python 3.11, valgrind and strace.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo build --release --locked
+# callgrind cannot run the system calls that rustix makes by itself through the vDSO; through libc
+# the instructions are those of the program all the same.
+RUSTFLAGS='--cfg rustix_use_libc' CARGO_TARGET_DIR=target/counted cargo build --release --locked
+python3 benches/counts.py target/release/serialshark target/counted/release/serialshark \
+    benches/counts.toml
