@@ -46,7 +46,7 @@ fn noise() -> Vec<u8> {
 /// The frames of `octets`, read 4096 at a time.
 fn frames(protocol_name: &str, octets: &[u8]) -> Vec<Batch> {
     let row = protocol(protocol_name).unwrap();
-    let mut framer = (row.framer)(&Setup { baud: row.baud, channel: None, init: None });
+    let mut framer = (row.framer)(&Setup::new(row.baud));
     let mut time = Timestamp::from_ns(1_700_000_000_000_000_000);
     octets
         .chunks(4096)

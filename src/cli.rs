@@ -21,6 +21,7 @@ use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches as _, Parser, V
 use log::LevelFilter;
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -121,9 +122,14 @@ struct Args {
     #[arg(long)]
     force: bool,
 
-    /// Radio channel, 11 to 26 (riot, pinoccio)
-    #[arg(long, value_name = "CHANNEL", value_parser = clap::value_parser!(u8).range(11..=26))]
+    /// Radio channel: 11 to 26 (riot, pinoccio), 0 to 10 below 1 GHz (riot)
+    #[arg(long, value_name = "CHANNEL", value_parser = clap::value_parser!(u8).range(0..=26))]
     channel: Option<u8>,
+
+    /// Number of the sniffer's network interface that is its radio, as its ifconfig lists them
+    /// (riot) [default: the first IEEE 802.15.4 radio]
+    #[arg(long, value_name = "N")]
+    interface: Option<u16>,
 
     /// Text that starts the sniffer, in place of the protocol's own (pinoccio); \r and \n are known
     #[arg(long, value_name = "STRING")]
@@ -468,6 +474,7 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
     let one_way = simulated.is_some() || octets != file::Kind::Other;
     // What is wrong with a file is said when it is opened.
     let recorded = record::header(name).ok().flatten();
+    let timed = octets != file::Kind::Stored || recorded.is_some();
     let recorded_name = recorded.as_ref().map(|header| header.protocol.as_str());
     let named = own.or(args.protocol.as_deref().and_then(protocol));
     if let (None, Some(recorded)) = (named, recorded_name)
@@ -491,14 +498,27 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
         // A sniffer that is simulated or stored is not told anything.
         (Channel::Required, None) if !one_way => {
             return Err(usage(format!(
-                "{} needs --channel, 11 to 26: its sniffer is told to tune to it",
-                protocol.name
+                "{} needs --channel, {}: its sniffer is told to tune to it",
+                protocol.name,
+                in_words(&protocol.channels)
+            )));
+        }
+        (Channel::Optional | Channel::Required, Some(channel))
+            if !protocol.channels.contains(&channel) =>
+        {
+            return Err(usage(format!(
+                "--channel {channel}: {} has {}",
+                protocol.name,
+                in_words(&protocol.channels)
             )));
         }
         _ => {}
     }
     if args.init.is_some() && !protocol.takes_init && alone {
         return Err(usage(format!("--init: {} does not take one", protocol.name)));
+    }
+    if args.interface.is_some() && !protocol.takes_interface && alone {
+        return Err(usage(format!("--interface: {} has none to choose from", protocol.name)));
     }
     Ok(Port {
         name: name.to_owned(),
@@ -513,12 +533,18 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
                 .or(recorded.and_then(|header| header.channel))
                 .filter(|_| protocol.channel != Channel::None),
             init: args.init.clone().filter(|_| protocol.takes_init),
+            interface: args.interface.filter(|_| protocol.takes_interface),
+            timed,
         },
         transmit: named.is_some() && !one_way,
         direction,
         paced: args.replay_paced,
         record: args.record.clone(),
     })
+}
+
+fn in_words(channels: &RangeInclusive<u8>) -> &'static str {
+    if channels.contains(&0) { "11 to 26, or 0 to 10 below 1 GHz" } else { "11 to 26" }
 }
 
 /// The format that was asked for, else what the file's name says, else pcap.
@@ -612,8 +638,14 @@ mod tests {
         assert!(refused("s x -p modbus").contains("mstp, riot, pinoccio"));
         assert!(refused("s x -b 0").contains("1.."));
         assert!(refused("s x -b fast").contains("invalid"));
-        assert!(refused("s x -p riot --channel 27").contains("11..=26"));
-        assert!(refused("s x -p riot").contains("needs --channel"));
+        assert!(refused("s x -p riot --channel 27").contains("0..=26"));
+        assert!(refused("s x -p pinoccio --channel 10").contains("pinoccio has 11 to 26"));
+        assert!(
+            refused("s x -p riot").contains("needs --channel, 11 to 26, or 0 to 10 below 1 GHz:")
+        );
+        assert!(refused("s x -p pinoccio --interface 6").contains("none to choose from"));
+        assert!(refused("s x --interface 6").contains("none to choose from"));
+        assert!(refused("s x -p riot --channel 26 --interface wlan0").contains("invalid"));
         assert!(refused("s x --channel 11").contains("mstp has no channels"));
         assert!(refused("s x --init X").contains("does not take one"));
         assert!(refused("s sim:modbus").contains("sim:mstp, sim:riot"));

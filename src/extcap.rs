@@ -81,6 +81,7 @@ pub struct Call {
     protocol: Option<String>,
     baud: Option<String>,
     channel: Option<String>,
+    radio: Option<String>,
     history: Option<String>,
     adapter: Option<String>,
 }
@@ -123,6 +124,7 @@ impl Call {
                 Some("--channel") => {
                     call.channel = value().map(text).filter(filled).filter(|value| value != "none");
                 }
+                Some("--interface") => call.radio = value().map(text).filter(filled),
                 Some("--history") => call.history = value().map(text).filter(filled),
                 Some("--adapter") => call.adapter = value().map(text).filter(filled),
                 // --extcap-version, --extcap-cleanup-postkill, and what is to come
@@ -230,11 +232,15 @@ impl Call {
         let has_channel =
             named.and_then(protocol).is_some_and(|protocol| protocol.channel != Channel::None);
         let channel = self.channel.as_deref().filter(|_| has_channel);
+        let has_interfaces =
+            named.and_then(protocol).is_some_and(|protocol| protocol.takes_interface);
+        let radio = self.radio.as_deref().filter(|_| has_interfaces);
         let mut args = vec!["serialshark".to_owned(), "-qq".to_owned()];
         let options = [
             ("--protocol", named),
             ("--baud", self.baud.as_deref().or(baud.as_deref())),
             ("--channel", channel),
+            ("--interface", radio),
             ("--init", profile.and_then(|profile| profile.init.as_deref())),
         ];
         for (name, value) in options {
@@ -359,7 +365,7 @@ mod tests {
         let ours = adapter((0x0403, 0x6001), None, Some("A}1"));
         let dialogue = config("serialshark-ttyUSB0", Some(&ours), None);
         let chosen = "{value=0403:6001 A)1}{display=0403:6001 A)1}{default=true}";
-        assert!(dialogue.ends_with(&format!("value {{arg=4}}{chosen}\n")), "{dialogue}");
+        assert!(dialogue.ends_with(&format!("value {{arg=5}}{chosen}\n")), "{dialogue}");
 
         let request = |protocol, usb| {
             let options = ["--protocol", protocol, "--channel", "26", "--adapter", "0403:6001 A)1"];

@@ -14,8 +14,10 @@
 //! A framer is infallible: a serial line has no syntax errors, only damaged frames and octets
 //! that belong to no frame.
 
+mod device_clock;
 mod hunt;
 pub(crate) mod mstp;
+mod phrase;
 mod pinoccio;
 mod riot;
 mod wpan;
@@ -23,6 +25,7 @@ mod wpan;
 use crate::dissect::{self, Dissector};
 use crate::packet::{Batch, LinkType, Tally, Timestamp};
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 /// Longest time that a USB serial adapter keeps received octets to itself: the default
 /// latency timer of FTDI's chips.
@@ -53,6 +56,11 @@ pub trait Framer: Send {
 
     /// Where all octets so far went; those still held are in `octets` alone.
     fn tally(&self) -> Tally;
+
+    /// Whether the octets say that the sniffer has begun anew since this was last asked.
+    fn restarted(&mut self) -> bool {
+        false
+    }
 }
 
 /// The far end of a sniffer's command line: says what to send, hears what comes back.
@@ -63,8 +71,12 @@ pub trait Dialogue: Send {
     /// The port was opened at `now`; forgets all that was said before.
     fn start(&mut self, now: Timestamp);
 
-    /// Hears what the sniffer said.
-    fn hear(&mut self, octets: &[u8], now: Timestamp);
+    /// The sniffer has begun anew: so does this, if it had come to its end. Returns whether it
+    /// does.
+    fn restart(&mut self, now: Timestamp) -> bool;
+
+    /// Hears what the sniffer said. Returns whether that was a reason to begin anew.
+    fn hear(&mut self, octets: &[u8], now: Timestamp) -> bool;
 
     /// When it wants to be asked again although nothing was heard.
     fn deadline(&self) -> Option<Timestamp>;
@@ -78,10 +90,21 @@ pub trait Dialogue: Send {
 pub struct Setup {
     /// Bits per second.
     pub baud: u32,
-    /// IEEE 802.15.4 channel, 11 to 26.
+    /// IEEE 802.15.4 channel, as the protocol's row allows.
     pub channel: Option<u8>,
     /// What to send to the sniffer in place of the protocol's own first command.
     pub init: Option<String>,
+    /// Which network interface of the sniffer is its radio.
+    pub interface: Option<u16>,
+    /// Whether arrivals are those of the line; those of a file of plain octets are made up.
+    pub timed: bool,
+}
+
+impl Setup {
+    /// A line at `baud` and no more.
+    pub const fn new(baud: u32) -> Self {
+        Self { baud, channel: None, init: None, interface: None, timed: true }
+    }
 }
 
 /// Whether a protocol takes `--channel`.
@@ -117,8 +140,12 @@ pub struct Protocol {
     pub drop_lines: bool,
     /// Whether it takes a channel.
     pub channel: Channel,
+    /// Which channels there are, if it takes one.
+    pub channels: RangeInclusive<u8>,
     /// Whether `--init` replaces its first command.
     pub takes_init: bool,
+    /// Whether its sniffer has several network interfaces, of which `--interface` chooses one.
+    pub takes_interface: bool,
     /// Words for a recorded packet, such as `Token` from 5 to 16.
     pub dissector: Dissector,
 }
@@ -140,7 +167,9 @@ pub static PROTOCOLS: [Protocol; 3] = [
         dialogue: None,
         drop_lines: true,
         channel: Channel::None,
+        channels: 0..=0,
         takes_init: false,
+        takes_interface: false,
         dissector: dissect::mstp::words,
     },
     Protocol {
@@ -152,7 +181,9 @@ pub static PROTOCOLS: [Protocol; 3] = [
         dialogue: Some(|setup| Box::new(riot::Ifconfig::new(setup))),
         drop_lines: false,
         channel: Channel::Required,
+        channels: 0..=26, // 0 to 10 are below 1 GHz
         takes_init: false,
+        takes_interface: true,
         dissector: dissect::wpan::tap_words,
     },
     Protocol {
@@ -164,7 +195,9 @@ pub static PROTOCOLS: [Protocol; 3] = [
         dialogue: Some(|setup| Box::new(pinoccio::Start::new(setup))),
         drop_lines: false,
         channel: Channel::Optional,
+        channels: 11..=26,
         takes_init: true,
+        takes_interface: false,
         dissector: dissect::wpan::words,
     },
 ];

@@ -15,7 +15,7 @@
 //! use serialshark::packet::{Batch, Timestamp};
 //!
 //! let mstp = framing::protocol("mstp").expect("is in the table");
-//! let mut framer = (mstp.framer)(&Setup { baud: 38_400, channel: None, init: None });
+//! let mut framer = (mstp.framer)(&Setup::new(38_400));
 //! let mut frames = Batch::new(0);
 //! framer.push(b"noise\x55\xff\x00\x10\x05\x00\x00\x8c", Timestamp::from_ns(0), &mut frames);
 //! let token = frames.packets().next().expect("a frame");

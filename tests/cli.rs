@@ -54,7 +54,7 @@ fn wrong_usage_says_what_is_allowed() {
         (&["x", "-p", "modbus"][..], "mstp, riot, pinoccio"),
         (&["x", "-b", "0"], "not in 1.."),
         (&["x", "-b", "fast"], "invalid digit"),
-        (&["x", "-p", "riot", "--channel", "27"], "not in 11..=26"),
+        (&["x", "-p", "riot", "--channel", "27"], "not in 0..=26"),
         (&["x", "-p", "riot"], "riot needs --channel, 11 to 26"),
         (&["sim:modbus"], "sim:mstp, sim:riot"),
         (&["x", "--format", "csv", "-w", "a"], "pcap, pcapng"),

@@ -112,7 +112,7 @@ fn a_wrong_type_or_value_names_file_line_and_key() {
         ("baud = 38.4", "baud: expected a string or a whole number, found the number 38.4"),
         ("baud = [38400]", "baud: expected a string or a whole number, found a list"),
         ("protocol = 'modbus'", "protocol: invalid value 'modbus'\n  hint: one of mstp, riot"),
-        ("channel = 27", "channel: invalid value '27': 27 is not in 11..=26"),
+        ("channel = 27", "channel: invalid value '27': 27 is not in 0..=26"),
         ("force = 'yes'", "force: expected true or false, found the string \"yes\""),
         ("verbose = true", "verbose: expected a number, 0 to 9, found true"),
         ("verbose = 1000", "verbose: expected a number, 0 to 9, found the number 1000"),

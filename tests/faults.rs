@@ -636,7 +636,7 @@ impl Line {
         });
         let mut rest = &recording[header.count() + 1..];
         let mstp = protocol("mstp").unwrap();
-        let mut framer = (mstp.framer)(&Setup { baud: BAUD, channel: None, init: None });
+        let mut framer = (mstp.framer)(&Setup::new(BAUD));
         let mut batch = Batch::new(0);
         let mut received = vec![Vec::new()];
         while let Some((header, tail)) = rest.split_first_chunk::<13>() {

@@ -96,7 +96,7 @@ impl Case {
         let (Some(protocol), Some(baud), Some(dissects)) = (named, baud, dissects) else {
             panic!("{}: protocol, baud or dissects is missing or wrong", path.display())
         };
-        let setup = Setup { baud, channel, init: None };
+        let setup = Setup { channel, ..Setup::new(baud) };
         Self { dir: dir.to_owned(), protocol, setup, dissects, events }
     }
 

@@ -398,9 +398,9 @@ fn tshark_dissects_riot_records_with_lqi_and_channel() {
     }
 }
 
-/// Records at these times of the sniffer's, written in one burst; returns the distances in the
-/// capture and those by the sniffer.
-fn distances(times_us: impl IntoIterator<Item = u64>) -> Vec<(u64, u64)> {
+/// Records at these times of the sniffer's, written in one burst, live or in a file; returns the
+/// distances in the capture and those by the sniffer.
+fn distances(times_us: impl IntoIterator<Item = u64>, is_live: bool) -> Vec<(u64, u64)> {
     let psdus = psdus();
     let mut line = Line::default();
     for (rx_us, psdu) in times_us.into_iter().zip(psdus.iter().cycle()) {
@@ -408,8 +408,17 @@ fn distances(times_us: impl IntoIterator<Item = u64>) -> Vec<(u64, u64)> {
     }
     let last = line.intact.last().unwrap().rx_us;
     line.record(LAYOUTS[0], &marker(2), 99, last, "");
-    let capture = Capture::of(&line, u64::MAX >> 1, &RIOT);
-    let packets = pcapng_packets(&capture.file, 283);
+    let file = if is_live {
+        Capture::of(&line, u64::MAX >> 1, &RIOT).file
+    } else {
+        let dir = TempDir::new().unwrap();
+        let [log, capture] = ["log.txt", "capture.pcapng"].map(|name| dir.path().join(name));
+        std::fs::write(&log, &line.octets).unwrap();
+        let paths = [log.to_str().unwrap(), "-w", capture.to_str().unwrap()];
+        assert!(Program::start([&paths, &RIOT[..]].concat()).wait().success());
+        std::fs::read(&capture).unwrap()
+    };
+    let packets = pcapng_packets(&file, 283);
     // The records were written at once, so that there is no stall.
     assert_eq!(packets.len(), line.intact.len());
     let found = packets.windows(2).map(|two| two[1].time_ns - two[0].time_ns);
@@ -435,16 +444,21 @@ fn times(start: u64, steps: &[u64]) -> Vec<u64> {
 fn records_of_one_burst_are_spaced_as_rx_time_says() {
     let second = 1_000_000;
     let mut random = Random(8);
+    // Each sooner than its text takes, so that it was held back on the line.
+    let swift: Vec<u64> = (0..12).map(|_| random.below(5_000)).collect();
+    // In a file arrivals say nothing.
     let real: Vec<u64> = (0..100).map(|_| 200 + random.below(40_000)).collect();
-    for steps in [
-        &[1; 30][..],
-        &[0, 1, 7, 0, 999, 1000, 1001, 2],
-        &[60 * second, 1, 100_000, 3600 * second, 250_000, 33],
-        &[70 * 60 * second; 20], // more than 71 minutes at once is no step of a clock
-        &real,                   // about as long as the text of a record takes
-    ] {
+    let cases: [(&[u64], bool); 6] = [
+        (&[1; 30], true),
+        (&[0, 1, 7, 0, 999, 1000, 1001, 2], true),
+        (&swift, true),
+        (&[60 * second, 1, 100_000, 3600 * second, 250_000, 33], false),
+        (&[70 * 60 * second; 20], false), // more than 71 minutes at once is no step of a clock
+        (&real, false),                   // about as long as the text of a record takes
+    ];
+    for (steps, is_live) in cases {
         for start in [0, 123_456_789, 1 << 32, 0x0123_4567_89ab_cdef] {
-            let distances = distances(times(start, steps));
+            let distances = distances(times(start, steps), is_live);
             assert!(distances.iter().all(|(found, said)| found == said), "{distances:?}");
         }
     }
@@ -453,10 +467,116 @@ fn records_of_one_burst_are_spaced_as_rx_time_says() {
 #[test]
 fn rx_time_of_32_bits_turns_over() {
     let turn = 1 << 32;
-    let times = [turn - 70_000, turn - 256, turn - 1, 0, 255, 256, 90_000];
-    let distances = distances(times);
-    assert!(distances.iter().all(|(found, said)| found == said), "{distances:?}");
-    assert_eq!(distances[2], (1000, 1000));
+    for (times, is_live) in [
+        ([turn - 3000, turn - 256, turn - 1, 0, 255, 256, 4000], true),
+        ([turn - 70_000, turn - 256, turn - 1, 0, 255, 256, 90_000], false),
+    ] {
+        let distances = distances(times, is_live);
+        assert!(distances.iter().all(|(found, said)| found == said), "{distances:?}");
+        assert_eq!(distances[2], (1000, 1000));
+    }
+}
+
+fn now_ns() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap().as_nanos() as u64
+}
+
+/// What may be between the time of a packet and ours: this test may have been stopped.
+const NEAR_NS: u64 = 500_000_000;
+
+#[test]
+fn no_riot_record_is_dated_after_it_arrived_and_one_wrong_digit_changes_only_itself() {
+    let dir = TempDir::new().unwrap();
+    let [file, recording, again] = ["c.pcapng", "c.rec", "again.pcapng"].map(|name| {
+        let path = dir.path().join(name);
+        path.to_str().unwrap().to_owned()
+    });
+    let pty = Pty::new();
+    let args = [&[pty.path(), "-w", &file, "--record", &recording], &RIOT[..]].concat();
+    let mut program = Program::start(args);
+    program.wait_for("reading riot");
+    // An hour's backlog; live records, of which one has a wrong digit and one a time in the past;
+    // what had to wait for two seconds.
+    let mut times_us = vec![100_000_000, 700_000_000, 3_700_000_000];
+    let start = Instant::now();
+    let live = |at: Duration| 4_000_000_000 + at.as_micros() as u64;
+    let mut sent = Vec::new();
+    let mut send = |number: usize, rx_us: u64| {
+        let (header, data) = LAYOUTS[0].record(&marker(number as u8), 200, rx_us);
+        let before = now_ns();
+        let octets = [header, data].concat();
+        let recorded = tap(&marker(number as u8), 200);
+        frame_through(&pty, octets.as_bytes(), Path::new(&file), &recorded);
+        sent.push(before..now_ns());
+    };
+    for n in 0..16 {
+        let at = live(start.elapsed());
+        times_us.push(match n {
+            6 => at ^ 0x1000_0000,
+            10 => at & 0xffff,
+            _ => at,
+        });
+        let from = if n == 0 { 0 } else { times_us.len() - 1 };
+        for (number, rx_us) in times_us.iter().enumerate().skip(from) {
+            send(number, *rx_us);
+        }
+    }
+    program.terminate();
+    let packets = pcapng_packets(&std::fs::read(&file).unwrap(), 283);
+    assert_eq!(packets.len(), sent.len());
+    for (number, (packet, sent)) in packets.iter().zip(&sent).enumerate() {
+        assert!(packet.time_ns <= sent.end, "no. {number} comes from the future");
+        assert!(packet.time_ns + NEAR_NS >= sent.start, "no. {number} from the past");
+    }
+    // A recording gives the same times again.
+    assert!(Program::start(vec![&recording, "-w", &again]).wait().success());
+    let replayed = pcapng_packets(&std::fs::read(&again).unwrap(), 283);
+    let times = |packets: &[Captured]| packets.iter().map(|p| p.time_ns).collect::<Vec<_>>();
+    assert_eq!(times(&replayed), times(&packets));
+}
+
+/// The comments of a capture's packets, one a line, empty where there is none.
+fn comments(file: &[u8]) -> Option<Vec<String>> {
+    let says = tshark(&["-r", "-", "-T", "fields", "-e", "frame.comment"], file)?;
+    Some(says.lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn a_lost_riot_record_is_told_with_the_next_packet() {
+    let sized = |len: usize| {
+        let (header, data) = LAYOUTS[0].record(&vec![7; len], 1, 5);
+        [header, data].concat()
+    };
+    let whole = sized(20);
+    let lost = [
+        whole[..40].to_owned(),
+        whole[3..].to_owned(),
+        whole.replace("len", "ln"),
+        whole[59..].to_owned(),
+        sized(0),
+        sized(128),
+        sized(255),
+    ];
+    let mut line = Line::default();
+    for (n, lost) in lost.iter().enumerate() {
+        line.record(LAYOUTS[0], &marker(n as u8), 1, n as u64 * 10, "");
+        line.record(LAYOUTS[0], &marker(100 + n as u8), 1, n as u64 * 10 + 1, "");
+        line.octets.extend(lost.bytes());
+    }
+    line.record(LAYOUTS[0], &marker(200), 1, 1000, "");
+    let capture = Capture::of(&line, u64::MAX >> 1, &RIOT);
+    let packets = pcapng_packets(&capture.file, 283);
+    capture.check(&line, &packets);
+    let [_, damaged, octets, good, .., skipped] = capture.numbers();
+    assert_eq!((damaged, octets), (4, good + skipped), "three have no beginning");
+    let Some(comments) = comments(&capture.file) else { return };
+    assert_eq!(comments.len(), packets.len());
+    for (n, comment) in comments.iter().enumerate() {
+        let lost = if n > 0 && n % 2 == 0 { Some(1 + lost[n / 2 - 1].len()) } else { None };
+        let expected = lost.map(|octets| format!("{octets} octets outside frames before this one"));
+        assert_eq!(*comment, expected.unwrap_or_default(), "no. {n}");
+    }
 }
 
 /// What RIOT's shell answers to `ifconfig`, its echo included.
@@ -541,6 +661,90 @@ fn riot_is_asked_for_its_interface_and_told_to_sniff_each_time_it_is_plugged_in(
 }
 
 #[test]
+fn riot_that_reboots_is_told_to_sniff_again() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("capture.pcap");
+    let pty = Pty::new();
+    let args = [&[pty.path(), "-w", file.to_str().unwrap()], &RIOT[..]].concat();
+    let mut program = Program::start(args);
+    program.wait_for("reading riot");
+    let record = |number: u8, rx_us: u64| {
+        let (header, data) = LAYOUTS[1].record(&marker(number), 200, rx_us);
+        frame_through(&pty, [header, data].concat().as_bytes(), &file, &tap(&marker(number), 200));
+    };
+    let tell = || {
+        assert_eq!(text(&pty.receive_until(|received| received.contains(&b'\n'))), "ifconfig\n");
+        pty.send(ANSWER);
+        let told = pty.receive_until(|received| received.len() >= COMMANDS.len());
+        assert_eq!(text(&told), text(COMMANDS));
+    };
+    tell();
+    let hour = 3_600_000_000;
+    record(1, hour);
+    record(2, hour + 1000);
+    // Its banner comes in two reads.
+    for (n, octets) in [&b"\xff\r\nmain(): This is RI"[..], b"OT! (Version: 2026.01)\r\n> "]
+        .into_iter()
+        .enumerate()
+    {
+        pty.send(octets);
+        if n == 0 {
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+    program.wait_for_nth(1, "the sniffer has restarted");
+    tell();
+    record(3, 2_500_000);
+    record(4, 2_501_000);
+    // And this time its clock alone tells.
+    record(5, 100_000);
+    record(6, 101_000);
+    program.wait_for_nth(2, "the sniffer has restarted");
+    tell();
+    record(7, 3_000_000);
+    record(8, 3_001_000);
+    program.terminate();
+    assert_eq!(text(&pty.received_now()), "", "told once each time");
+    let said = program.stderr();
+    assert_eq!(said.iter().filter(|line| line.contains("restarted")).count(), 2, "{said:?}");
+}
+
+#[test]
+fn of_several_interfaces_riots_radio_becomes_the_sniffer_or_the_one_that_is_named() {
+    const LISTED: &[u8] = b"> ifconfig\r\n\
+        Iface  4  HWaddr: 02:DA:E1:A1:B2:C3  Link: up \r\n          \
+        L2-PDU:1500  MTU:1500  HL:64  RTR  Source address length: 6\r\n          \
+        Link type: wired\r\n          \r\n\
+        Iface  7  HWaddr: 76:EA  Channel: 5  Page: 2  NID: 0x23\r\n          \
+        Link type: wireless\r\n          \r\n\
+        Iface  8  HWaddr: 76:EB  Channel: 26  Page: 0  NID: 0x23\r\n\r\n> ";
+    let cases: [(&[&str], &str); 4] = [
+        (&["--channel", "0"], "ifconfig 7 set chan 0\n"),
+        (&["--channel", "10"], "ifconfig 7 set chan 10\n"),
+        (&["--channel", "26", "--interface", "8"], "ifconfig 8 set chan 26\n"),
+        (&["--channel", "11", "--interface", "4"], "ifconfig 4 set chan 11\n"),
+    ];
+    let dir = TempDir::new().unwrap();
+    let running: Vec<_> = cases
+        .iter()
+        .enumerate()
+        .map(|(n, (args, _))| {
+            let pty = Pty::new();
+            let file = dir.path().join(format!("{n}.pcap"));
+            let paths = [pty.path(), "-p", "riot", "-w", file.to_str().unwrap()];
+            let program = Program::start([&paths, *args].concat());
+            (pty, program)
+        })
+        .collect();
+    for ((pty, _program), (_, told)) in running.iter().zip(cases) {
+        pty.receive_until(|received| received.contains(&b'\n'));
+        pty.send(LISTED);
+        let said = pty.receive_until(|received| received.contains(&b'\n'));
+        assert!(text(&said).starts_with(told), "{}", text(&said));
+    }
+}
+
+#[test]
 fn riot_that_does_not_answer_is_asked_five_times_and_listened_to() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("capture.pcap");
@@ -608,6 +812,63 @@ fn pinoccio_is_started_each_time_it_is_plugged_in() {
             program.wait_for_nth(round.into(), "is back");
         }
     }
+}
+
+#[test]
+fn pinoccio_that_reboots_is_started_again() {
+    let banners: [&[u8]; 3] = [
+        b"At256rfr2Sniffer\r\n",
+        b"\r\n802.15.4 packet sniffer starting...\r\n - To configure bitrate, send e.g.: B250\r\n",
+        b"\xffHello from Pinoccio!\r\n (Shell based on Bitlash v2.0 (c) 2014 Bill Roy)\r\n> ",
+    ];
+    let dir = TempDir::new().unwrap();
+    let mut running: Vec<_> = banners
+        .iter()
+        .enumerate()
+        .map(|(n, banner)| {
+            let pty = Pty::new();
+            let file = dir.path().join(format!("{n}.pcap"));
+            let paths = [pty.path(), "-w", file.to_str().unwrap()];
+            let program = Program::start([&paths, &PINOCCIO[..]].concat());
+            program.wait_for("reading pinoccio");
+            pty.send(b"SNIF");
+            let frame = marker(1);
+            frame_through(&pty, &prefixed(&frame), &file, &frame);
+            // In the middle of a frame.
+            pty.send(&prefixed(&frame)[..5]);
+            pty.send(banner);
+            (pty, file, program)
+        })
+        .collect();
+    for (pty, file, program) in &mut running {
+        program.wait_for("the sniffer has restarted");
+        let heard = pty.receive_until(|heard| heard.len() >= "B250C20!".len());
+        assert_eq!(text(&heard), "B250C20!");
+        pty.send(b"Setting channel: 20\r\nStarting capture with binary output\r\nSNIF");
+        frame_through(pty, &prefixed(&marker(2)), file, &marker(2));
+        assert_eq!(text(&pty.received_now()), "");
+    }
+}
+
+#[test]
+fn frames_with_a_bad_fcs_are_all_recorded_while_lengths_chain() {
+    let psdus = psdus();
+    let mut line = Line::default();
+    line.octets.extend(b"Starting capture with binary output\r\nSNIF");
+    for n in 0..200 {
+        let mut psdu = psdus[n % psdus.len()].clone();
+        let at = n % psdu.len();
+        psdu[at] ^= 0x40;
+        line.octets.extend(prefixed(&psdu));
+    }
+    line.frame(&marker(9));
+    let capture = Capture::of(&line, 300, &PINOCCIO);
+    let packets = pcapng_packets(&capture.file, 195);
+    let flagged = packets.iter().filter(|packet| packet.flags == CRC_ERROR).count();
+    if capture.stalls.is_empty() {
+        assert_eq!((packets.len(), flagged), (201, 200));
+    }
+    judge_fcs(&capture.file, &packets);
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn events(source: &mut dyn Source) -> Vec<Event> {
 
 /// Frames them as a reader thread does; the times may be any.
 fn check_frames(row: &Protocol, baud: u32, events: &[Event]) {
-    let mut framer = (row.framer)(&Setup { baud, channel: None, init: None });
+    let mut framer = (row.framer)(&Setup::new(baud));
     let mut batch = Batch::new(0);
     let mut pushed = 0;
     for event in events {

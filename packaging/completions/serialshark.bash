@@ -32,7 +32,7 @@ _serialshark() {
 
     case "${cmd}" in
         serialshark)
-            opts="-p -b -w -C -G -W -B -t -x -c -v -q -h -V --config --protocol --baud --fifo --tcp --unix --write --rotate-size --rotate-seconds --rotate-files --format --history --history-size --buffer-size --force --channel --init --record --replay-paced --time --hex --no-tokens --count --wait --once --verbose --quiet --help --version ports check-config extcap"
+            opts="-p -b -w -C -G -W -B -t -x -c -v -q -h -V --config --protocol --baud --fifo --tcp --unix --write --rotate-size --rotate-seconds --rotate-files --format --history --history-size --buffer-size --force --channel --interface --init --record --replay-paced --time --hex --no-tokens --count --wait --once --verbose --quiet --help --version ports check-config extcap"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -123,6 +123,10 @@ _serialshark() {
                     return 0
                     ;;
                 --channel)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interface)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

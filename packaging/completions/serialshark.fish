@@ -15,7 +15,8 @@ pcapng\t'pcapng, nanoseconds'"
 complete -c serialshark -l history -d 'Give each new reader the last seconds first: what happened just before you looked' -r
 complete -c serialshark -l history-size -d 'Memory that --history may take, in MiB' -r
 complete -c serialshark -s B -l buffer-size -d 'Memory that packets may take while they wait for a slow reader, in MiB for each reader' -r
-complete -c serialshark -l channel -d 'Radio channel, 11 to 26 (riot, pinoccio)' -r
+complete -c serialshark -l channel -d 'Radio channel: 11 to 26 (riot, pinoccio), 0 to 10 below 1 GHz (riot)' -r
+complete -c serialshark -l interface -d 'Number of the sniffer\'s network interface that is its radio, as its ifconfig lists them (riot) [default: the first IEEE 802.15.4 radio]' -r
 complete -c serialshark -l init -d 'Text that starts the sniffer, in place of the protocol\'s own (pinoccio); \\r and \\n are known' -r
 complete -c serialshark -l record -d 'Store the octets and their times in this file, which as PORT gives the same packets again' -r -F
 complete -c serialshark -s c -l count -d 'End after this many packets' -r

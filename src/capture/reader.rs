@@ -29,7 +29,10 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
             Input::Octets(octets, arrival) => {
                 framer.push(octets, arrival, &mut batch);
                 if let Some(dialogue) = &mut dialogue {
-                    dialogue.hear(octets, arrival);
+                    let heard = dialogue.hear(octets, arrival);
+                    if heard || framer.restarted() && dialogue.restart(arrival) {
+                        info!("{}: the sniffer has restarted; it is set up again", port.name);
+                    }
                 }
             }
             Input::Silence(now) => framer.expire(now, &mut batch),

@@ -106,7 +106,10 @@ pub fn config(interface: &str, usb: Option<&UsbPortInfo>, reload: Option<&str>) 
     ));
     if protocols.len() > 1 {
         let own = ("none".to_owned(), "none, or the sniffer's own".to_owned(), true);
-        let channels = (11..=26).map(|n: u8| (n.to_string(), n.to_string(), false));
+        let with_channel = || protocols.iter().filter(|row| row.channel != Channel::None);
+        let channels = (0..=u8::MAX)
+            .filter(|n| with_channel().any(|row| row.channels.contains(n)))
+            .map(|n| (n.to_string(), n.to_string(), false));
         let needing: Vec<_> = protocols
             .iter()
             .filter(|protocol| protocol.channel == Channel::Required)
@@ -120,6 +123,18 @@ pub fn config(interface: &str, usb: Option<&UsbPortInfo>, reload: Option<&str>) 
                 needing.join(", ")
             ),
             std::iter::once(own).chain(channels).collect(),
+        ));
+        let taking: Vec<_> =
+            protocols.iter().filter(|row| row.takes_interface).map(|row| row.name).collect();
+        options.push((
+            "interface",
+            format!(
+                "{{display=Sniffer's interface}}{{type=string}}{{validation=^[0-9]*$}}\
+                 {{placeholder=its radio}}{{tooltip=Number of the network interface that is its radio. \
+                 Empty: the first one that is. For: {}}}",
+                taking.join(", ")
+            ),
+            Vec::new(),
         ));
     }
     if simulated(interface).is_none() {

@@ -25,7 +25,8 @@ pub(super) enum Judgement {
     Good(usize),
     /// A frame of this many octets, all present, with a check sequence that does not fit.
     Bad(usize),
-    /// No frame, but a mark of this many octets that says how to go on.
+    /// No frame, but a mark of this many octets that says how to go on. A damaged frame ends
+    /// before it.
     Mark(usize),
 }
 
@@ -38,6 +39,8 @@ pub(super) enum Found {
     Damaged,
     /// A [`Judgement::Mark`].
     Mark,
+    /// Nothing where it was looked for: an octet is skipped.
+    Nothing,
 }
 
 /// A frame format that can be told from noise.
@@ -51,11 +54,16 @@ pub(super) trait Format: Send {
     /// here.
     fn find(&self, octets: &[u8]) -> usize;
 
+    /// Whether the next octet has to start a frame, so that it is judged whatever it is.
+    fn is_due(&self) -> bool {
+        false
+    }
+
     /// What starts at the first octet; there is at least one. Pure: a position is asked about
     /// as often as it is needed.
     fn judge(&self, octets: &[u8]) -> Judgement;
 
-    /// The same inside a damaged frame, where only a good frame is of interest and more must
+    /// The same inside a damaged frame, where only a good frame or a mark is of interest and more must
     /// speak for it if a check sequence alone is weak. What is good here is good in `judge`.
     fn judge_inside(&self, octets: &[u8]) -> Judgement {
         self.judge(octets)
@@ -112,7 +120,8 @@ impl<F: Format> Hunter<F> {
                 self.window.pad(1);
                 continue;
             }
-            let ahead = self.format.find(self.window.octets());
+            let ahead =
+                if self.format.is_due() { 0 } else { self.format.find(self.window.octets()) };
             if ahead > 0 {
                 self.window.skip(ahead);
                 continue;
@@ -136,7 +145,10 @@ impl<F: Format> Hunter<F> {
                         searched: 1,
                     });
                 }
-                Judgement::More(None) | Judgement::Nothing => self.window.skip(1),
+                Judgement::More(None) | Judgement::Nothing => {
+                    self.window.skip(1);
+                    self.format.found(Found::Nothing);
+                }
                 Judgement::Mark(len) => {
                     self.window.skip(len);
                     self.format.found(Found::Mark);
@@ -156,7 +168,7 @@ impl<F: Format> Hunter<F> {
                 return Some(pending);
             }
             match self.format.judge_inside(&octets[at..]) {
-                Judgement::Good(_) => {
+                Judgement::Good(_) | Judgement::Mark(_) => {
                     return Some(Pending { len: at, damage: Damage::TOO_SHORT, ..pending });
                 }
                 Judgement::More(_) if !closed => {

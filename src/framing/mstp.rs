@@ -139,7 +139,7 @@ mod tests {
     /// returns each frame with its damage and original length.
     fn frames(octets: &[u8]) -> (Vec<(Vec<u8>, Damage, u32)>, crate::packet::Tally) {
         let run = |chunk: usize| {
-            let mut framer = framer(&Setup { baud: 38_400, channel: None, init: None });
+            let mut framer = framer(&Setup::new(38_400));
             let mut batch = Batch::new(0);
             for octets in octets.chunks(chunk) {
                 framer.push(octets, Timestamp::from_ns(1_000_000_000), &mut batch);
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn silence_ends_a_frame_and_gaps_do_not() {
-        let mut framer = framer(&Setup { baud: 38_400, channel: None, init: None });
+        let mut framer = framer(&Setup::new(38_400));
         let mut batch = Batch::new(0);
         let data = frame(5, &[9; 60]);
         let mut now = Timestamp::from_ns(5_000_000_000);

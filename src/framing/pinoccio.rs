@@ -9,11 +9,16 @@
 //! are sent like good ones. Hence two states:
 //!
 //! - **in step**, from `SNIF` or a good frame on, the next octet is a length, and a frame with a
-//!   bad FCS is recorded as a damaged one. If octets were lost in it, the next good frame starts
-//!   inside it, and the [`Hunter`] looks for that.
-//! - **out of step**, at the start and after more than [`MAX_DAMAGED`] damaged frames in a row,
-//!   only good frames count; all else is skipped, be it text or noise. One of them leads
-//!   back, but at the start, when text is to be expected, it takes [`FIRST_GOOD`].
+//!   bad FCS is recorded as a damaged one, as many as there are. If octets were lost in it, the
+//!   next good frame or `SNIF` starts inside it, and the [`Hunter`] looks for that.
+//! - **out of step**, at the start, and when there is no length where one is due, or text: only
+//!   good frames count; all else is skipped, be it text or noise. `SNIF` leads back, or a good
+//!   frame, but at the start, when text is to be expected, it takes [`FIRST_GOOD`].
+//!
+//! Text is told by its first [`TEXT_LEN`] octets, all of them printable or line ends, where a
+//! frame has its length and the frame control field, whose upper octet is neither; and a good
+//! FCS makes a frame of it all the same. Half of all octets are lengths, so that after a loss in a
+//! run of nothing but damaged frames a few more come out in wrong pieces.
 //!
 //! In step a good frame is one whose FCS fits. Out of step and inside a damaged frame it must
 //! also look like a frame ([`wpan::may_begin`]): an FCS alone fits at one position of 130,000 of
@@ -23,6 +28,7 @@
 //! Recorded is the PSDU with its FCS.
 
 use super::hunt::{Format, Found, Hunter, Judgement};
+use super::phrase::Phrases;
 use super::{Dialogue, Setup, wpan};
 use crate::packet::Timestamp;
 use std::ops::RangeInclusive;
@@ -31,8 +37,8 @@ use std::ops::RangeInclusive;
 const SNIF: &[u8] = b"SNIF";
 /// Lengths: an octet and the FCS is the least.
 const LENGTHS: RangeInclusive<u8> = 3..=wpan::MAX_PSDU as u8;
-/// As many damaged frames in a row may come from the radio.
-const MAX_DAMAGED: u8 = 3;
+/// Octets that tell text from a frame with a bad FCS.
+const TEXT_LEN: usize = 8;
 /// Good frames that take the place of `SNIF`: this program came later than the sniffer.
 const FIRST_GOOD: u8 = 3;
 
@@ -43,8 +49,8 @@ pub(super) fn framer(setup: &Setup) -> Hunter<Pinoccio> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// In step; `damaged` frames came since the last good one.
-    In { damaged: u8 },
+    /// In step.
+    In,
     /// Out of step; `needed` good frames lead in.
     Out { needed: u8 },
 }
@@ -64,25 +70,35 @@ impl Format for Pinoccio {
         octets.iter().position(|octet| LENGTHS.contains(octet)).unwrap_or(octets.len())
     }
 
+    fn is_due(&self) -> bool {
+        self.step == Step::In
+    }
+
     fn judge(&self, octets: &[u8]) -> Judgement {
         if let Step::Out { .. } = self.step {
-            return if octets.starts_with(SNIF) {
-                Judgement::Mark(SNIF.len())
-            } else if SNIF.starts_with(octets) {
-                Judgement::More(None)
-            } else {
-                self.judge_inside(octets)
-            };
+            return self.judge_inside(octets);
+        }
+        if octets.starts_with(SNIF) {
+            return Judgement::Mark(SNIF.len());
         }
         let Some(len) = frame_len(octets) else { return Judgement::Nothing };
+        let is_text = octets.iter().take(TEXT_LEN).all(is_text);
         match octets.get(1..len) {
+            None if is_text => Judgement::More(None),
             None => Judgement::More(Some(len)),
             Some(psdu) if wpan::fcs_fits(psdu) => Judgement::Good(len),
+            Some(_) if is_text => Judgement::Nothing,
             Some(_) => Judgement::Bad(len),
         }
     }
 
     fn judge_inside(&self, octets: &[u8]) -> Judgement {
+        if octets.starts_with(SNIF) {
+            return Judgement::Mark(SNIF.len());
+        }
+        if SNIF.starts_with(octets) {
+            return Judgement::More(None);
+        }
         let Some(len) = frame_len(octets) else { return Judgement::Nothing };
         if !wpan::may_begin(&octets[1..], len - 1) {
             return Judgement::Nothing;
@@ -101,16 +117,19 @@ impl Format for Pinoccio {
     fn found(&mut self, found: Found) {
         self.step = match (found, self.step) {
             (Found::Good, Step::Out { needed: needed @ 2.. }) => Step::Out { needed: needed - 1 },
-            (Found::Damaged, Step::In { damaged: MAX_DAMAGED }) => Step::Out { needed: 1 },
-            (Found::Damaged, Step::In { damaged }) => Step::In { damaged: damaged + 1 },
-            (Found::Damaged, out) => out,
-            (Found::Good | Found::Mark, _) => Step::In { damaged: 0 },
+            (Found::Good | Found::Mark, _) => Step::In,
+            (Found::Nothing, Step::In) => Step::Out { needed: 1 },
+            (Found::Damaged | Found::Nothing, step) => step,
         };
     }
 
     fn reset(&mut self) {
         self.step = Step::START;
     }
+}
+
+fn is_text(octet: &u8) -> bool {
+    matches!(octet, b' '..=b'~' | b'\r' | b'\n' | b'\t')
 }
 
 /// Octets of a frame that starts here, its length octet included; `None` if that is none.
@@ -123,14 +142,18 @@ const BOOT_NS: u64 = 2_000_000_000;
 /// The channel of At256rfr2Sniffer unless told otherwise.
 const DEFAULT_CHANNEL: u8 = 20;
 
-/// Makes the sniffer start, unless it runs already.
+/// [`SNIF`], and what the sniffers say when they have booted: At256rfr2Sniffer, older and newer, and the
+/// Scout.
+const PHRASES: [&[u8]; 4] =
+    [SNIF, b"At256rfr2Sniffer", b"packet sniffer starting", b"Hello from Pinoccio"];
+
+/// Makes the sniffer start, unless it runs already, and each time that it has booted.
 #[derive(Debug)]
 pub(super) struct Start {
     init: Vec<u8>,
     /// When to say it, if it is to be said.
     due: Option<Timestamp>,
-    /// The last octets heard, fewer than [`SNIF`] has.
-    heard: Vec<u8>,
+    phrases: Phrases,
 }
 
 impl Start {
@@ -139,26 +162,35 @@ impl Start {
             Some(init) => unescaped(init),
             None => format!("B250C{}!", setup.channel.unwrap_or(DEFAULT_CHANNEL)).into_bytes(),
         };
-        Self { init, due: None, heard: Vec::new() }
+        Self { init, due: None, phrases: Phrases::new(&PHRASES) }
     }
 }
 
 impl Dialogue for Start {
     fn start(&mut self, now: Timestamp) {
-        self.heard.clear();
+        self.phrases.reset();
         // An empty text is how the user says that nothing is to be said.
         self.due = (!self.init.is_empty()).then(|| now.plus_ns(BOOT_NS));
     }
 
-    fn hear(&mut self, octets: &[u8], _now: Timestamp) {
-        if self.due.is_none() {
-            return;
+    fn restart(&mut self, now: Timestamp) -> bool {
+        let was_over = self.due.is_none() && !self.init.is_empty();
+        if was_over {
+            self.start(now);
         }
-        self.heard.extend_from_slice(octets);
-        if self.heard.windows(SNIF.len()).any(|octets| octets == SNIF) {
-            self.due = None;
+        was_over
+    }
+
+    /// A frame may have these words in it: a sniffer that runs does not mind being told again.
+    fn hear(&mut self, octets: &[u8], now: Timestamp) -> bool {
+        match self.phrases.heard(octets).map(|which| PHRASES[which]) {
+            None => false,
+            Some(SNIF) => {
+                self.due = None;
+                false
+            }
+            Some(_) => self.restart(now),
         }
-        self.heard.drain(..self.heard.len().saturating_sub(SNIF.len() - 1));
     }
 
     fn deadline(&self) -> Option<Timestamp> {
@@ -194,7 +226,7 @@ mod tests {
     use super::*;
     use crate::packet::{Batch, Damage, Tally};
 
-    const SETUP: Setup = Setup { baud: 115_200, channel: None, init: None };
+    const SETUP: Setup = Setup::new(115_200);
 
     /// `octets` behind their length.
     fn prefixed(octets: &[u8]) -> Vec<u8> {
@@ -336,16 +368,63 @@ mod tests {
     }
 
     #[test]
-    fn after_four_damaged_frames_only_good_ones_count() {
-        let damaged = bad(1, b"abc");
-        let all = line(&[&damaged[..]; 6]);
-        let (recorded, tally) = frames(&[SNIF, &all].concat());
-        assert_eq!(recorded, vec![crc_error(&damaged); 4]);
-        assert_eq!(tally.skipped_octets, 4 + 2 * prefixed(&damaged).len() as u64);
+    fn any_number_of_damaged_frames_is_recorded_while_lengths_chain() {
+        for damaged in [bad(1, b"abc"), bad(2, b"a text of a few more words"), vec![0xff; 127]] {
+            let all = line(&vec![&damaged[..]; 200]);
+            let (recorded, tally) = frames(&[SNIF, &all].concat());
+            assert_eq!(recorded, vec![crc_error(&damaged); 200]);
+            assert_eq!((tally.skipped_octets, tally.damaged_octets), (4, all.len() as u64));
+            assert_eq!(tally.damaged_frames, 200);
+        }
+    }
 
-        let back = line(&[&data(2, b""), &damaged]);
-        let (recorded, _) = frames(&[SNIF, &all, &back].concat());
-        assert_eq!(recorded[4..], [good(&data(2, b"")), crc_error(&damaged)]);
+    #[test]
+    fn where_no_length_is_due_to_come_only_good_frames_count() {
+        let damaged = bad(1, b"abc");
+        for no_length in [0, 1, 2, 128, 255] {
+            let all = [SNIF, &line(&[&damaged]), &[no_length], &line(&[&damaged[..]; 3])].concat();
+            let (recorded, tally) = frames(&all);
+            assert_eq!(recorded, [crc_error(&damaged)]);
+            assert_eq!(tally.skipped_octets, 4 + 1 + 3 * prefixed(&damaged).len() as u64);
+            let back = line(&[&data(2, b""), &damaged]);
+            let (recorded, _) = frames(&[&all[..], &back].concat());
+            assert_eq!(recorded[1..], [good(&data(2, b"")), crc_error(&damaged)]);
+        }
+    }
+
+    #[test]
+    fn text_between_frames_is_skipped_after_a_reset_too() {
+        let banner = b"\r\n802.15.4 packet sniffer starting...\r\n - To configure bitrate, send \
+            e.g.: B250\r\n   Supported bitrates: 250, 500, 1000, 2000 (default 250 kb/s)\r\n";
+        let (a, b, damaged) = (data(1, b"x"), data(2, b"y"), bad(3, b"z"));
+        let all = [SNIF, &line(&[&a]), banner, SNIF, &line(&[&damaged, &b])].concat();
+        let (recorded, tally) = frames(&all);
+        assert_eq!(recorded, [good(&a), crc_error(&damaged), good(&b)]);
+        assert_eq!(tally.skipped_octets as usize, banner.len() + 2 * SNIF.len());
+        // What was cut off by the reset goes as far as its length says.
+        let cut = &prefixed(&bad(4, &[9; 40]))[..30];
+        let all = [SNIF, cut, banner, SNIF, &line(&[&damaged, &b])].concat();
+        let (recorded, tally) = frames(&all);
+        assert_eq!(recorded[1..], [crc_error(&damaged), good(&b)]);
+        assert_eq!(tally.damaged_frames, 2);
+        // Nor is it a frame if nothing follows for long.
+        let mut framer = framer(&SETUP);
+        let mut batch = Batch::new(0);
+        for octets in [&[SNIF, &line(&[&a])].concat()[..], b"a word\r\n"] {
+            framer.push(octets, Timestamp::default(), &mut batch);
+        }
+        framer.finish(&mut batch);
+        assert_eq!((batch.len(), framer.tally().damaged_frames), (1, 0));
+    }
+
+    #[test]
+    fn snif_ends_a_damaged_frame() {
+        let damaged = bad(3, b"z");
+        let cut = &prefixed(&bad(4, &[9; 40]))[..30];
+        let (recorded, _) = frames(&[SNIF, cut, SNIF, &line(&[&damaged, &damaged])].concat());
+        let shown: Vec<_> = recorded.iter().map(|(data, damage, _)| (&data[..], *damage)).collect();
+        let whole = (&damaged[..], Damage::CRC_ERROR);
+        assert_eq!(shown, [(&cut[1..], Damage::TOO_SHORT), whole, whole]);
     }
 
     #[test]
@@ -412,6 +491,7 @@ mod tests {
         assert_eq!(start.say(now.plus_ns(2 * SECOND)), Some(b"B250C11!".to_vec()));
         assert_eq!(start.deadline(), None);
         assert_eq!(start.say(now.plus_ns(9 * SECOND)), None);
+        assert!(!start.hear(b"Setting channel: 11\r\nSNIF", now));
         start.start(now);
         assert_eq!(start.say(now.plus_ns(2 * SECOND)), Some(b"B250C11!".to_vec()));
     }
@@ -425,6 +505,28 @@ mod tests {
         }
         assert_eq!(start.deadline(), None);
         assert_eq!(start.say(Timestamp::from_ns(9 * SECOND)), None);
+    }
+
+    #[test]
+    fn a_sniffer_that_has_booted_again_is_started_again() {
+        let now = Timestamp::from_ns(SECOND);
+        for banner in PHRASES.into_iter().filter(|phrase| *phrase != SNIF) {
+            let mut start = Start::new(&SETUP);
+            start.start(now);
+            assert!(!start.hear(banner, now), "it is waited for");
+            assert!(start.say(now.plus_ns(2 * SECOND)).is_some());
+            for round in 10..13 {
+                let now = Timestamp::from_ns(round * SECOND);
+                assert!(!start.hear(b"SNIF\x05", now));
+                let heard: Vec<_> = banner.iter().map(|octet| start.hear(&[*octet], now)).collect();
+                assert_eq!(heard.iter().filter(|heard| **heard).count(), 1);
+                assert_eq!(start.deadline(), Some(now.plus_ns(2 * SECOND)));
+                assert!(start.say(now.plus_ns(2 * SECOND)).is_some());
+            }
+        }
+        let mut silent = Start::new(&Setup { init: Some(String::new()), ..SETUP });
+        silent.start(now);
+        assert!(!silent.hear(PHRASES[1], now) && !silent.restart(now));
     }
 
     #[test]

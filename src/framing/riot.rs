@@ -23,22 +23,35 @@
 //! all, and a loss from within one record to just the same place in a later one.
 //!
 //! A record without its packet counts as a damaged frame, but its octets count as skipped, as
-//! all text does. A header so damaged that its first 18 characters are not there is just text.
-//! Of a good record all octets from its header to its data's LF are good ones.
+//! all text does. A header so damaged that its first 18 characters are not there is just
+//! text. The next packet is told how many octets were skipped, if among them was anything but
+//! line ends and prompts. Of a good record all octets from its header to its data's LF are
+//! good ones.
+//!
+//! A packet is dated by `rx_time`, as [`super::device_clock`] says. The sniffer has restarted
+//! when it says so ([`BANNER`]), or its clock has fallen back.
 //!
 //! Work per octet: text is compared with the 18 characters of [`MARK`], and an octet of a
 //! header line or a data line is read three more times. Only input crafted for it has marks
 //! inside a header line; those are at least 18 octets apart, which makes 7 readings of it.
 //! Memory: [`MAX_HEADER`] and two [`MAX_DATA`] and a chunk.
 
-mod clock;
 mod ifconfig;
 
 pub(super) use ifconfig::Ifconfig;
 
+use super::device_clock::DeviceClock;
+use super::phrase::Phrases;
 use super::{Framer, Setup, Window, wpan};
 use crate::packet::{Batch, Damage, Notes, Tally, Timestamp};
-use clock::SnifferClock;
+use std::mem;
+
+/// What RIOT says when it has booted. Other text of its may tell of networks, but not this.
+const BANNER: &[u8] = b"This is RIOT!";
+/// `rx_time` counts microseconds. Of its 64 bits some boards count 32, so the lower ones
+/// are what all have.
+const CLOCK_BITS: u32 = 32;
+const CLOCK_HZ: u64 = 1_000_000;
 
 /// What a header begins with.
 const MARK: &[u8] = b"rftest-rx --- len ";
@@ -99,7 +112,11 @@ pub(super) struct Riot {
     refused: Option<Widths>,
     /// Whether data lines end in a space before their LF.
     spaced: bool,
-    clock: SnifferClock,
+    clock: DeviceClock,
+    banner: Phrases,
+    restarted: bool,
+    /// Whether what was skipped since the last record is more than line ends and prompts.
+    strange: bool,
 }
 
 impl Riot {
@@ -112,7 +129,10 @@ impl Riot {
             widths: None,
             refused: None,
             spaced: false,
-            clock: SnifferClock::default(),
+            clock: DeviceClock::new(CLOCK_BITS, CLOCK_HZ, setup.timed),
+            banner: Phrases::new(&[BANNER]),
+            restarted: false,
+            strange: false,
         }
     }
 
@@ -143,13 +163,24 @@ impl Riot {
     fn find_mark(&mut self) -> bool {
         let octets = self.window.octets();
         if let Some(ahead) = octets.windows(MARK.len()).position(|octets| octets == MARK) {
-            self.window.skip(ahead);
+            self.skip_text(ahead);
             self.held = Held::HeaderLine;
             return true;
         }
         let part = (1..MARK.len()).rev().find(|&len| octets.ends_with(&MARK[..len]));
-        self.window.skip(octets.len() - part.unwrap_or(0));
+        self.skip_text(octets.len() - part.unwrap_or(0));
         false
+    }
+
+    /// The first `len` octets are no record, nor part of one.
+    fn skip_text(&mut self, len: usize) {
+        let text = &self.window.octets()[..len];
+        self.strange = self.strange || !text.iter().all(|octet| b"\r\n> ".contains(octet));
+        if self.banner.heard(text).is_some() {
+            self.restarted = true;
+            self.clock.reset();
+        }
+        self.window.skip(len);
     }
 
     /// How far the line goes that begins at `start`.
@@ -171,6 +202,7 @@ impl Riot {
     /// have another.
     fn lose(&mut self, len: usize) {
         self.window.skip(len);
+        self.strange = true;
         self.window.tally.damaged_frames += 1;
         self.held = Held::Text;
         self.searched = 0;
@@ -211,13 +243,15 @@ impl Riot {
         self.spaced = spaced;
         if self.widths != Some(header.widths) {
             // One of the two wrote a digit too few in `rx_time`, or it is another sniffer.
-            self.clock = SnifferClock::default();
+            self.clock.reset();
         }
         let time = self.clock.time_of(header.rx_us, self.window.time_of(0));
+        self.restarted |= self.clock.restarted();
+        let skipped = mem::take(&mut self.window.skipped_run);
         let notes = Notes {
             time: self.window.in_order(time),
             original_len: 0,
-            skipped_before: 0, // text between records is as it should be
+            skipped_before: if mem::take(&mut self.strange) { skipped } else { 0 },
             damage: Damage::NONE,
         };
         out.push(&[&wpan::tap_header(self.channel, header.lqi), psdu], notes);
@@ -266,11 +300,16 @@ impl Framer for Riot {
         self.widths = None;
         self.refused = None;
         self.spaced = false;
-        self.clock = SnifferClock::default();
+        self.clock.reset();
+        self.banner.reset();
     }
 
     fn tally(&self) -> Tally {
         self.window.tally
+    }
+
+    fn restarted(&mut self) -> bool {
+        mem::take(&mut self.restarted)
     }
 }
 
@@ -335,7 +374,8 @@ mod tests {
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
-    const SETUP: Setup = Setup { baud: 115_200, channel: Some(26), init: None };
+    const SETUP: Setup =
+        Setup { baud: 115_200, channel: Some(26), init: None, interface: None, timed: true };
 
     const NEW: &str = "rftest-rx --- len 00000003 lqi FE rx_time 0000000000123456\n02 00 07 \n\n";
     const OLD: &str =
@@ -620,7 +660,8 @@ mod tests {
         framer.push(text.as_bytes(), Timestamp::from_ns(SECOND), &mut batch);
         let anchor = SECOND - (text.len() as u64 - 2) * 1000;
         let times: Vec<u64> = batch.packets().map(|p| p.time.as_ns() - anchor).collect();
-        assert_eq!(times, [0, 3_000, 240_000]);
+        // The third cannot have come later than its text.
+        assert_eq!(times, [0, 3_000, 140_000]);
     }
 
     #[test]
@@ -630,9 +671,74 @@ mod tests {
         // A burst, which takes the time far ahead, and a restart.
         let text = [record(1), record(2).replace("time 000000000", "time 000000001"), record(3)];
         framer.push(text.concat().as_bytes(), Timestamp::from_ns(SECOND), &mut batch);
+        assert!(batch.packets().map(|packet| packet.time).is_sorted());
+        assert!(batch.packets().all(|packet| packet.time.as_ns() < SECOND));
+    }
+
+    #[test]
+    fn without_arrivals_a_burst_keeps_its_spacing() {
+        let mut framer = Riot::new(&Setup { timed: false, ..SETUP });
+        let mut batch = Batch::new(0);
+        let text = [record(1), record(2).replace("time 000000000", "time 000000001"), record(3)];
+        framer.push(text.concat().as_bytes(), Timestamp::from_ns(SECOND), &mut batch);
         let times: Vec<u64> = batch.packets().map(|packet| packet.time.as_ns()).collect();
         assert_eq!(times[1] - times[0], 0x1000_0001 * 1000);
         assert_eq!(times[2], times[1]);
+    }
+
+    #[test]
+    fn a_restart_is_told_once_whether_by_banner_or_clock() {
+        let restarts = |text: &str| {
+            let mut framer = Riot::new(&SETUP);
+            let mut batch = Batch::new(0);
+            let mut count = 0;
+            for octets in text.as_bytes().chunks(3) {
+                framer.push(octets, Timestamp::from_ns(SECOND), &mut batch);
+                count += u32::from(framer.restarted());
+            }
+            count
+        };
+        let up = |number| record(number).replace("time 000000000", "time 000000001");
+        let banner = "\r\nmain(): This is RIOT! (Version: 2026.01)\r\n> ";
+        let [a, b, c, d] = [up(1), up(2), record(1), record(2)];
+        assert_eq!(restarts(&[&a[..], &b, &a, &b].concat()), 0);
+        assert_eq!(restarts(&[&a[..], &b, banner, &c, &d].concat()), 1);
+        assert_eq!(restarts(&[&a[..], &b, &c, &d].concat()), 1);
+        assert_eq!(restarts(&[&a[..], banner, banner].concat()), 2);
+        // Inside of a record that it cuts off.
+        assert_eq!(restarts(&[&a[..], &b, &a[..70], banner, &c, &d].concat()), 1);
+        assert_eq!(restarts(&[&a[..], &b, &a[..30], banner, &c, &d].concat()), 1);
+    }
+
+    #[test]
+    fn what_was_lost_is_told_with_the_next_packet() {
+        let skipped = |text: &str| {
+            let run = |chunk: usize| {
+                let mut framer = Riot::new(&SETUP);
+                let mut batch = Batch::new(0);
+                for octets in text.as_bytes().chunks(chunk) {
+                    framer.push(octets, Timestamp::from_ns(SECOND), &mut batch);
+                }
+                framer.finish(&mut batch);
+                batch.packets().map(|packet| packet.skipped_before).collect::<Vec<_>>()
+            };
+            assert_eq!(run(1), run(text.len()));
+            run(1)
+        };
+        let [a, b, c] = [1, 2, 3].map(record);
+        assert_eq!(skipped(&[&a[..], "\r\n> > ", &b, &c].concat()), [0, 0, 0]);
+        let blank = 1; // after the record before
+        let sized = |len: usize| a.replace("len 00000003", &format!("len {len:08X}"));
+        let long = sized(128).replace("01 01 01 ", &"01 ".repeat(128));
+        let none = sized(0).replace("01 01 01 ", "");
+        for lost in
+            [&b[..30], &b[3..], &b[..b.len() - 5], &b[..58], &b[59..], &long, &none, "log\n"]
+        {
+            let told = (blank + lost.len()) as u32;
+            assert_eq!(skipped(&[&a[..], lost, &c].concat()), [0, told], "{lost}");
+            assert_eq!(skipped(&[&a[..], lost, &c, &c].concat()), [0, told, 0], "{lost}");
+        }
+        assert_eq!(skipped(&["boot ", &a].concat()), [5]);
     }
 
     #[test]

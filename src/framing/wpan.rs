@@ -33,7 +33,8 @@ pub(super) fn tap_header(channel: Option<u8>, lqi: u8) -> Vec<u8> {
     let mut header = vec![0, 0, 0, 0];
     header.extend([FCS_TYPE, 0, 1, 0, 0, 0, 0, 0]);
     if let Some(channel) = channel {
-        header.extend([CHANNEL, 0, 3, 0, channel, 0, 0, 0]); // page 0
+        // Page 0: no sniffer says which it is on. Channels have the same numbers on most pages.
+        header.extend([CHANNEL, 0, 3, 0, channel, 0, 0, 0]);
     }
     header.extend([LQI, 0, 1, 0, lqi, 0, 0, 0]);
     header[2] = header.len() as u8;

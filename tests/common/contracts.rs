@@ -13,7 +13,7 @@ const MAX_HELD: u64 = 2 * 2053;
 pub type Shown = (Vec<u8>, u32, u32, Damage);
 
 pub fn framer(protocol: &Protocol) -> Box<dyn Framer> {
-    (protocol.framer)(&Setup { baud: protocol.baud, channel: Some(26), init: None })
+    (protocol.framer)(&Setup { channel: Some(26), ..Setup::new(protocol.baud) })
 }
 
 /// The line in chunks of these lengths, over and over.

@@ -1,4 +1,19 @@
 //! What RIOT's shell is told, so that its network interface becomes a sniffer.
+//!
+//! ```text
+//! Iface  4  HWaddr: 02:DA:E1:A1:B2:C3  Link: up                     wired
+//!           L2-PDU:1500 Source address length: 6
+//!           Link type: wired
+//!
+//! Iface  6  HWaddr: 76:EA  Channel: 11  Page: 0  NID: 0x23          a radio
+//!           Long HWaddr: 22:48:45:4E:85:76:76:EA
+//!           Link type: wireless
+//! ```
+//!
+//! An IEEE 802.15.4 radio has a channel and the id of a network; it is taken as soon as its
+//! first line is there. If none has both, what has a channel is taken when the time for an
+//! answer is over, or else what is not said to be wired; of several the first. With
+//! `--interface` that one is taken and no other.
 
 use super::without_prompts;
 use crate::framing::{Dialogue, Setup};
@@ -9,16 +24,22 @@ use std::mem;
 const ANSWER_NS: u64 = 1_000_000_000;
 /// How often it is asked.
 const MAX_ASKED: u8 = 5;
-/// No more of a line is of interest: `Iface`, spaces, a number.
-const MAX_HEARD: usize = 64;
+/// No more of a line is of interest: `Iface`, a number, an address, a channel, a network.
+const MAX_HEARD: usize = 128;
+/// No more interfaces are of interest.
+const MAX_LISTED: usize = 8;
 
 /// Asks RIOT's shell for its network interface and makes that a sniffer.
 #[derive(Debug)]
 pub struct Ifconfig {
     channel: Option<u8>,
+    /// The interface to take, if it was named.
+    interface: Option<u16>,
     step: Step,
     /// The line that is being heard.
     line: Vec<u8>,
+    /// The interfaces of the last answer.
+    listed: Vec<Iface>,
 }
 
 #[derive(Clone, Debug)]
@@ -31,46 +52,144 @@ enum Step {
     Telling(String),
 }
 
+/// An interface as `ifconfig` tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Iface {
+    number: u16,
+    kind: Kind,
+}
+
+/// What speaks for an interface, the more the better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// It is wired.
+    Wired,
+    /// Nothing is known.
+    Unknown,
+    /// It has a channel.
+    Channel,
+    /// It has a channel and is in a network: IEEE 802.15.4.
+    Radio,
+}
+
+impl Iface {
+    /// From the first line that tells of it.
+    fn parse(line: &[u8]) -> Option<Self> {
+        let after = without_prompts(line).strip_prefix(b"Iface ")?.trim_ascii_start();
+        let digits = after.iter().take_while(|octet| octet.is_ascii_digit()).count();
+        let number = str::from_utf8(&after[..digits]).ok()?.parse().ok()?;
+        let has = |word: &[u8]| after.windows(word.len()).any(|octets| octets == word);
+        let kind = match (has(b"Channel:"), has(b"NID:")) {
+            (true, true) => Kind::Radio,
+            (true, false) => Kind::Channel,
+            (false, _) => Kind::Unknown,
+        };
+        Some(Self { number, kind })
+    }
+}
+
 impl Ifconfig {
     pub fn new(setup: &Setup) -> Self {
-        Self { channel: setup.channel, step: Step::Silent, line: Vec::new() }
+        Self {
+            channel: setup.channel,
+            interface: setup.interface,
+            step: Step::Silent,
+            line: Vec::new(),
+            listed: Vec::new(),
+        }
     }
 
-    /// What to say to the interface that is named in the line heard, if one is.
-    fn commands(&self) -> Option<String> {
-        let after = without_prompts(&self.line).strip_prefix(b"Iface ")?.trim_ascii_start();
-        let digits = after.iter().take_while(|octet| octet.is_ascii_digit()).count();
-        let number = str::from_utf8(&after[..digits]).ok().filter(|number| !number.is_empty())?;
-        let channel = self.channel?;
-        Some(format!(
-            "ifconfig {number} set chan {channel}\n\
-             ifconfig {number} raw\n\
-             ifconfig {number} promisc\n"
-        ))
+    /// Takes the line heard; the interface to take, if that is clear now.
+    fn read_line(&mut self) -> Option<u16> {
+        if let Some(iface) = Iface::parse(&self.line) {
+            if self.listed.len() < MAX_LISTED {
+                self.listed.push(iface);
+            }
+            let is_it = match self.interface {
+                Some(number) => iface.number == number,
+                None => iface.kind == Kind::Radio,
+            };
+            return is_it.then_some(iface.number);
+        }
+        if self.line.windows(WIRED.len()).any(|octets| octets == WIRED)
+            && let Some(iface) = self.listed.last_mut()
+        {
+            iface.kind = Kind::Wired;
+        }
+        None
     }
+
+    /// The interface to take when no more is heard.
+    fn best(&self) -> Option<u16> {
+        let may_be = |iface: &&Iface| self.interface.is_none() && iface.kind > Kind::Wired;
+        let best = self.listed.iter().filter(may_be).rev().max_by_key(|iface| iface.kind)?;
+        Some(best.number)
+    }
+
+    /// Why it has come to nothing.
+    fn refusal(&self) -> String {
+        let listed: Vec<_> = self.listed.iter().map(|iface| iface.number.to_string()).collect();
+        let listed = listed.join(", ");
+        match self.interface {
+            _ if listed.is_empty() => {
+                "no answer to ifconfig: is it RIOT's sniffer? still listening".to_owned()
+            }
+            Some(number) => format!(
+                "RIOT has no interface {number}, but {listed}; try another --interface. Still listening"
+            ),
+            None => format!(
+                "RIOT has no radio, only wired: {listed}; --interface takes one. Still listening"
+            ),
+        }
+    }
+}
+
+const WIRED: &[u8] = b"Link type: wired";
+
+/// What makes an interface a sniffer.
+fn commands(interface: u16, channel: u8) -> String {
+    format!(
+        "ifconfig {interface} set chan {channel}\n\
+         ifconfig {interface} raw\n\
+         ifconfig {interface} promisc\n"
+    )
 }
 
 impl Dialogue for Ifconfig {
     fn start(&mut self, now: Timestamp) {
         self.line.clear();
+        self.listed.clear();
         self.step = match self.channel {
             Some(_) => Step::Asking { asked: 0, next: now.plus_ns(ANSWER_NS) },
             None => Step::Silent,
         };
     }
 
-    fn hear(&mut self, octets: &[u8], _now: Timestamp) {
+    fn restart(&mut self, now: Timestamp) -> bool {
+        let was_silent = matches!(self.step, Step::Silent) && self.channel.is_some();
+        if was_silent {
+            self.start(now);
+        }
+        was_silent
+    }
+
+    /// That RIOT has restarted is seen by its framer, which knows its clock too.
+    fn hear(&mut self, octets: &[u8], _now: Timestamp) -> bool {
         for &octet in octets {
-            let Step::Asking { asked: 1.., .. } = self.step else { return };
+            let (Step::Asking { asked: 1.., .. }, Some(channel)) = (&self.step, self.channel)
+            else {
+                break;
+            };
             if matches!(octet, b'\r' | b'\n') {
-                if let Some(commands) = self.commands() {
-                    self.step = Step::Telling(commands);
+                if let Some(interface) = self.read_line() {
+                    self.step = Step::Telling(commands(interface, channel));
                 }
                 self.line.clear();
             } else if self.line.len() < MAX_HEARD {
                 self.line.push(octet);
             }
         }
+        false
     }
 
     fn deadline(&self) -> Option<Timestamp> {
@@ -88,11 +207,15 @@ impl Dialogue for Ifconfig {
                 self.step = Step::Asking { asked, next };
                 None
             }
-            Step::Asking { asked: MAX_ASKED.., .. } => {
-                log::warn!("no answer to ifconfig: is it RIOT's sniffer? still listening");
-                None
-            }
             Step::Asking { asked, .. } => {
+                if let (Some(interface), Some(channel)) = (self.best(), self.channel) {
+                    return Some(commands(interface, channel).into_bytes());
+                }
+                if asked == MAX_ASKED {
+                    log::warn!("{}", self.refusal());
+                    return None;
+                }
+                self.listed.clear();
                 self.step = Step::Asking { asked: asked + 1, next: now.plus_ns(ANSWER_NS) };
                 Some(b"ifconfig\n".to_vec())
             }
@@ -105,7 +228,8 @@ mod tests {
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
-    const SETUP: Setup = Setup { baud: 115_200, channel: Some(26), init: None };
+    const SETUP: Setup =
+        Setup { baud: 115_200, channel: Some(26), init: None, interface: None, timed: true };
 
     fn at(ns: u64) -> Timestamp {
         Timestamp::from_ns(1000 * SECOND + ns)
@@ -128,7 +252,7 @@ mod tests {
         assert_eq!(dialogue.say(at(0)), None);
         assert_eq!(dialogue.deadline(), Some(at(SECOND)));
         assert_eq!(dialogue.say(at(SECOND)).as_deref(), Some(IFCONFIG));
-        for octet in b"> ifconfig\r\nno Iface 3\r\nIface x\n> Iface  15  HWaddr: 23:2E" {
+        for octet in b"> ifconfig\r\nno Iface 3\r\nIface x\n> Iface  15  HWaddr: 23:2E  NID: 0x23" {
             dialogue.hear(&[*octet], at(SECOND));
             assert_eq!(dialogue.say(at(SECOND)), None);
         }
@@ -175,9 +299,89 @@ mod tests {
             dialogue.hear(&[b'x'; 1000], at(SECOND));
         }
         assert!(dialogue.line.len() <= MAX_HEARD);
-        dialogue.hear(b"\nIface  7  HWaddr: 12:34 ", at(SECOND));
+        dialogue.hear(b"\nIface  7  HWaddr: 12:34  Channel: 0  NID: 0x23", at(SECOND));
         dialogue.hear(&[b'x'; 1000], at(SECOND));
         dialogue.hear(b"\n", at(SECOND));
         assert!(dialogue.say(at(SECOND)).is_some_and(|said| said.starts_with(b"ifconfig 7 ")));
+    }
+
+    /// What is said within a second after this answer to the first `ifconfig`.
+    fn told(interface: Option<u16>, answer: &str) -> Option<String> {
+        let mut dialogue = Ifconfig::new(&Setup { interface, ..SETUP });
+        dialogue.start(at(0));
+        dialogue.say(at(SECOND));
+        dialogue.hear(answer.as_bytes(), at(SECOND));
+        let said = dialogue.say(at(SECOND)).or_else(|| dialogue.say(at(2 * SECOND)));
+        said.and_then(|said| String::from_utf8(said).ok()).filter(|said| said != "ifconfig\n")
+    }
+
+    const WIRED_4: &str = "Iface  4  HWaddr: 02:DA:E1:A1:B2:C3  Link: up \r\n          \
+        L2-PDU:1500  MTU:1500  HL:64  Source address length: 6\r\n          Link type: wired\r\n\r\n";
+    const BARE_5: &str = "Iface  5  HWaddr: 12:34 \n\n";
+    const WIFI_6: &str = "Iface  6  HWaddr: A0:B1  Channel: 6  Link: up\n  Link type: wireless\n";
+    const RADIO_7: &str = "Iface  7  HWaddr: 76:EA  Channel: 0  Page: 2  NID: 0x23\n\n";
+    const RADIO_8: &str = "Iface  8  HWaddr: 76:EB  Channel: 11  NID: 0x23\n\n";
+
+    #[test]
+    fn of_several_interfaces_the_radio_is_told() {
+        let number = |listed: &[&str]| {
+            let told = told(None, &listed.concat())?;
+            Some(told.strip_prefix("ifconfig ")?.split(' ').next()?.to_owned())
+        };
+        let cases: [(&[&str], Option<&str>); 9] = [
+            (&[WIRED_4, RADIO_7], Some("7")),
+            (&[RADIO_7, WIRED_4], Some("7")),
+            (&[WIRED_4, BARE_5, WIFI_6, RADIO_8, RADIO_7], Some("8")),
+            (&[BARE_5, WIFI_6], Some("6")),
+            (&[WIRED_4, BARE_5], Some("5")),
+            (&[BARE_5, BARE_5, WIRED_4], Some("5")),
+            (&[WIRED_4], None),
+            (&["> ", WIRED_4, "> "], None),
+            (&[], None),
+        ];
+        for (listed, expected) in cases {
+            assert_eq!(number(listed).as_deref(), expected, "{listed:?}");
+        }
+    }
+
+    #[test]
+    fn the_interface_that_is_named_decides() {
+        let all = [WIRED_4, BARE_5, WIFI_6, RADIO_7, RADIO_8].concat();
+        for number in 4..=8 {
+            assert_eq!(told(Some(number), &all), Some(commands(number, 26)));
+        }
+        assert_eq!(told(Some(9), &all), None);
+        assert_eq!(told(Some(7), ""), None);
+    }
+
+    #[test]
+    fn why_it_came_to_nothing() {
+        let why = |interface, answer: &str| {
+            let mut dialogue = Ifconfig::new(&Setup { interface, ..SETUP });
+            dialogue.start(at(0));
+            dialogue.say(at(SECOND));
+            dialogue.hear(answer.as_bytes(), at(SECOND));
+            dialogue.refusal()
+        };
+        assert!(why(None, "").starts_with("no answer to ifconfig"));
+        assert!(why(None, WIRED_4).starts_with("RIOT has no radio, only wired: 4;"));
+        assert!(why(Some(9), &[WIRED_4, RADIO_7].concat()).contains("no interface 9, but 4, 7;"));
+        assert!(
+            !why(None, &RADIO_7.repeat(1000).replace("Channel", "")).contains(&"7, ".repeat(8))
+        );
+    }
+
+    #[test]
+    fn a_restart_begins_anew_unless_it_is_still_at_it() {
+        let mut dialogue = started(Some(11));
+        assert!(!dialogue.restart(at(0)), "asking");
+        dialogue.say(at(SECOND));
+        assert!(!dialogue.restart(at(SECOND)), "waits for the answer");
+        dialogue.hear(RADIO_7.as_bytes(), at(SECOND));
+        assert!(!dialogue.restart(at(SECOND)), "telling");
+        assert!(dialogue.say(at(SECOND)).is_some());
+        assert!(dialogue.restart(at(5 * SECOND)));
+        assert_eq!(dialogue.deadline(), Some(at(6 * SECOND)));
+        assert!(!started(None).restart(at(0)), "nothing is to be said");
     }
 }
