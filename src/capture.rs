@@ -127,7 +127,7 @@ pub struct Config {
 ///
 /// # Errors
 /// When a port or an output cannot be opened (then nothing has been started), or no output is
-/// left because of errors.
+/// left because of errors; and at the end, when an output has failed although others went on.
 pub fn run(config: &Config) -> Result<(), Error> {
     let streams = opening::pipes(config)?;
     // The handlers come next: from here on SIGTERM means a clean end.
@@ -166,7 +166,7 @@ fn supervise(
     stop: &Bell,
     service: &Service<'_>,
 ) -> Result<(), Error> {
-    let Opened { sources, listeners, streams } = opened;
+    let Opened { sources, listeners, streams, failed } = opened;
     let signal_handle = signals.handle();
     let hangup_ends = hangup_ends(config);
     std::thread::scope(|scope| {
@@ -200,10 +200,11 @@ fn supervise(
             readers.extend(shared.or_end(spawn(scope, shared, "reader", read)));
         }
 
-        let mut ending = Ending { outputs_left: outputs, ports_left: config.ports.len() };
-        service.ready();
+        let ports_left = config.ports.len();
+        let mut ending = Ending { outputs_left: outputs, ports_left, failed };
+        service.ready(&ending.failed);
         let mut result = ending.wait(&inbox, service);
-        service.stopping();
+        service.stopping(&ending.failed);
         let at_leisure = matches!(result, Ok(Pace::Leisure));
         stop.ring();
         shared.stopping.store(true, Ordering::SeqCst);
@@ -231,7 +232,7 @@ fn supervise(
         }
         drop(inbox);
         report::ports(shared);
-        result.map(|_| ())
+        result.and_then(|_| ending.failure().map_or(Ok(()), Err))
     })
 }
 
@@ -273,7 +274,7 @@ mod tests {
             let end = std::thread::scope(|scope| {
                 let dies = || -> () { panic!("on purpose") };
                 spawn(scope, &shared, name, dies).unwrap();
-                let mut ending = Ending { outputs_left: 1, ports_left: 1 };
+                let mut ending = Ending { outputs_left: 1, ports_left: 1, failed: Vec::new() };
                 ending.wait(&inbox, &Service::new(&shared, changes))
             });
             let error = end.expect_err("a dead thread");

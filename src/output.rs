@@ -3,24 +3,26 @@
 //! A [`Listener`] yields a [`Stream`] for each reader that comes; standard output and files
 //! are streams from the start. A stream is one run of header, whole records and trailer.
 
+mod entrance;
 pub mod fifo;
 pub mod file;
+mod likeness;
 pub mod pipe;
 pub mod ring;
+pub mod shortage;
 pub mod socket;
+mod unix_path;
 
 use crate::error::Error;
 use crate::packet::{Clock, Timestamp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use shortage::Shortage;
 use std::any::Any;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
-
-/// How long a listener waits when descriptors or memory are used up.
-const RETRY: Duration = Duration::from_secs(1);
+use std::time::Instant;
 
 /// Whether a link at this path may be followed: not where everybody may put one, as in /tmp, unless
 /// it is the user's or the directory owner's, which nobody else can replace there.
@@ -175,8 +177,17 @@ impl Stream {
         }
     }
 
-    /// Whether there are further streams of the same output. Then a full disk is no end: the
-    /// others may be deleted by somebody.
+    /// Whether it may take octets again after this error, and [`write`](Self::write) or
+    /// [`next`](Self::next) be tried once more.
+    pub fn is_short(&self, error: &io::Error) -> bool {
+        match (&self.kind, Shortage::of_io(error)) {
+            (Kind::File(disk), Some(_)) => disk.is_regular,
+            (_, Some(shortage)) => shortage == Shortage::System,
+            (_, None) => false,
+        }
+    }
+
+    /// Whether there are further streams of the same output.
     pub fn takes_turns(&self) -> bool {
         matches!(&self.kind, Kind::File(file::Disk { ring: Some(_), .. }))
     }
@@ -200,8 +211,7 @@ impl Stream {
             && let Some(fd) = disk.next(now)?
         {
             self.written = 0;
-            let complete = std::mem::replace(&mut self.fd, fd);
-            disk.retire(complete, &self.fd)?;
+            disk.retire(std::mem::replace(&mut self.fd, fd));
         }
         Ok(())
     }

@@ -236,18 +236,20 @@ fn a_capture_file_is_not_overwritten_unless_told_to() {
 }
 
 #[test]
-fn a_file_that_cannot_be_made_or_written_ends_its_output_alone() {
+fn a_file_that_cannot_be_made_or_written_ends_its_output_alone_and_is_a_failure_in_the_end() {
     fails(&["sim:mstp", "-q", "-w", "/nowhere/a.pcap"], "/nowhere/a.pcap: cannot write: No such");
     let (code, stdout, stderr) = run(&["sim:mstp", "-c", "3", "-w", "/nowhere/a", "-w", "-"]);
-    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains("error: /nowhere/a: cannot write: No such"), "{stderr}");
+    // Again at the end, when what was said at the start is far away.
+    assert!(stderr.ends_with("serialshark: /nowhere/a: cannot write: No such file or directory\n"));
     assert_eq!(pcap_records(&stdout).len(), 3);
     fails(
         &["sim:mstp", "-q", "-w", "/dev/full"],
         "/dev/full: cannot write: No space left on device",
     );
     let (code, stdout, stderr) = run(&["sim:mstp", "-c", "9", "-w", "/dev/full", "-w", "-"]);
-    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains("error: /dev/full: cannot write: No space left on device"), "{stderr}");
     assert_eq!(pcap_records(&stdout).len(), 9);
 }
@@ -266,16 +268,20 @@ fn appending_to_a_file_on_a_full_disk_spares_what_was_there() {
     let file = dir.path().join("log");
     std::fs::write(&file, vec![b'x'; 60_000]).unwrap();
     let log = std::fs::OpenOptions::new().append(true).open(&file).unwrap();
-    let output = Program::command().args(["sim:mstp"]).stdout(log).output().unwrap();
+    let mut command = Program::command();
+    let mut program = Program::spawn({
+        command.args(["sim:mstp"]).stdout(log);
+        command
+    });
+    program.wait_for("standard output: disk full: dropping packets until there is room");
+    program.terminate();
     let written = std::fs::read(&file).unwrap();
     let unmounted = std::process::Command::new("umount").arg(dir.path()).status().unwrap();
     assert!(unmounted.success());
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     assert!(written.starts_with(&[b'x'; 60_000]));
     assert!(text(&written[60_000..]).lines().all(|line| line.contains(" length ")));
 }
 
-/// A file on a disk that fills up ends with a whole record.
 #[test]
 fn a_full_disk_leaves_whole_records() {
     let dir = TempDir::new().unwrap();
@@ -290,17 +296,13 @@ fn a_full_disk_leaves_whole_records() {
     let pty = Pty::new();
     let mut program = Program::start([pty.path(), "-w", file.to_str().unwrap()]);
     program.wait_for("reading mstp");
-    let code = loop {
-        if let Some(status) = program.child.try_wait().unwrap() {
-            break status.code();
-        }
-        // It may have ended by now, and then nobody reads.
-        pty.offer(&mstp(5, 1, 2, &[9; 400]));
-    };
+    while !program.stderr().iter().any(|line| line.contains("disk full: dropping packets")) {
+        pty.send(&mstp(5, 1, 2, &[9; 400]));
+    }
+    program.terminate();
     let records = pcap_records(&std::fs::read(&file).unwrap());
     let unmounted = std::process::Command::new("umount").arg(dir.path()).status().unwrap();
     assert!(unmounted.success());
-    assert_eq!(code, Some(1), "{:#?}", program.stderr());
     assert!(records.len() > 50);
 }
 

@@ -333,34 +333,187 @@ fn what_the_user_changes_about_it_outlives_a_reader() {
     }
 }
 
+/// Whether its stream ends before a header.
+fn is_turned_away(reader: &FifoReader) -> bool {
+    assert!(readable(&reader.fd, Instant::now() + LONG), "neither served nor turned away");
+    match rustix::io::read(&reader.fd, &mut [0; 24]) {
+        Ok(len) => len == 0,
+        Err(errno) => panic!("{errno}"),
+    }
+}
+
 #[test]
 fn a_reader_too_many_is_no_end_of_the_others() {
     let dir = TempDir::new().unwrap();
     let (pty, fifo) = (Pty::new(), dir.path().join("sharkfin"));
+    let files = || {
+        let names = std::fs::read_dir(dir.path()).unwrap();
+        let paths = names.map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = paths.filter(|path| path.extension().is_some()).collect();
+        files.sort();
+        files
+    };
     let mut shell = Command::new("sh");
-    shell.args(["-c", "ulimit -n 40; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_serialshark")]);
-    shell.args([pty.path(), "--fifo", fifo.to_str().unwrap()]);
+    shell.args(["-c", "ulimit -n 80; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_serialshark")]);
+    shell.args([pty.path(), "--fifo", fifo.to_str().unwrap(), "-C", "1"]);
+    shell.arg("-w").arg(dir.path().join("trunk.pcap"));
     let mut program = Program::spawn(shell);
     program.wait_for("reading mstp");
     let mut first = FifoReader::open(&fifo);
     first.header();
     let mut others = Vec::new();
-    loop {
-        others.push(FifoReader::open(&fifo));
-        let enough = eventually("a reader, or too many", || {
-            let said = program.stderr();
-            let come = said.iter().filter(|line| line.contains("a reader has come")).count();
-            let enough = said.iter().any(|line| line.contains("Too many open files"));
-            (enough || come > others.len()).then_some(enough)
-        });
-        if enough {
-            break;
+    while !program.stderr().iter().any(|line| line.contains("turning them away")) {
+        let reader = FifoReader::open(&fifo);
+        if !is_turned_away(&reader) {
+            others.push(reader);
         }
     }
+    assert!(others.len() > 5 && others.len() < 20, "{} others", others.len());
+    // No more of them than there is room for, however many come.
+    assert!((0..50).all(|_| is_turned_away(&FifoReader::open(&fifo))));
     pty.send(&numbered_frame(5));
     assert_eq!(first.records(1)[0].data, numbered_frame(5));
+    for number in 6..10 {
+        program.signal(Signal::HUP);
+        eventually("the next file", || (files().len() == number - 4).then_some(()));
+        pty.send(&numbered_frame(number as u32));
+        assert_eq!(first.records(1)[0].data, numbered_frame(number as u32));
+    }
     drop(others);
+    program.wait_for_nth(6, "its reader left");
+    let mut reader = FifoReader::open(&fifo);
+    reader.header();
+    pty.send(&numbered_frame(10));
+    assert_eq!(reader.records(1)[0].data, numbered_frame(10));
     assert!(program.terminate() < Duration::from_secs(2));
+    let octets = files().into_iter().flat_map(|file| pcap_records(&std::fs::read(file).unwrap()));
+    let frames: Vec<_> = octets.map(|record| record.data).collect();
+    assert_eq!(frames, (5..11).map(numbered_frame).collect::<Vec<_>>());
+    let told = program.stderr().iter().filter(|line| line.contains("turning them away")).count();
+    assert_eq!(told, 1, "{:#?}", program.stderr());
+}
+
+#[test]
+fn of_100_readers_64_are_served_and_the_rest_turned_away() {
+    let rig = Rig::new();
+    let mut readers: Vec<_> = (0..64).map(|_| rig.reader()).collect();
+    assert!((64..100).all(|_| is_turned_away(&FifoReader::open(&rig.fifo))));
+    rig.program.wait_for("more than 64 readers: turning them away");
+    rig.pty.send(&numbered_frame(3));
+    for reader in &mut readers {
+        assert_eq!(reader.records(1)[0].data, numbered_frame(3));
+    }
+    drop(readers);
+    rig.program.wait_for_nth(64, "its reader left");
+    rig.reader();
+}
+
+#[test]
+fn while_descriptors_are_used_up_readers_and_a_removed_path_wait_and_nothing_is_lost_for_good() {
+    let rig = Rig::new();
+    let mut first = rig.reader();
+    // Nothing can be opened or made.
+    rig.program.limit_descriptors(5);
+    let mut waiting = FifoReader::open(&rig.fifo);
+    rig.program.wait_for("no reader can be served just now: Too many open files");
+    assert!(!readable(&waiting.fd, Instant::now()), "served or turned away");
+    rig.pty.send(&numbered_frame(1));
+    assert_eq!(first.records(1)[0].data, numbered_frame(1));
+    rig.program.limit_descriptors(1000);
+    waiting.header();
+    let mut readers = [first, waiting, rig.reader()];
+    rig.pty.send(&numbered_frame(2));
+    for reader in &mut readers {
+        assert_eq!(reader.records(1)[0].data, numbered_frame(2));
+    }
+    // Several at once: it is no weaker than before.
+    let told = |pattern: &str| rig.program.stderr().iter().filter(|l| l.contains(pattern)).count();
+    assert_eq!((told("just now"), told("only one reader")), (1, 0));
+    // It must wake up for that, and cannot.
+    rig.program.limit_descriptors(5);
+    std::fs::remove_file(&rig.fifo).unwrap();
+    rig.program.wait_for("cannot be woken: Too many open files");
+    rig.program.limit_descriptors(1000);
+    rig.program.wait_for("was removed; made again");
+    rig.reader();
+}
+
+#[test]
+fn without_inodes_a_reader_waits_and_the_fifo_is_as_good_as_before() {
+    let dir = TempDir::new().unwrap();
+    let options = ["-t", "tmpfs", "-o", "nr_inodes=4", "none", dir.path().to_str().unwrap()];
+    let mounted = Command::new("mount").args(options).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: no small file system can be mounted here");
+        return;
+    }
+    let (pty, fifo) = (Pty::new(), dir.path().join("sharkfin"));
+    // The directory, the FIFO, and nothing to put beside it.
+    mkfifo(&fifo, 0o600);
+    let fillers = ["a", "b"].map(|name| dir.path().join(name));
+    fillers.iter().for_each(|filler| std::fs::write(filler, "").unwrap());
+    let program = Program::start([pty.path(), "--fifo", fifo.to_str().unwrap()]);
+    program.wait_for("reading mstp");
+    let mut first = FifoReader::open(&fifo);
+    program.wait_for("no reader can be served just now: No space left on device");
+    fillers.iter().for_each(|filler| std::fs::remove_file(filler).unwrap());
+    first.header();
+    let mut second = FifoReader::open(&fifo);
+    second.header();
+    pty.send(&numbered_frame(1));
+    assert_eq!(first.records(1)[0].data, second.records(1)[0].data);
+    assert!(!program.stderr().iter().any(|line| line.contains("only one reader")));
+    drop((first, second, program));
+    assert!(Command::new("umount").arg(dir.path()).status().unwrap().success());
+}
+
+/// Version 2, then tag, permissions and id of each entry: `user::rw,user:65534:r,group::-,mask::r,
+/// other::-`.
+fn access_list() -> Vec<u8> {
+    let mut list = 2u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in [
+        (1u16, 6u16, u32::MAX),
+        (2, 4, 65_534),
+        (4, 0, u32::MAX),
+        (16, 4, u32::MAX),
+        (32, 0, u32::MAX),
+    ] {
+        list.extend([tag.to_le_bytes(), permissions.to_le_bytes()].concat());
+        list.extend(id.to_le_bytes());
+    }
+    list
+}
+
+fn access_list_of(path: &Path) -> Option<Vec<u8>> {
+    let mut list = [0; 256];
+    let len = rustix::fs::getxattr(path, "system.posix_acl_access", &mut list[..]).ok()?;
+    Some(list[..len].to_vec())
+}
+
+#[test]
+fn its_access_list_outlives_readers_and_removal() {
+    let rig = Rig::new();
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(&rig.fifo, "system.posix_acl_access", &access_list(), flags).unwrap();
+    let inode = || rig.fifo.metadata().unwrap().ino();
+    for _ in 0..3 {
+        let before = inode();
+        rig.reader();
+        eventually("the next FIFO", || (inode() != before).then_some(()));
+        assert_eq!(access_list_of(&rig.fifo), Some(access_list()));
+    }
+    std::fs::remove_file(&rig.fifo).unwrap();
+    rig.program.wait_for("was removed; made again");
+    assert_eq!(access_list_of(&rig.fifo), Some(access_list()));
+    // And no list where there was none, although the directory has one for all that is new.
+    rustix::fs::removexattr(&rig.fifo, "system.posix_acl_access").unwrap();
+    let default = "system.posix_acl_default";
+    rustix::fs::setxattr(rig.dir.path(), default, &access_list(), flags).unwrap();
+    let mode = rig.fifo.metadata().unwrap().mode();
+    let before = inode();
+    rig.reader();
+    eventually("the next FIFO", || (inode() != before).then_some(()));
+    assert_eq!((access_list_of(&rig.fifo), rig.fifo.metadata().unwrap().mode()), (None, mode));
 }
 
 #[test]

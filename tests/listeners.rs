@@ -31,6 +31,15 @@ fn records(stream: &mut impl Read, count: usize) -> Vec<Record> {
     pcap_records(&octets)
 }
 
+/// One record more.
+fn record(stream: &mut impl Read) -> Record {
+    let mut octets = vec![0; 16];
+    stream.read_exact(&mut octets).unwrap();
+    octets.resize(16 + u32::from_ne_bytes(octets[8..12].try_into().unwrap()) as usize, 0);
+    stream.read_exact(&mut octets[16..]).unwrap();
+    parse_record(&octets).unwrap().0
+}
+
 fn connect(port: u16) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(LONG)).unwrap();
@@ -82,6 +91,8 @@ fn tcp_clients_may_talk_nonsense_reset_or_leave_and_are_noticed() {
     pty.send(&numbered_frame(1));
     assert_eq!(records(&mut talker, 1)[0].data, numbered_frame(1));
     drop(talker);
+    // It could be one that only says no more: what it does not take tells.
+    pty.send(&numbered_frame(2));
     program.wait_for("its reader left");
     // Unread octets at the close make it a reset.
     let resetter = connect(port);
@@ -132,6 +143,7 @@ fn of_200_connections_64_are_served_and_the_rest_turned_away() {
         .collect::<Vec<_>>();
     assert_eq!(served.len(), 64);
     drop(served);
+    pty.send(&numbered_frame(2));
     program.wait_for_nth(64, "its reader left");
     let mut client = connect(port);
     program.wait_for_nth(65, "a reader has come");
@@ -305,4 +317,118 @@ fn a_stalled_client_has_whole_records_when_the_program_ends() {
             assert_eq!(records.len() as u64, check_account(line)[1], "{line}");
         }
     }
+}
+
+#[test]
+fn clients_that_say_no_more_are_served_until_they_close() {
+    let (dir, port, pty) = (TempDir::new().unwrap(), free_port(), Pty::new());
+    let unix = dir.path().join("socket");
+    let mut program =
+        Program::start([pty.path(), "--tcp", &port.to_string(), "--unix", unix.to_str().unwrap()]);
+    program.wait_for("reading mstp");
+    let (tcp, unix) = (connect(port), UnixStream::connect(&unix).unwrap());
+    tcp.shutdown(std::net::Shutdown::Write).unwrap();
+    unix.shutdown(std::net::Shutdown::Write).unwrap();
+    program.wait_for_nth(2, "a reader has come");
+    let mut clients: [Box<dyn Read>; 2] = [Box::new(tcp), Box::new(unix)];
+    pty.send(&numbered_frame(0));
+    for client in &mut clients {
+        assert_eq!(records(client, 1)[0].data, numbered_frame(0));
+    }
+    for number in 1..100 {
+        pty.send(&numbered_frame(number));
+        for client in &mut clients {
+            assert_eq!(record(client).data, numbered_frame(number));
+        }
+    }
+    // Nor does it cost anything to know.
+    let before = program.wakeups();
+    std::thread::park_timeout(Duration::from_millis(300));
+    assert_eq!(program.wakeups(), before);
+    let [tcp, unix] = clients;
+    drop(unix);
+    program.wait_for("its reader left");
+    drop(tcp);
+    pty.send(&numbered_frame(100));
+    program.wait_for_nth(2, "its reader left");
+    program.terminate();
+}
+
+#[test]
+fn programs_whose_input_is_empty_get_all_packets() {
+    let (dir, port, pty) = (TempDir::new().unwrap(), free_port(), Pty::new());
+    let unix = dir.path().join("socket");
+    let unix = unix.to_str().unwrap();
+    let mut program = Program::start([pty.path(), "--tcp", &port.to_string(), "--unix", unix]);
+    program.wait_for("reading mstp");
+    let port = port.to_string();
+    let socat = format!("UNIX:{unix}");
+    let commands = [
+        vec!["ncat", "127.0.0.1", &port],
+        vec!["ncat", "-U", unix],
+        vec!["socat", "-t60", "-", &socat],
+    ];
+    let mut children = Vec::new();
+    for command in &commands {
+        let Some(mut tool) = tool(command[0]) else { continue };
+        let tool = tool.args(&command[1..]).stdin(Stdio::null()).stdout(Stdio::piped());
+        children.push(tool.spawn().unwrap());
+        program.wait_for_nth(children.len(), "a reader has come");
+    }
+    for number in 0..50 {
+        pty.send(&numbered_frame(number));
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+    // Closes their connections.
+    program.terminate();
+    for (child, command) in children.into_iter().zip(&commands) {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(pcap_records(&output.stdout).len(), 50, "{command:?}");
+    }
+}
+
+#[test]
+fn a_unix_socket_that_is_removed_or_moved_is_made_again_as_it_was() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("sharkfin.sock");
+    let pty = Pty::new();
+    let mut program = Program::start([pty.path(), "--unix", path.to_str().unwrap()]);
+    program.wait_for("reading mstp");
+    let mut first = UnixStream::connect(&path).unwrap();
+    program.wait_for("a reader has come");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o606)).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    program.wait_for("was removed; made again");
+    let mut second = UnixStream::connect(&path).unwrap();
+    program.wait_for_nth(2, "a reader has come");
+    std::fs::rename(&path, dir.path().join("elsewhere")).unwrap();
+    program.wait_for_nth(2, "was removed; made again");
+    let mut third = UnixStream::connect(&path).unwrap();
+    program.wait_for_nth(3, "a reader has come");
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o606, "its mode is kept");
+    pty.send(&numbered_frame(1));
+    for client in [&mut first, &mut second, &mut third] {
+        assert_eq!(records(client, 1)[0].data, numbered_frame(1));
+    }
+    // While nothing can be made it waits.
+    program.limit_descriptors(5);
+    std::fs::remove_file(&path).unwrap();
+    program.wait_for("Too many open files");
+    program.limit_descriptors(1000);
+    program.wait_for_nth(3, "was removed; made again");
+    program.terminate();
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_somebody_puts_in_the_place_of_a_unix_socket_is_left_alone() {
+    let dir = TempDir::new().unwrap();
+    let (path, file) = (dir.path().join("sharkfin.sock"), dir.path().join("precious"));
+    let mut program = Program::start(["sim:mstp", "--unix", path.to_str().unwrap()]);
+    program.wait_for("reading mstp");
+    std::fs::write(&file, "mine").unwrap();
+    std::fs::rename(&file, &path).unwrap();
+    assert_eq!(program.wait().code(), Some(1));
+    program.wait_for("was removed, and cannot be made again: Address already in use");
+    assert_eq!(std::fs::read(&path).unwrap(), b"mine");
 }

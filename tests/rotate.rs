@@ -511,6 +511,12 @@ fn octets_are_on_the_disk_a_second_later_and_then_nothing_wakes() {
 /// Runs serialshark with its files in a file system of 200 kB, which are copied out at its end.
 /// Half of that is taken, until its standard input is closed.
 fn on_a_small_disk(pty: &Pty, out: &Path, file: &str, more: &str) -> Option<Program> {
+    let program = on_a_small_disk_with(pty.path(), out, file, more)?;
+    program.wait_for("reading mstp");
+    Some(program)
+}
+
+fn on_a_small_disk_with(port: &str, out: &Path, file: &str, more: &str) -> Option<Program> {
     let allowed = Command::new("unshare").args(["-rm", "true"]).status();
     if !allowed.is_ok_and(|status| status.success()) {
         eprintln!("SKIPPED: unshare is not allowed here, so no disk was full");
@@ -525,10 +531,8 @@ fn on_a_small_disk(pty: &Pty, out: &Path, file: &str, more: &str) -> Option<Prog
         .replace("MORE", more);
     let mut command = Command::new("unshare");
     command.args(["-rm", "sh", "-c", &script]).arg(out).stdin(Stdio::piped());
-    command.args([env!("CARGO_BIN_EXE_serialshark"), pty.path()]);
-    let program = Program::spawn(command);
-    program.wait_for("reading mstp");
-    Some(program)
+    command.args([env!("CARGO_BIN_EXE_serialshark"), port]);
+    Some(Program::spawn(command))
 }
 
 /// What the comments of a file say.
@@ -589,7 +593,7 @@ fn on_a_full_disk_packets_are_dropped_and_counted_until_there_is_room() {
             send(&pty, sent..sent + 1);
             sent += 1;
             std::thread::park_timeout(Duration::from_millis(100));
-            program.stderr().iter().any(|line| line.contains("has room again")).then_some(())
+            program.stderr().iter().any(|line| line.contains("can be written again")).then_some(())
         });
         send(&pty, sent..3200);
         assert_eq!(program.wait().code(), Some(0), "{:#?}", program.stderr());
@@ -623,24 +627,99 @@ fn on_a_full_disk_packets_are_dropped_and_counted_until_there_is_room() {
 }
 
 #[test]
-fn a_full_disk_is_the_end_of_a_single_file_which_holds_whole_records() {
+fn a_full_disk_is_not_the_end_of_a_single_file_which_has_what_there_is_room_for() {
     let dir = TempDir::new().unwrap();
     let pty = Pty::new();
-    let Some(mut program) =
-        on_a_small_disk(&pty, dir.path(), "trunk_00001_20200101000000.pcapng", "")
-    else {
-        return;
-    };
-    let mut sent = 0;
-    let status = eventually("its end", || {
-        // It reads on until its disk is full; afterwards nobody reads.
-        pty.offer(&numbered_frame(sent));
+    let name = "trunk_00001_20200101000000.pcapng";
+    let Some(mut program) = on_a_small_disk(&pty, dir.path(), name, "-c 3000") else { return };
+    send(&pty, 0..2500);
+    program.wait_for("disk full: dropping packets until there is room");
+    free_half(&mut program);
+    let mut sent = 2500;
+    eventually("room", || {
+        send(&pty, sent..sent + 1);
         sent += 1;
-        program.child.try_wait().unwrap()
+        std::thread::park_timeout(Duration::from_millis(100));
+        program.stderr().iter().any(|line| line.contains("can be written again")).then_some(())
     });
-    assert_eq!(status.code(), Some(1));
-    program.wait_for("pcapng: cannot write: No space left on device");
+    send(&pty, sent..3000);
+    assert_eq!(program.wait().code(), Some(0), "{:#?}", program.stderr());
+    let files = captured(dir.path());
+    assert!(files.len() == 1 && !files[0].is_cut, "whole records");
+    let there = frames(&files);
+    assert!(there[0] == numbered_frame(0) && there.ends_with(&numbered(2500..3000)));
+    let statistics = &files[0].statistics[0];
+    assert_eq!((statistics.received, statistics.delivered), (3000, there.len() as u64));
+    assert_eq!(u64::from(dropped_in_comments(&files[0].octets)), 3000 - there.len() as u64);
+    judged_by_capinfos(dir.path());
+}
+
+#[test]
+fn a_single_file_whose_disk_is_full_at_the_end_holds_whole_records_and_has_failed_if_it_is_cut() {
+    let dir = TempDir::new().unwrap();
+    let pty = Pty::new();
+    let name = "trunk_00001_20200101000000.pcapng";
+    let Some(mut program) = on_a_small_disk(&pty, dir.path(), name, "-c 9000") else { return };
+    send(&pty, 0..9000);
+    let code = program.wait().code();
+    program.wait_for("disk full: dropping packets");
     let files = captured(dir.path());
     assert!(files.len() == 1 && !files[0].is_cut, "cut back to whole records");
+    // There may be room for a trailer where there is none for a record.
+    assert_eq!(code, Some(i32::from(files[0].statistics.is_empty())), "{:#?}", program.stderr());
     judged_by_capinfos(dir.path());
+}
+
+/// What is read from a file can be had again: better no capture than one with holes.
+#[test]
+fn a_full_disk_is_the_end_of_a_replay() {
+    let dir = TempDir::new().unwrap();
+    let octets = dir.path().join("octets");
+    std::fs::write(&octets, numbered(0..9000).concat()).unwrap();
+    for more in ["", "-C 1"] {
+        let out = TempDir::new().unwrap();
+        let port = octets.to_str().unwrap();
+        let Some(mut program) = on_a_small_disk_with(port, out.path(), "trunk.pcapng", more) else {
+            return;
+        };
+        assert_eq!(program.wait().code(), Some(1), "{:#?}", program.stderr());
+        program.wait_for("trunk.pcapng: cannot write: No space left on device");
+    }
+}
+
+#[test]
+fn without_descriptors_for_the_next_file_packets_are_dropped_and_counted_until_there_are() {
+    let dir = TempDir::new().unwrap();
+    let pty = Pty::new();
+    let file = dir.path().join("trunk.pcapng");
+    let mut program = Program::start([pty.path(), "-C", "1k", "-w", file.to_str().unwrap()]);
+    program.wait_for("reading mstp");
+    send(&pty, 0..100);
+    eventually("some files", || (captured(dir.path()).len() > 1).then_some(()));
+    program.limit_descriptors(5);
+    let mut sent = 100;
+    eventually("a shortage", || {
+        send(&pty, sent..sent + 10);
+        sent += 10;
+        let said = program.stderr();
+        said.iter().any(|l| l.contains("Too many open files: dropping packets")).then_some(())
+    });
+    send(&pty, sent..sent + 100);
+    program.limit_descriptors(1000);
+    sent += 100;
+    eventually("the end of it", || {
+        send(&pty, sent..sent + 1);
+        sent += 1;
+        std::thread::park_timeout(Duration::from_millis(50));
+        program.stderr().iter().any(|line| line.contains("can be written again")).then_some(())
+    });
+    program.terminate();
+    let files = captured(dir.path());
+    assert!(files.iter().all(|file| !file.is_cut && file.statistics.len() == 1));
+    let there = frames(&files);
+    let mut all = (0..sent).map(numbered_frame);
+    assert!(there.iter().all(|frame| all.any(|other| other == *frame)), "in order, each once");
+    let told: u32 = files.iter().map(|file| dropped_in_comments(&file.octets)).sum();
+    assert!(told > 0);
+    assert_eq!(there.len() as u32 + told, sent);
 }

@@ -551,6 +551,24 @@ impl FakeSystemd {
 }
 
 #[test]
+fn systemd_hears_which_outputs_have_failed_and_so_does_who_asks_for_the_exit_status() {
+    let dir = TempDir::new().unwrap();
+    let (systemd, fifo) = (FakeSystemd::new(dir.path()), dir.path().join("sharkfin"));
+    let pty = Pty::new();
+    let args = [pty.path(), "--fifo", path(&fifo), "-w", "/nowhere/a.pcap", "-w", "/dev/full"];
+    let mut program = systemd.start(&args, None);
+    let stands = "STATUS=0 packets, 0 dropped, 0 readers";
+    let nowhere = "failed: /nowhere/a.pcap: cannot write: No such file or directory";
+    assert_eq!(systemd.heard(), format!("READY=1\n{stands}; {nowhere}"));
+    let full = "failed: /dev/full: cannot write: No space left on device";
+    systemd.hear_until(&format!("{stands}; {nowhere}; {full}"));
+    // The rest goes on.
+    FifoReader::open(&fifo).header();
+    program.signal(rustix::process::Signal::TERM);
+    assert_eq!(program.wait().code(), Some(1));
+}
+
+#[test]
 fn systemd_hears_that_it_is_ready_how_things_stand_and_that_it_stops() {
     let dir = TempDir::new().unwrap();
     let (systemd, fifo) = (FakeSystemd::new(dir.path()), dir.path().join("sharkfin"));

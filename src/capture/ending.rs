@@ -38,6 +38,8 @@ pub struct Ending {
     pub outputs_left: usize,
     /// Ports that may bring some.
     pub ports_left: usize,
+    /// What ended outputs while others went on: a failure in the end, and nobody may have read it.
+    pub failed: Vec<Error>,
 }
 
 impl Ending {
@@ -48,12 +50,16 @@ impl Ending {
                 recv(inbox) -> news => {
                     // Cannot fail: we hold a sender.
                     let Ok(news) = news else { return Ok(Pace::Quick) };
+                    let failed = self.failed.len();
                     if let Some(end) = self.hear(news) {
                         return end;
                     }
+                    if self.failed.len() > failed {
+                        service.status(&self.failed);
+                    }
                 }
-                recv(service.readers_changed) -> _ => service.status(),
-                recv(service.sign_of_life) -> _ => service.live(),
+                recv(service.readers_changed) -> _ => service.status(&self.failed),
+                recv(service.sign_of_life) -> _ => service.live(&self.failed),
             }
         }
     }
@@ -80,11 +86,19 @@ impl Ending {
                 match error {
                     Some(error) if self.outputs_left == 0 => return Some(Err(error)),
                     None if self.outputs_left == 0 => return Some(Ok(Pace::Quick)),
-                    Some(error) => log::error!("{error}"),
+                    Some(error) => {
+                        log::error!("{error}");
+                        self.failed.push(error);
+                    }
                     None => {}
                 }
                 None
             }
         }
+    }
+
+    /// What has failed by the end, if that was not the end itself.
+    pub fn failure(&mut self) -> Option<Error> {
+        (!self.failed.is_empty()).then(|| self.failed.swap_remove(0))
     }
 }

@@ -120,6 +120,11 @@ impl Merger {
         Self { lanes: live.into_iter().map(lane).collect() }
     }
 
+    /// Whether any of the ports is live.
+    pub fn is_live(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.live)
+    }
+
     /// Number of ports.
     pub fn ports(&self) -> usize {
         self.lanes.len()

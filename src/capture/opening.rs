@@ -19,6 +19,8 @@ pub struct Opened {
     pub listeners: Vec<(Box<dyn Listener>, Format)>,
     /// Those that are there from the start.
     pub streams: Vec<(Stream, Format)>,
+    /// Why some outputs are not among them.
+    pub failed: Vec<Error>,
 }
 
 /// Opens the FIFOs whose reader made them. Waits for it, and until it is there a signal may end
@@ -81,7 +83,7 @@ pub fn open(
             Output::File(_) => {} // comes last: it may empty a file
         }
     }
-    let mut last_error = None;
+    let mut failed = Vec::new();
     for (output, format) in &config.outputs {
         let Output::File(path) = output else { continue };
         let stream = match config.rotation {
@@ -92,21 +94,19 @@ pub fn open(
             Ok(stream) => streams.push((stream, *format)),
             // Where files take turns, a capture is to go on for long: better told at once.
             Err(error) if config.rotation.is_some() => return Err(error),
-            Err(error) => {
-                if let Some(earlier) = last_error.replace(error) {
-                    log::error!("{earlier}");
-                }
-            }
+            Err(error) => failed.push(error),
         }
     }
-    if let Some(error) = last_error {
-        // The other outputs go on, if there are any.
-        if streams.is_empty() && listeners.is_empty() {
-            return Err(error);
-        }
-        log::error!("{error}");
+    if streams.is_empty()
+        && listeners.is_empty()
+        && let Some(last) = failed.pop()
+    {
+        failed.iter().for_each(|error| log::error!("{error}"));
+        return Err(last);
     }
-    Ok(Opened { sources, listeners, streams })
+    // The other outputs go on.
+    failed.iter().for_each(|error| log::error!("{error}"));
+    Ok(Opened { sources, listeners, streams, failed })
 }
 
 /// A source that records what this one delivers.

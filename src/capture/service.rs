@@ -6,9 +6,11 @@
 
 use super::report::total;
 use super::shared::Shared;
+use crate::error::Error;
 use crate::packet::Tally;
 use crate::systemd::{Manager, watchdog};
 use crossbeam_channel::{Receiver, never, tick};
+use std::fmt::Write as _;
 use std::time::Instant;
 
 /// The capture as a service.
@@ -36,27 +38,27 @@ impl<'a> Service<'a> {
     }
 
     /// All threads run.
-    pub fn ready(&self) {
-        self.tell("READY=1\n");
+    pub fn ready(&self, failed: &[Error]) {
+        self.tell("READY=1\n", failed);
     }
 
-    /// Readers have come or gone.
-    pub fn status(&self) {
-        self.tell("");
+    /// Readers have come or gone, or an output has failed.
+    pub fn status(&self, failed: &[Error]) {
+        self.tell("", failed);
     }
 
-    /// All is well.
-    pub fn live(&self) {
-        self.tell("WATCHDOG=1\n");
+    /// The program is alive.
+    pub fn live(&self, failed: &[Error]) {
+        self.tell("WATCHDOG=1\n", failed);
     }
 
     /// The end has begun.
-    pub fn stopping(&self) {
-        self.tell("STOPPING=1\n");
+    pub fn stopping(&self, failed: &[Error]) {
+        self.tell("STOPPING=1\n", failed);
     }
 
     /// Tells of a state, and how things stand.
-    fn tell(&self, state: &str) {
+    fn tell(&self, state: &str, failed: &[Error]) {
         let Some(manager) = &self.manager else { return };
         let streams = self.shared.streams();
         let frames = |tally: &Tally| tally.good_frames + tally.damaged_frames;
@@ -65,7 +67,10 @@ impl<'a> Service<'a> {
         let dropped = streams.dropped + open.sum::<u64>();
         let readers = streams.readers;
         drop(streams);
-        let status = format!("STATUS={packets} packets, {dropped} dropped, {readers} readers");
+        let mut status = format!("STATUS={packets} packets, {dropped} dropped, {readers} readers");
+        for error in failed {
+            let _ = write!(status, "; failed: {error:#}");
+        }
         manager.tell(&format!("{state}{status}"));
     }
 }

@@ -63,7 +63,7 @@ pub fn open_stream<'scope>(
     };
     encoder.set_wall(shared.wall.now());
     let wall = Arc::clone(&shared.wall);
-    let delivery = Arc::new(Delivery::new(outbox, stream, encoder, buffer, wall));
+    let delivery = Arc::new(Delivery::new(outbox, stream, encoder, buffer, wall, shared.is_live));
     shared.streams().open(&delivery, opened);
     if let Some(deadline) = shared.limit.get() {
         delivery.outbox.limit(*deadline);

@@ -41,6 +41,8 @@ pub struct Shared {
     pub limit: OnceLock<Instant>,
     /// Octets of memory that the queue of a stream may take.
     pub queue_memory: usize,
+    /// Whether a port is live: its packets cannot be had again.
+    pub is_live: bool,
 }
 
 impl Shared {
@@ -55,6 +57,7 @@ impl Shared {
     ) -> Self {
         Self {
             clock: wall.clock(),
+            is_live: streams.merger.is_live(),
             wall,
             interfaces,
             streams: Mutex::new(streams),

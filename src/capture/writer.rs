@@ -10,9 +10,11 @@
 //!
 //! A rotating file opens its next stream itself: the same thread ends one stream with its
 //! trailer and starts the next with its header, between two records of the same queue. So
-//! nothing can be lost or doubled there, and the rest of the program need not know. Where it has
-//! deleted all that it may, a full disk is not its end either: what cannot be written is dropped
-//! and counted, and the next packet is tried.
+//! nothing can be lost or doubled there, and the rest of the program need not know.
+//!
+//! A file is not ended by a shortage, such as a full disk: what cannot be written is dropped and
+//! counted, and the next packet is tried. What is read from files can be had again, so there a
+//! shortage is the end and nothing is left out.
 
 mod records;
 mod waiter;
@@ -76,17 +78,19 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// A delivery into `stream`, with its header in `buffer`.
+    /// A delivery into `stream`, with its header in `buffer`. With `may_drop` a shortage costs
+    /// packets and is not the end.
     pub fn new(
         outbox: Outbox,
         stream: Stream,
         encoder: Encoder,
         buffer: Vec<u8>,
         wall: Arc<WallClock>,
+        may_drop: bool,
     ) -> Self {
         let ports = outbox.counts().len();
         let (is_swift, opened) = (stream.is_swift(), wall.clock().now());
-        let writer = Writer::new(stream, encoder, buffer, ports, wall);
+        let writer = Writer::new(stream, encoder, buffer, ports, wall, may_drop);
         Self { outbox, opened, writer: Mutex::new(Some(writer)), is_swift }
     }
 

@@ -20,17 +20,24 @@
 //! for reading, through a descriptor kept for that: the path leads elsewhere by then. The end
 //! opened so is held, so that an `open` which comes too late for the waking returns as well.
 //!
+//! Readers come in through an [`Entrance`], as with every listener. Where descriptors, memory or
+//! inodes are short, the reader that has come waits for its rotation and is served then: a shortage
+//! never makes the FIFO a plain one. One that has left again by then costs no thread.
+//!
+//! The FIFO that takes the place of another has its mode, owner and access list ([`Likeness`]).
+//!
 //! One program per path: an abstract socket named after directory and file is the lock. It goes
 //! with the process and leaves no file. (It reaches as far as the network namespace does.)
 
-use super::{Kind, Listener, RETRY, Stream};
-use crate::bell::Bell;
+use super::entrance::{Entrance, Place, RETRY};
+use super::likeness::Likeness;
+use super::{Kind, Listener, Shortage, Stream};
 use crate::error::{Error, words};
-use log::{info, warn};
-use rustix::event::{PollFd, PollFlags, poll};
+use log::{debug, info, warn};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{
-    Access, AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid, chmodat, chownat, fcntl_getfl,
-    fcntl_setfl, inotify, mkfifoat, openat, renameat, statat, unlinkat,
+    Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, fcntl_getfl, fcntl_setfl, inotify,
+    mkfifoat, openat, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -56,7 +63,7 @@ pub struct Fifo {
     shared: Arc<Shared>,
     inotify: OwnedFd,
     stopping: AtomicBool,
-    stop_bell: Bell,
+    entrance: Entrance,
     _lock: OwnedFd,
 }
 
@@ -78,6 +85,10 @@ impl Shared {
 struct State {
     node: Arc<Node>,
     watch: Option<i32>,
+    /// Told that it is not watched.
+    is_unwatched_told: bool,
+    /// It is to be woken, and there was no descriptor for that.
+    is_unwoken: bool,
     /// Whether we made the FIFO at the path and not the user.
     made: bool,
     /// The path does not lead to `node` any more.
@@ -145,8 +156,8 @@ impl Fifo {
         let lock = lock(&name, &dir, &file)?;
         let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
             .map_err(|errno| fail("cannot watch it", errno))?;
-        let stop_bell =
-            Bell::new().map_err(|error| Error::new(&name, "cannot watch it").because(error))?;
+        let entrance = Entrance::new(&name, "readers")
+            .map_err(|error| Error::new(&name, "cannot watch it").because(error))?;
 
         let made = match mkfifoat(&dir, file.as_os_str(), Mode::from_raw_mode(MODE)) {
             Ok(()) => true,
@@ -178,6 +189,8 @@ impl Fifo {
                 state: Mutex::new(State {
                     node: Arc::new(node),
                     watch: None,
+                    is_unwatched_told: false,
+                    is_unwoken: false,
                     made,
                     orphaned: false,
                     plain,
@@ -189,7 +202,7 @@ impl Fifo {
             }),
             inotify,
             stopping: AtomicBool::new(false),
-            stop_bell,
+            entrance,
             _lock: lock,
         };
         fifo.watch(&mut fifo.state());
@@ -213,9 +226,10 @@ impl Fifo {
         }
         let changes = inotify::WatchFlags::ATTRIB | inotify::WatchFlags::MOVE_SELF;
         state.watch = inotify::add_watch(&self.inotify, state.node.path(), changes).ok();
-        if state.watch.is_none() {
-            warn!("{}: cannot be watched: its removal will not be noticed", self.name);
+        if state.watch.is_none() && !std::mem::replace(&mut state.is_unwatched_told, true) {
+            warn!("{}: cannot be watched just now: its removal will not be noticed", self.name);
         }
+        state.is_unwatched_told &= state.watch.is_none();
         self.look(state);
     }
 
@@ -234,29 +248,43 @@ impl Fifo {
             self.shared.changed.notify_all();
             return;
         }
-        match state.node.open(OFlags::RDONLY | OFlags::NONBLOCK) {
+        let waker = state.node.open(OFlags::RDONLY | OFlags::NONBLOCK);
+        state.is_unwoken = waker.is_err();
+        match waker {
             Ok(waker) => state.wakers.push(waker),
             Err(errno) => warn!("{}: cannot be woken: {}", self.name, words(errno)),
         }
         self.shared.changed.notify_all();
     }
 
-    /// The path does not lead to our FIFO: makes or adopts the one that should be there.
+    /// The path does not lead to our FIFO: makes or adopts the one that should be there. Where
+    /// that cannot be now it is still orphaned, and the next call tries again.
     fn restore(&self) -> Result<(), Error> {
         let mut state = self.state();
         let cannot = |what, errno| Error::new(&self.name, what).because(errno);
-        let (node, made) = match make_like(&self.dir, &self.file, &state.node.stat) {
+        let made = Likeness::of(&state.node.fd)
+            .and_then(|likeness| make_like(&self.dir, &self.file, &likeness));
+        let (node, made) = match made {
             Ok(node) => (node, true),
             Err(Errno::EXIST) => match Node::at(&self.dir, &self.file) {
                 Ok(node) => (node, false),
-                // Removed again: it is still orphaned, and the next call makes another one.
+                // Removed again.
                 Err(Errno::NOENT) => return Ok(()),
-                Err(errno) => return Err(cannot("cannot open", errno)),
+                Err(errno) => {
+                    drop(state);
+                    let waited = self.entrance.wait_out_shortage(errno);
+                    return waited.map_err(|errno| cannot("cannot open", errno));
+                }
             },
             Err(Errno::NOENT) if rustix::fs::fstat(&self.dir).is_ok_and(|dir| dir.st_nlink > 0) => {
                 return Ok(());
             }
-            Err(errno) => return Err(cannot("was removed, and cannot be made again", errno)),
+            Err(errno) => {
+                drop(state);
+                let waited = self.entrance.wait_out_shortage(errno);
+                return waited
+                    .map_err(|errno| cannot("was removed, and cannot be made again", errno));
+            }
         };
         if !node.is_fifo() {
             return Err(Error::new(&self.name, "was replaced by something that is not a FIFO"));
@@ -272,36 +300,29 @@ impl Fifo {
         state.made = made;
         state.orphaned = false;
         state.leased = false;
+        state.is_unwoken = false;
         state.wakers.clear();
         self.watch(&mut state);
         Ok(())
     }
 
-    /// Puts a fresh FIFO at the path; the reader that has just come keeps the old one.
-    fn rotate(&self) {
+    /// Puts a fresh FIFO at the path; the reader that has just come keeps the old one, `fd`.
+    fn rotate(&self, fd: &OwnedFd) {
         loop {
             let mut state = self.state();
-            match self.try_rotate(&mut state) {
-                Ok(()) => return,
-                Err(errno) if is_shortage(errno) && !self.stopping.load(Ordering::Acquire) => {
-                    drop(state);
-                    self.wait_out(errno);
-                }
-                Err(errno) => {
-                    let reason =
-                        format!("its directory does not let us replace it ({})", words(errno));
-                    warn!("{}: {reason}: only one reader at a time can use it", self.name);
-                    state.plain = Some(reason);
-                    return;
-                }
+            let Err(errno) = self.try_rotate(&mut state) else { return };
+            if Shortage::of(errno).is_none() {
+                let reason = format!("its directory does not let us replace it ({})", words(errno));
+                warn!("{}: {reason}: only one reader at a time can use it", self.name);
+                state.plain = Some(reason);
+                return;
             }
+            drop(state);
+            if self.stopping.load(Ordering::Acquire) || has_left(fd) {
+                return;
+            }
+            self.entrance.wait_out(errno);
         }
-    }
-
-    /// Waits until there may be descriptors or memory again, or until the end.
-    fn wait_out(&self, errno: Errno) {
-        warn!("{}: no reader can be served just now: {}", self.name, words(errno));
-        self.stop_bell.wait(RETRY);
     }
 
     fn try_rotate(&self, state: &mut State) -> rustix::io::Result<()> {
@@ -310,7 +331,7 @@ impl Fifo {
             self.look(state);
             return Ok(());
         }
-        let (next, node) = make_beside(&self.dir, &now)?;
+        let (next, node) = make_beside(&self.dir, &Likeness::of(&state.node.fd)?)?;
         let renamed = renameat(&self.dir, next.as_os_str(), &self.dir, self.file.as_os_str());
         if renamed.is_ok() {
             state.node = Arc::new(node);
@@ -322,45 +343,46 @@ impl Fifo {
     }
 
     /// A latch that becomes readable when a reader of the node closes it.
-    fn close_latch(node: &Node) -> Option<OwnedFd> {
-        let fd =
-            inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).ok()?;
-        inotify::add_watch(&fd, node.path(), inotify::WatchFlags::CLOSE_NOWRITE).ok()?;
-        Some(fd)
+    fn close_latch(node: &Node) -> rustix::io::Result<OwnedFd> {
+        let fd = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+        inotify::add_watch(&fd, node.path(), inotify::WatchFlags::CLOSE_NOWRITE)?;
+        Ok(fd)
     }
 }
 
 impl Listener for Fifo {
     fn accept(&self) -> Result<Option<Stream>, Error> {
+        let cannot = |what, errno| Error::new(&self.name, what).because(errno);
         loop {
+            self.entrance.keep_pace();
             let mut state = self.state();
             while state.leased && !state.orphaned && !self.stopping.load(Ordering::Acquire) {
                 state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-            if state.orphaned && !self.stopping.load(Ordering::Acquire) {
+            if self.stopping.load(Ordering::Acquire) {
+                return Ok(None);
+            }
+            if state.orphaned {
                 drop(state);
                 self.restore()?;
                 continue;
             }
             let node = Arc::clone(&state.node);
-            let latch = state.plain.as_ref().and_then(|_| Self::close_latch(&node));
+            let latch = state.plain.as_ref().map(|_| Self::close_latch(&node)).transpose();
             drop(state);
+            let opened = latch.and_then(|latch| Ok((node.open(OFlags::WRONLY)?, latch)));
             if self.stopping.load(Ordering::Acquire) {
                 return Ok(None);
             }
-            let opened = node.open(OFlags::WRONLY);
-            if self.stopping.load(Ordering::Acquire) {
-                return Ok(None);
-            }
-            let fd = match opened {
+            let (fd, latch) = match opened {
                 Err(Errno::INTR) => continue,
-                Err(errno) if is_shortage(errno) => {
-                    self.wait_out(errno);
+                Err(errno) => {
+                    self.entrance
+                        .wait_out_shortage(errno)
+                        .map_err(|errno| cannot("cannot open", errno))?;
                     continue;
                 }
-                opened => {
-                    opened.map_err(|errno| Error::new(&self.name, "cannot open").because(errno))?
-                }
+                Ok(opened) => opened,
             };
             if self.state().orphaned {
                 drop(fd);
@@ -368,26 +390,44 @@ impl Listener for Fifo {
                 continue;
             }
             if self.state().plain.is_none() {
-                self.rotate();
+                self.rotate(&fd);
             }
-            return Ok(Some(self.stream(fd, &node, latch)?));
+            if has_left(&fd) {
+                debug!("{}: a reader left as soon as it came", self.name);
+                continue;
+            }
+            if let Some((fd, place)) = self.entrance.admit(fd) {
+                return Ok(Some(self.stream(fd, &node, latch, place)?));
+            }
         }
     }
 
     fn tend(&self) {
         loop {
+            // What could not be done for want of something is tried again.
+            let state = self.state();
+            let is_short = state.watch.is_none() || state.is_unwoken;
+            drop(state);
+            let retry = Timespec::try_from(RETRY).ok().filter(|_| is_short);
             let mut fds = [
-                PollFd::new(&self.stop_bell, PollFlags::IN),
+                PollFd::new(self.entrance.stop_bell(), PollFlags::IN),
                 PollFd::new(&self.inotify, PollFlags::IN),
             ];
-            match poll(&mut fds, None) {
+            match poll(&mut fds, retry.as_ref()) {
                 Ok(_) if !fds[0].revents().is_empty() => return,
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return warn!("{}: cannot be watched: {}", self.name, words(errno)),
             }
             let mut events = [0; 4096];
             while rustix::io::read(&self.inotify, &mut events).is_ok_and(|len| len > 0) {}
-            self.look(&mut self.state());
+            let mut state = self.state();
+            if state.watch.is_none() {
+                self.watch(&mut state);
+            }
+            if std::mem::take(&mut state.is_unwoken) {
+                self.wake(&mut state);
+            }
+            self.look(&mut state);
         }
     }
 
@@ -397,7 +437,7 @@ impl Listener for Fifo {
         state.spare = None;
         self.wake(&mut state);
         drop(state);
-        self.stop_bell.ring();
+        self.entrance.stop_bell().ring();
     }
 
     fn name(&self) -> &str {
@@ -416,6 +456,7 @@ impl Fifo {
         fd: OwnedFd,
         node: &Arc<Node>,
         latch: Option<OwnedFd>,
+        place: Place,
     ) -> Result<Stream, Error> {
         let set_up = fcntl_getfl(&fd).and_then(|flags| fcntl_setfl(&fd, flags | OFlags::NONBLOCK));
         set_up.map_err(|errno| Error::new(&self.name, "cannot set up").because(errno))?;
@@ -432,9 +473,12 @@ impl Fifo {
         let mut state = self.state();
         if state.plain.is_some() {
             state.leased = true;
-            stream.latch = stream.latch.or_else(|| Self::close_latch(node));
+            // Best effort: `POLLERR` tells of its going too, unless another one comes at once.
+            stream.latch = stream.latch.or_else(|| Self::close_latch(node).ok());
             let lease = Lease { shared: Arc::clone(&self.shared), node: Arc::clone(node) };
-            stream._lease = Some(Box::new(lease));
+            stream._lease = Some(Box::new((place, lease)));
+        } else {
+            stream._lease = Some(Box::new(place));
         }
         Ok(stream)
     }
@@ -467,9 +511,11 @@ impl Drop for Fifo {
     }
 }
 
-/// Whether it is for want of something that others may give back.
-fn is_shortage(errno: Errno) -> bool {
-    matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+/// Whether the reader of this pipe has left.
+fn has_left(fd: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::empty())];
+    let polled = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    polled.is_ok() && !fds[0].revents().is_empty()
 }
 
 /// The directory that a path leads to, all links followed, and the file's name in it.
@@ -518,23 +564,16 @@ fn lock(name: &str, dir: &OwnedFd, file: &OsString) -> Result<OwnedFd, Error> {
     })
 }
 
-/// Makes a FIFO with the mode and owner of `model`.
-fn make_like(dir: &OwnedFd, file: &OsString, model: &Stat) -> rustix::io::Result<Node> {
-    mkfifoat(dir, file.as_os_str(), Mode::from_raw_mode(model.st_mode))?;
+/// Makes a FIFO of this likeness.
+fn make_like(dir: &OwnedFd, file: &OsString, likeness: &Likeness) -> rustix::io::Result<Node> {
+    mkfifoat(dir, file.as_os_str(), likeness.owners_mode())?;
     let dress = || {
         // By its descriptor: the name may lead elsewhere by now, if the directory is shared.
         let node = Node::at(dir, file)?;
         if !node.is_fifo() {
             return Err(Errno::EXIST);
         }
-        if (node.stat.st_uid, node.stat.st_gid) != (model.st_uid, model.st_gid) {
-            let (uid, gid) = (Uid::from_raw(model.st_uid), Gid::from_raw(model.st_gid));
-            chownat(&node.fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
-        }
-        if node.stat.st_mode != model.st_mode {
-            let mode = Mode::from_raw_mode(model.st_mode);
-            chmodat(CWD, node.path(), mode, AtFlags::empty())?;
-        }
+        likeness.give(&node.fd)?;
         Ok(Node { stat: rustix::fs::fstat(&node.fd)?, ..node })
     };
     dress().inspect_err(|_| {
@@ -542,11 +581,11 @@ fn make_like(dir: &OwnedFd, file: &OsString, model: &Stat) -> rustix::io::Result
     })
 }
 
-/// Makes a FIFO like `model` under a name of its own in the same directory.
-fn make_beside(dir: &OwnedFd, model: &Stat) -> rustix::io::Result<(OsString, Node)> {
+/// Makes a FIFO of this likeness under a name of its own in the same directory.
+fn make_beside(dir: &OwnedFd, likeness: &Likeness) -> rustix::io::Result<(OsString, Node)> {
     for attempt in 0..16 {
         let file = OsString::from(format!(".serialshark-{}-{attempt}", std::process::id()));
-        match make_like(dir, &file, model) {
+        match make_like(dir, &file, likeness) {
             // Another FIFO of ours in this directory is doing the same.
             Err(Errno::EXIST) => {}
             result => return result.map(|node| (file, node)),
@@ -557,10 +596,12 @@ fn make_beside(dir: &OwnedFd, model: &Stat) -> rustix::io::Result<(OsString, Nod
 
 /// Why the FIFO cannot be replaced by one of ours, if that is so.
 fn rotation_refused(dir: &OwnedFd, node: &Node) -> Option<String> {
-    match make_beside(dir, &node.stat) {
+    match Likeness::of(&node.fd).and_then(|likeness| make_beside(dir, &likeness)) {
         Ok((file, _)) => {
             let _ = unlinkat(dir, file, AtFlags::empty());
         }
+        // It will be seen when a reader has come.
+        Err(errno) if Shortage::of(errno).is_some() => {}
         Err(errno) => {
             let words = io::Error::from(errno).kind();
             return Some(format!("no FIFO like it can be made beside it ({words})"));

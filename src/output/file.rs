@@ -5,6 +5,7 @@
 //! are new ones. A file that gets nothing wakes nobody.
 
 use super::ring::{Limits, Ring};
+use super::shortage::is_full;
 use super::{Kind, Stream, may_follow};
 use crate::error::Error;
 use crate::packet::Timestamp;
@@ -39,7 +40,7 @@ pub fn stdout(binary: bool) -> Result<Stream, Error> {
         .metadata()
         .is_ok_and(|metadata| metadata.is_file());
     let (fd, kind) = match own_pipe(&fd) {
-        _ if is_file => (fd, Kind::File(Disk::new(binary))),
+        _ if is_file => (fd, Kind::File(Disk { is_regular: true, ..Disk::new(binary) })),
         Some(own) => (own, Kind::Pipe),
         None => (fd, Kind::Shared),
     };
@@ -101,12 +102,14 @@ pub fn create(path: &Path, force: bool) -> Result<Stream, Error> {
         .custom_flags(no_follow.bits().cast_signed())
         .open(path)
         .map_err(|error| Error::new(&name, "cannot write").because(error))?;
+    let is_regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
     let disk = Disk {
+        is_regular,
         directory: path.parent().and_then(|parent| {
             let parent = if parent == Path::new("") { Path::new(".") } else { parent };
             File::open(parent).ok().map(OwnedFd::from)
         }),
-        ..Disk::new(file.metadata().is_ok_and(|metadata| metadata.is_file()))
+        ..Disk::new(is_regular)
     };
     let (fd, kind) = (OwnedFd::from(file), Kind::File(disk));
     Ok(Stream { name, fd, kind, latch: None, written: 0, _lease: None })
@@ -119,7 +122,12 @@ pub fn create(path: &Path, force: bool) -> Result<Stream, Error> {
 pub fn rotating(path: &Path, limits: Limits, now: Timestamp) -> Result<Stream, Error> {
     let (ring, fd) = Ring::open(path, limits, now)?;
     let directory = ring.directory().try_clone().ok();
-    let kind = Kind::File(Disk { directory, ring: Some(Box::new(ring)), ..Disk::new(true) });
+    let kind = Kind::File(Disk {
+        is_regular: true,
+        directory,
+        ring: Some(Box::new(ring)),
+        ..Disk::new(true)
+    });
     let name = path.display().to_string();
     Ok(Stream { name, fd, kind, latch: None, written: 0, _lease: None })
 }
@@ -132,6 +140,8 @@ const WAITING: usize = 128;
 pub(super) struct Disk {
     /// Whether it is a regular file of records, which a power cut should spare.
     durable: bool,
+    /// Whether it is a regular file: only for that a full disk may have room again.
+    pub(super) is_regular: bool,
     /// Since when there are octets that a power cut would cost.
     unsynced_since: Option<Instant>,
     /// Where its name is, until that is on the disk too.
@@ -145,7 +155,14 @@ pub(super) struct Disk {
 
 impl Disk {
     fn new(durable: bool) -> Self {
-        Self { durable, unsynced_since: None, directory: None, waiting: Vec::new(), ring: None }
+        Self {
+            durable,
+            is_regular: false,
+            unsynced_since: None,
+            directory: None,
+            waiting: Vec::new(),
+            ring: None,
+        }
     }
 
     /// Writes all of `octets`, or nothing. A full disk costs a
@@ -159,7 +176,7 @@ impl Disk {
             match rustix::io::write(fd, &octets[len..]) {
                 Ok(count) => len += count,
                 Err(Errno::INTR) => {}
-                Err(Errno::NOSPC | Errno::DQUOT) if self.make_room() => {}
+                Err(errno) if is_full(errno) && self.make_room() => {}
                 Err(errno) => {
                     // Exactly what this call has put there, whoever wrote before it.
                     // Best effort: a device has no length to cut back.
@@ -180,7 +197,8 @@ impl Disk {
 
     /// When [`sync`](Self::sync) should be called, if at all.
     pub(super) fn sync_due(&self) -> Option<Instant> {
-        Some(self.unsynced_since? + SYNC_AFTER)
+        let after = if self.waiting.len() < WAITING { SYNC_AFTER } else { Duration::ZERO };
+        Some(self.unsynced_since? + after)
     }
 
     /// Waits until all octets are on the disk.
@@ -188,10 +206,9 @@ impl Disk {
         if self.unsynced_since.take().is_none() {
             return Ok(());
         }
-        for fd in self.waiting.drain(..) {
-            write_out(&fd)?;
-        }
-        write_out(fd)?;
+        // All of them, whatever became of the first.
+        let complete = self.write_out_waiting();
+        write_out(fd).and(complete)?;
         if let Some(directory) = self.directory.take() {
             // Best effort: not every file system can, and most need not.
             let _ = rustix::fs::fsync(directory);
@@ -205,28 +222,33 @@ impl Disk {
             let next = ring.next(now);
             self.directory = ring.directory().try_clone().ok();
             match next {
-                Err(Errno::NOSPC | Errno::DQUOT) if self.make_room() => {}
+                Err(errno) if is_full(errno) && self.make_room() => {}
+                // Complete files have descriptors too.
+                Err(Errno::MFILE | Errno::NFILE) if !self.waiting.is_empty() => {
+                    self.write_out_waiting()?;
+                }
                 next => return Ok(Some(next?)),
             }
         }
         Ok(None)
     }
 
-    /// Takes a complete file, the current one being `fd` now.
-    pub(super) fn retire(&mut self, complete: OwnedFd, fd: &OwnedFd) -> io::Result<()> {
+    /// Takes a complete file, which [`sync`](Self::sync) closes.
+    pub(super) fn retire(&mut self, complete: OwnedFd) {
         if self.unsynced_since.is_some() {
             self.waiting.push(complete);
         }
-        if self.waiting.len() < WAITING { Ok(()) } else { self.sync(fd) }
+    }
+
+    fn write_out_waiting(&mut self) -> io::Result<()> {
+        self.waiting.drain(..).map(|fd| write_out(&fd)).fold(Ok(()), Result::and)
     }
 
     /// Deletes a file of the ring; `false` if that cannot be.
     fn make_room(&mut self) -> bool {
         // A file that is deleted takes room until it is closed, and may be among these.
-        for fd in self.waiting.drain(..) {
-            // Best effort: room is what is needed most.
-            let _ = write_out(&fd);
-        }
+        // Best effort: room is what is needed most.
+        let _ = self.write_out_waiting();
         self.ring.as_mut().is_some_and(|ring| ring.make_room())
     }
 }

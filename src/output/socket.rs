@@ -1,47 +1,38 @@
 //! TCP and Unix stream sockets as listeners: each client is a stream of its own.
 //!
-//! A client has nothing to say. What it sends is read and thrown away, since only that shows
-//! when it leaves; its receive buffer is small, so that a client which sends and sends costs
-//! next to nothing. At most [`MAX_CLIENTS`] are served at once.
+//! A client has nothing to say. What it sends is read and thrown away, since it may show
+//! that it leaves; its receive buffer is small, so that a client which sends and sends costs
+//! next to nothing.
 
-use super::RETRY;
+use super::entrance::Entrance;
+use super::unix_path::UnixPath;
 use super::{Kind, Listener, Stream};
-use crate::bell::Bell;
-use crate::error::{Error, words};
+use crate::error::Error;
 use log::warn;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, chmodat};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen,
-    socket_with, sockopt,
-};
+use rustix::net::{SocketFlags, accept_with, sockopt};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
-/// Clients that one listener serves at once.
-const MAX_CLIENTS: usize = 64;
 /// Octets of a client's senseless talk that the kernel may hold.
 const RECEIVE_BUFFER: usize = 4096;
-/// Clients that may wait to be accepted.
-const BACKLOG: i32 = 16;
-/// Mode of a Unix socket. Not subject to the umask: without write permission a group could not
-/// connect, and a socket that nobody can connect to is of no use.
-const MODE: u32 = 0o660;
-
 /// A socket that clients connect to.
 pub struct Socket {
     name: String,
     how: String,
+    /// Locked by `accept` alone, for as long as that takes.
+    listening: Mutex<Listening>,
+    entrance: Entrance,
+}
+
+/// Where clients come in.
+struct Listening {
     fd: OwnedFd,
-    /// A Unix socket's path and inode, to be removed at the end.
-    path: Option<(PathBuf, u64)>,
-    clients: Arc<AtomicUsize>,
-    refusing: AtomicBool,
-    stop: Bell,
+    /// Of a Unix socket.
+    path: Option<UnixPath>,
 }
 
 impl Socket {
@@ -80,125 +71,80 @@ impl Socket {
     /// When something else is there, somebody listens on it, or it cannot be made.
     pub fn unix(path: &Path) -> Result<Self, Error> {
         let name = path.display().to_string();
-        let fail = |what: &str, errno: Errno| Error::new(&name, what).because(errno);
-        let address =
-            SocketAddrUnix::new(path).map_err(|errno| fail("is no path for a socket", errno))?;
-        let socket = || {
-            let flags = SocketFlags::CLOEXEC;
-            socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-                .map_err(|errno| fail("cannot make a socket", errno))
-        };
-        match rustix::fs::lstat(path) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Socket => {
-                return Err(Error::new(&name, "exists and is not a socket")
-                    .hint("choose another path, or remove it"));
-            }
-            Ok(_) if connect(&socket()?, &address) == Err(Errno::CONNREFUSED) => {
-                rustix::fs::unlink(path).map_err(|errno| fail("cannot replace it", errno))?;
-            }
-            Ok(_) => {
-                return Err(Error::new(&name, "another program listens there")
-                    .hint("choose another path, or end the other one first"));
-            }
-            Err(_) => {}
-        }
-        let fd = socket()?;
-        let listening = bind(&fd, &address).and_then(|()| {
-            // Before `listen` nobody can connect, whatever the mode is.
-            let made = rustix::fs::lstat(path)?;
-            chmodat(CWD, path, Mode::from_raw_mode(MODE), AtFlags::empty())?;
-            listen(&fd, BACKLOG)?;
-            Ok(made.st_ino)
-        });
-        let inode = listening.map_err(|errno| {
-            fail("cannot make the socket", errno)
-                .hint("choose a directory that exists and that you may write to")
-        })?;
         let how = format!("wireshark -k -i {name}");
-        Self::new(name, how, fd, Some((path.to_owned(), inode)))
+        let (fd, path) = UnixPath::listen(path)?;
+        Self::new(name, how, fd, Some(path))
     }
 
-    fn new(
-        name: String,
-        how: String,
-        fd: OwnedFd,
-        path: Option<(PathBuf, u64)>,
-    ) -> Result<Self, Error> {
+    fn new(name: String, how: String, fd: OwnedFd, path: Option<UnixPath>) -> Result<Self, Error> {
         let cannot = |error| Error::new(&name, "cannot listen").because(error);
         // A client that has gone by the time we take it in must not leave us blocked.
         rustix::io::ioctl_fionbio(&fd, true).map_err(|errno| cannot(errno.into()))?;
-        let stop = Bell::new().map_err(cannot)?;
-        Ok(Self {
-            name,
-            how,
-            fd,
-            path,
-            clients: Arc::default(),
-            refusing: AtomicBool::new(false),
-            stop,
-        })
+        let entrance = Entrance::new(&name, "clients").map_err(cannot)?;
+        Ok(Self { name, how, listening: Mutex::new(Listening { fd, path }), entrance })
     }
 
     /// Takes a client in, or turns it away where there are too many.
     fn admit(&self, fd: OwnedFd) -> Option<Stream> {
-        if self.clients.fetch_add(1, Ordering::AcqRel) >= MAX_CLIENTS {
-            self.clients.fetch_sub(1, Ordering::AcqRel);
-            if !self.refusing.swap(true, Ordering::Relaxed) {
-                warn!("{}: more than {MAX_CLIENTS} clients: turning them away", self.name);
-            }
-            return None;
-        }
-        self.refusing.store(false, Ordering::Relaxed);
+        let (fd, place) = self.entrance.admit(fd)?;
+        self.entrance.keep_pace();
         // Best effort: without these a client is served all the same.
         let _ = sockopt::set_socket_recv_buffer_size(&fd, RECEIVE_BUFFER);
         let _ = sockopt::set_socket_keepalive(&fd, true);
-        if self.path.is_none() {
-            let _ = sockopt::set_tcp_nodelay(&fd, true);
-        }
+        let _ = sockopt::set_tcp_nodelay(&fd, true); // nothing for a Unix socket
         Some(Stream {
             name: self.name.clone(),
             fd,
             kind: Kind::Socket,
             latch: None,
             written: 0,
-            _lease: Some(Box::new(Lease(Arc::clone(&self.clients)))),
+            _lease: Some(Box::new(place)),
         })
-    }
-}
-
-/// A client's place among [`MAX_CLIENTS`].
-struct Lease(Arc<AtomicUsize>);
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Listener for Socket {
     fn accept(&self) -> Result<Option<Stream>, Error> {
+        let cannot = |what: &str, errno| Error::new(&self.name, what).because(errno);
+        // A panic elsewhere ends the program.
+        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let mut fds =
-                [PollFd::new(&self.stop, PollFlags::IN), PollFd::new(&self.fd, PollFlags::IN)];
-            match poll(&mut fds, None) {
+            let Listening { fd, path } = &mut *listening;
+            let stop = self.entrance.stop_bell();
+            let mut fds = vec![PollFd::new(stop, PollFlags::IN), PollFd::new(fd, PollFlags::IN)];
+            let watched = path.as_ref().and_then(UnixPath::watched);
+            fds.extend(watched.map(|watched| PollFd::new(watched, PollFlags::IN)));
+            match poll(&mut fds, path.as_ref().and_then(UnixPath::look_after).as_ref()) {
                 Ok(_) if !fds[0].revents().is_empty() => return Ok(None),
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
-                Err(errno) => return Err(Error::new(&self.name, "cannot wait").because(errno)),
+                Err(errno) => return Err(cannot("cannot wait", errno)),
             }
-            match accept_with(&self.fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+            let has_client = !fds[1].revents().is_empty();
+            if let Some(path) = path
+                && !has_client
+                && !path.is_there()
+            {
+                match path.restore() {
+                    Ok(restored) => *fd = restored,
+                    Err(errno) => self
+                        .entrance
+                        .wait_out_shortage(errno)
+                        .map_err(|errno| cannot("was removed, and cannot be made again", errno))?,
+                }
+                continue;
+            }
+            match accept_with(&*fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 Ok(client) => {
                     if let Some(stream) = self.admit(client) {
                         return Ok(Some(stream));
                     }
                 }
-                // The client has gone already.
-                Err(Errno::INTR | Errno::CONNABORTED | Errno::AGAIN) => {}
-                Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS)) => {
-                    warn!("{}: no client can be served just now: {}", self.name, words(errno));
-                    self.stop.wait(RETRY);
-                }
-                Err(errno) => return Err(Error::new(&self.name, "cannot accept").because(errno)),
+                Err(errno) if is_the_clients(errno) => {}
+                Err(errno) => self
+                    .entrance
+                    .wait_out_shortage(errno)
+                    .map_err(|errno| cannot("cannot accept", errno))?,
             }
         }
     }
@@ -206,7 +152,7 @@ impl Listener for Socket {
     fn tend(&self) {}
 
     fn stop(&self) {
-        self.stop.ring();
+        self.entrance.stop_bell().ring();
     }
 
     fn name(&self) -> &str {
@@ -218,12 +164,22 @@ impl Listener for Socket {
     }
 }
 
-impl Drop for Socket {
-    fn drop(&mut self) {
-        if let Some((path, inode)) = &self.path
-            && rustix::fs::lstat(path).is_ok_and(|stat| stat.st_ino == *inode)
-        {
-            let _ = rustix::fs::unlink(path);
-        }
-    }
+/// Whether it is this client that has failed, or gone already, and the next one may be well: Linux
+/// tells of trouble in the network as the result of `accept`.
+fn is_the_clients(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::INTR
+            | Errno::AGAIN
+            | Errno::CONNABORTED
+            | Errno::PERM
+            | Errno::PROTO
+            | Errno::NOPROTOOPT
+            | Errno::NETDOWN
+            | Errno::NETUNREACH
+            | Errno::HOSTDOWN
+            | Errno::HOSTUNREACH
+            | Errno::NONET
+            | Errno::OPNOTSUPP
+    )
 }

@@ -4,7 +4,9 @@ use super::End;
 use super::waiter::Waiter;
 use crate::capture::outbox::{Missed, Outbox, Parcel};
 use crate::encode::{Encoder, StreamCounts};
+use crate::error::words;
 use crate::output::Stream;
+use crate::output::shortage::is_full;
 use crate::packet::{Clock, Packet, Timestamp};
 use crate::wall::WallClock;
 use log::{info, warn};
@@ -13,9 +15,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A disk that has been full is not called so any more after this time. Where a large record does
-/// not fit a small one may, and each of them is no news.
-const ROOM_AGAIN_NS: u64 = 1_000_000_000;
+/// A shortage is over when it was not met for so long. Where a large record does not fit a small one
+/// may, and each of them is no news.
+const OVER_AFTER_NS: u64 = 1_000_000_000;
 
 /// Writes the streams of one output, one after the other.
 pub struct Writer {
@@ -28,14 +30,16 @@ pub struct Writer {
     header: usize,
     /// What is in `buffer` of each port.
     unsent: Vec<Unsent>,
-    /// What of each port a full disk has cost, since the last record.
+    /// What of each port a shortage has cost, since the last record.
     lost: Vec<Missed>,
     /// Whether the stream has no packets yet, those in `buffer` counted in.
     is_empty: bool,
     /// Whether its trailer is written.
     is_finished: bool,
-    /// When the disk was found full, lately.
-    full: Option<Timestamp>,
+    /// Whether a shortage costs packets, and is not the end: what is live cannot be had again.
+    may_drop: bool,
+    /// When something was found short, lately, and what.
+    short: Option<(Timestamp, Errno)>,
     /// How many dropped packets of each port the records told of.
     reported: Vec<u64>,
     /// What the trailers of earlier streams of the same output told.
@@ -60,6 +64,7 @@ impl Writer {
         buffer: Vec<u8>,
         ports: usize,
         wall: Arc<WallClock>,
+        may_drop: bool,
     ) -> Self {
         Self {
             stream,
@@ -71,7 +76,8 @@ impl Writer {
             lost: vec![Missed::default(); ports],
             is_empty: true,
             is_finished: false,
-            full: None,
+            may_drop,
+            short: None,
             reported: vec![0; ports],
             accounted: vec![StreamCounts::default(); ports],
             clock: wall.clock(),
@@ -131,13 +137,12 @@ impl Writer {
     /// Ends the last stream of its output.
     pub fn end(&mut self, waiter: &Waiter<'_>) -> Result<(), End> {
         if !self.is_finished && !self.finish(&waiter.outbox.counts(), waiter)? {
-            return Err(Errno::NOSPC.into());
+            return Err(self.short.map_or(Errno::NOSPC, |(_, errno)| errno).into());
         }
         Ok(self.stream.sync()?)
     }
 
-    /// Writes the trailer, given the counts of the whole output up to here; `false` if the disk
-    /// is full.
+    /// Writes the trailer, given the counts of the whole output up to here; `false` in a shortage.
     fn finish(&mut self, counts: &[StreamCounts], waiter: &Waiter<'_>) -> Result<bool, End> {
         let own: Vec<_> =
             counts.iter().zip(&self.accounted).map(|(all, before)| all.minus(before)).collect();
@@ -146,8 +151,8 @@ impl Writer {
         Ok(self.is_finished)
     }
 
-    /// Ends this stream and starts the next one of the same output; `false` if the disk is full,
-    /// and then to be called again.
+    /// Ends this stream and starts the next one of the same output; `false` in a shortage, and
+    /// then to be called again.
     fn next_stream(&mut self, waiter: &Waiter<'_>) -> Result<bool, End> {
         if !self.is_finished {
             if !self.send(self.buffer.len(), waiter)? {
@@ -166,10 +171,7 @@ impl Writer {
         }
         let now = self.clock.now();
         match self.stream.next(now) {
-            Err(error) if is_full(&error) => {
-                self.say_full(waiter.outbox);
-                return Ok(false);
-            }
+            Err(error) if self.is_borne(&error, waiter.outbox) => return Ok(false),
             next => next?,
         }
         self.encoder = self.encoder.restart(now, self.wall.now(), &mut self.buffer)?;
@@ -209,7 +211,7 @@ impl Writer {
     }
 
     /// Adds the record of a packet, and sends what it makes too much for one write or for this
-    /// stream; `false` if it needs the next stream, and the disk is full.
+    /// stream; `false` if it needs the next stream, and there is a shortage.
     fn add(&mut self, packet: &Packet<'_>, dropped: u64, waiter: &Waiter<'_>) -> Result<bool, End> {
         let whole = self.buffer.len();
         self.encoder.packet(packet, dropped, &mut self.buffer)?;
@@ -229,16 +231,19 @@ impl Writer {
     }
 
     /// Writes the first `len` octets of the buffer, which hold whole records, all that are
-    /// counted in `unsent`; or drops them and returns `false`, if the disk is full and that is
+    /// counted in `unsent`; or drops them and returns `false`, if there is a shortage and that is
     /// not the end.
     fn send(&mut self, len: usize, waiter: &Waiter<'_>) -> Result<bool, End> {
-        let may_go_on = self.stream.takes_turns();
         loop {
             match self.try_send(len, waiter.outbox) {
                 Ok(true) => break,
                 Ok(false) => waiter.for_room()?,
-                Err(End::Failed(error)) if may_go_on && is_full(&error) => {
-                    self.say_full(waiter.outbox);
+                Err(End::Failed(error))
+                    if self.stream.watched().is_some() && self.stream.is_short(&error) =>
+                {
+                    waiter.for_a_moment()?;
+                }
+                Err(End::Failed(error)) if self.is_borne(&error, waiter.outbox) => {
                     self.drop_unsent(len, waiter.outbox);
                     return Ok(false);
                 }
@@ -246,14 +251,17 @@ impl Writer {
             }
         }
         if len > 0
-            && let Some(full) = self.full
-            && self.clock.now().ns_since(full) > ROOM_AGAIN_NS
+            && let Some((since, _)) = self.short
+            && self.clock.now().ns_since(since) > OVER_AFTER_NS
         {
-            self.full = None;
-            info!("{}: the disk has room again", waiter.outbox.name());
+            self.short = None;
+            info!("{}: can be written again", waiter.outbox.name());
         }
-        if self.stream.sync_due().is_some_and(|due| due <= Instant::now()) {
-            self.stream.sync()?;
+        if self.stream.sync_due().is_some_and(|due| due <= Instant::now())
+            && let Err(error) = self.stream.sync()
+            && !self.is_borne(&error, waiter.outbox)
+        {
+            return Err(error.into());
         }
         Ok(true)
     }
@@ -278,7 +286,7 @@ impl Writer {
         Ok(true)
     }
 
-    /// Drops what a full disk has not taken, but for the header.
+    /// Drops what could not be written, but for the header.
     fn drop_unsent(&mut self, len: usize, outbox: &Outbox) {
         self.buffer.drain(self.header..len);
         self.is_empty |= self.header > 0;
@@ -291,10 +299,19 @@ impl Writer {
         }
     }
 
-    fn say_full(&mut self, outbox: &Outbox) {
-        if self.full.replace(self.clock.now()).is_none() {
-            warn!("{}: disk full: dropping packets until there is room", outbox.name());
+    /// Whether this error is a shortage that costs packets, and not the end. Told once.
+    fn is_borne(&mut self, error: &io::Error, outbox: &Outbox) -> bool {
+        let errno = Errno::from_io_error(error).filter(|_| self.stream.is_short(error));
+        let Some(errno) = errno.filter(|_| self.may_drop) else { return false };
+        if self.short.replace((self.clock.now(), errno)).is_none() {
+            let name = outbox.name();
+            if is_full(errno) {
+                warn!("{name}: disk full: dropping packets until there is room");
+            } else {
+                warn!("{name}: cannot write: {}: dropping packets until it can", words(errno));
+            }
         }
+        true
     }
 
     /// Counts what will not be written any more.
@@ -303,8 +320,4 @@ impl Writer {
             outbox.abandoned(port, std::mem::take(unsent).packets);
         }
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

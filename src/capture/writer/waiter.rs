@@ -1,14 +1,22 @@
 //! What a writer thread waits for.
+//!
+//! When its reader has gone: a pipe says so, and a Unix socket too. A TCP client that closes looks
+//! like one that has only said all it has to say (`nc -N`, `ncat < /dev/null`) and still reads; so
+//! it is served until a write fails. If it has closed, it is noticed with the next packet. On a silent line
+//! the kernel asks every [`PROBE_EVERY`], and knows when the client's system has forgotten it: some
+//! two minutes after the close.
 
 use super::End;
 use crate::capture::outbox::Outbox;
 use crate::output::Stream;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
+use rustix::net::sockopt;
+use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Waits for the bell, for room in the stream, or for its reader's going, without ticking.
 pub struct Waiter<'a> {
@@ -17,9 +25,16 @@ pub struct Waiter<'a> {
     epoll: OwnedFd,
     /// The stream once more, if it can be waited for.
     stream: Option<OwnedFd>,
-    /// What to wait for when there is nothing to write.
-    idle: epoll::EventFlags,
+    /// What the stream may tell at any time, beside its reader's going.
+    talk: Cell<epoll::EventFlags>,
+    /// Whether it is waited for to have room.
+    room: Cell<bool>,
 }
+
+/// How often the kernel asks whether a TCP client that says no more is still there.
+const PROBE_EVERY: Duration = Duration::from_secs(30);
+/// How long to wait where memory is short.
+const A_MOMENT: Duration = Duration::from_millis(100);
 
 const STREAM: u64 = 0;
 const BELL: u64 = 1;
@@ -36,8 +51,8 @@ impl<'a> Waiter<'a> {
             let data = epoll::EventData::new_u64(LATCH);
             epoll::add(&epoll, latch, data, epoll::EventFlags::IN)?;
         }
-        // A socket tells of its reader's going as a read that returns nothing.
-        let idle = if stream.may_talk() {
+        // Of a reset a socket tells by itself, of all else by a read that returns nothing.
+        let talk = if stream.may_talk() {
             epoll::EventFlags::IN | epoll::EventFlags::RDHUP
         } else {
             epoll::EventFlags::empty()
@@ -46,14 +61,15 @@ impl<'a> Waiter<'a> {
         if let Some(fd) = stream.watched() {
             let data = epoll::EventData::new_u64(STREAM);
             let fd = fd.try_clone_to_owned()?;
-            match epoll::add(&epoll, &fd, data, idle) {
+            match epoll::add(&epoll, &fd, data, talk) {
                 Ok(()) => watched = Some(fd),
                 // A device such as /dev/null: never full, never without a reader.
                 Err(Errno::PERM) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
-        Ok(Self { outbox, epoll, stream: watched, idle })
+        let (talk, room) = (Cell::new(talk), Cell::new(false));
+        Ok(Self { outbox, epoll, stream: watched, talk, room })
     }
 
     /// Waits until a parcel is there, or none will come; or until there is other work to do.
@@ -71,13 +87,11 @@ impl<'a> Waiter<'a> {
 
     /// Waits until the stream takes octets.
     pub fn for_room(&self) -> Result<(), End> {
-        let Some(stream) = &self.stream else {
+        if self.stream.is_none() {
             return Err(End::Failed(io::ErrorKind::WouldBlock.into()));
-        };
-        let interest = |flags| {
-            epoll::modify(&self.epoll, stream.as_fd(), epoll::EventData::new_u64(STREAM), flags)
-        };
-        interest(self.idle | epoll::EventFlags::OUT)?;
+        }
+        self.room.set(true);
+        self.set_interest()?;
         let room = loop {
             match self.wait(self.outbox.deadline()) {
                 Ok(false) => {} // the bell: the time may be limited now
@@ -85,8 +99,19 @@ impl<'a> Waiter<'a> {
                 Err(end) => break Err(end),
             }
         };
-        interest(self.idle)?;
+        self.room.set(false);
+        self.set_interest()?;
         room
+    }
+
+    /// Waits a little while something is short that no event tells of.
+    pub fn for_a_moment(&self) -> Result<(), End> {
+        let over = Instant::now() + A_MOMENT;
+        let until = self.outbox.deadline().map_or(over, |deadline| deadline.min(over));
+        match self.wait(Some(until)) {
+            Err(End::OutOfTime) if until == over => Ok(()),
+            waited => waited.map(drop),
+        }
     }
 
     /// Waits for anything; tells whether the stream has room.
@@ -118,11 +143,26 @@ impl<'a> Waiter<'a> {
         Ok(has_room)
     }
 
-    /// Throws away what the reader says; its end means that it has gone.
+    fn set_interest(&self) -> rustix::io::Result<()> {
+        let Some(stream) = &self.stream else { return Ok(()) };
+        let room =
+            if self.room.get() { epoll::EventFlags::OUT } else { epoll::EventFlags::empty() };
+        let data = epoll::EventData::new_u64(STREAM);
+        epoll::modify(&self.epoll, stream.as_fd(), data, self.talk.get() | room)
+    }
+
+    /// Throws away what the reader says. When it will say no more, it may still read.
     fn hear_out(&self) -> Result<(), End> {
         let Some(stream) = &self.stream else { return Ok(()) };
         match rustix::io::read(stream, &mut [0; 4096]) {
-            Ok(0) => Err(End::ReaderGone),
+            Ok(0) => {
+                self.talk.set(epoll::EventFlags::empty());
+                // Best effort, and nothing for a Unix socket: on a silent line nothing else would
+                // tell that a TCP client has gone entirely.
+                let _ = sockopt::set_tcp_keepidle(stream, PROBE_EVERY);
+                let _ = sockopt::set_tcp_keepintvl(stream, PROBE_EVERY);
+                Ok(self.set_interest()?)
+            }
             Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
