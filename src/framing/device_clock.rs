@@ -47,15 +47,17 @@ const AHEAD_NS: i128 = 1_000_000_000;
 /// A device's counter, and what is known about it.
 #[derive(Debug)]
 pub(super) struct DeviceClock {
-    hz: u64,
+    /// Nanoseconds of a tick, or of some ticks.
+    tick_ns: i128,
+    ticks: i128,
     /// Nanoseconds that the counter takes to turn over.
     turn_ns: i128,
     /// Whether arrivals are those of the line.
     timed: bool,
     window: VecDeque<Slot>,
     last: Option<Reading>,
-    /// The last record, if it did not fit: arrival less device time.
-    stranger: Option<i128>,
+    /// The last record, if it did not fit.
+    stranger: Option<Reading>,
     restarted: bool,
 }
 
@@ -66,7 +68,7 @@ struct Slot {
     least: [i128; 2],
 }
 
-/// The last record that fitted.
+/// A record.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     count: u64,
@@ -80,8 +82,13 @@ impl DeviceClock {
     /// A counter of `bits` bits, up to 64, that counts `hz` times a second. If not `timed`,
     /// arrivals say nothing.
     pub(super) fn new(bits: u32, hz: u64, timed: bool) -> Self {
+        const SECOND_NS: u64 = 1_000_000_000;
+        // What is not a fraction does without a division.
+        let is_whole = SECOND_NS.is_multiple_of(hz);
+        let (tick_ns, ticks) = if is_whole { (SECOND_NS / hz, 1) } else { (SECOND_NS, hz) };
         Self {
-            hz,
+            tick_ns: tick_ns.into(),
+            ticks: ticks.into(),
             turn_ns: ((1_i128 << bits) * 1_000_000_000 / i128::from(hz)).max(1),
             timed,
             window: VecDeque::new(),
@@ -98,7 +105,7 @@ impl DeviceClock {
             return self.follow(count, arrival);
         }
         self.forget(arrival);
-        let device_ns = self.ns(count).rem_euclid(self.turn_ns);
+        let device_ns = self.ns(count);
         let ahead_ns = i128::from(arrival.as_ns()) - device_ns;
         let Some(last) = self.last else {
             return self.judge_stranger(count, ahead_ns, arrival);
@@ -112,10 +119,6 @@ impl DeviceClock {
         let late_bound = if anchor.is_some() { late_bound } else { ahead_bound };
         if -ahead_bound <= late_ns && late_ns <= late_bound && -ahead_bound <= step_ns {
             return self.accept(count, reference + late_ns, arrival);
-        }
-        if device_ns <= elapsed_ns + AHEAD_NS && count < last.count {
-            self.restarted = true;
-            return self.begin(count, [ahead_ns; 2], arrival);
         }
         self.judge_stranger(count, ahead_ns, arrival)
     }
@@ -134,7 +137,8 @@ impl DeviceClock {
     }
 
     fn ns(&self, count: u64) -> i128 {
-        i128::from(count) * 1_000_000_000 / i128::from(self.hz)
+        let ns = i128::from(count) * self.tick_ns;
+        if self.ticks == 1 { ns } else { ns / self.ticks }
     }
 
     fn ahead_bound(&self) -> i128 {
@@ -148,6 +152,9 @@ impl DeviceClock {
     /// As near to 0 as whole turns of the counter bring it.
     fn centred(&self, ns: i128) -> i128 {
         let half = self.turn_ns / 2;
+        if ns.abs() < half {
+            return ns; // a division of 128 bits is as long as all else here
+        }
         (ns + half).rem_euclid(self.turn_ns) - half
     }
 
@@ -199,14 +206,22 @@ impl DeviceClock {
     }
 
     fn judge_stranger(&mut self, count: u64, ahead_ns: i128, arrival: Timestamp) -> Timestamp {
-        if let Some(before) = self.stranger {
+        let fell_back = |last: Reading| count < last.count;
+        if let Some(Reading { ahead_ns: before, .. }) = self.stranger {
             let differ_ns = self.centred(ahead_ns - before);
             if differ_ns.abs() <= self.ahead_bound() {
-                self.restarted |= self.last.is_some_and(|last| count < last.count);
+                self.restarted |= self.last.is_some_and(fell_back);
                 return self.begin(count, [before, before + differ_ns], arrival);
             }
         }
-        self.stranger = Some(ahead_ns);
+        let uptime_ns = self.ns(count).rem_euclid(self.turn_ns);
+        let is_younger =
+            |last: &Reading| uptime_ns <= i128::from(arrival.ns_since(last.arrival)) + AHEAD_NS;
+        if self.last.or(self.stranger).filter(is_younger).is_some_and(fell_back) {
+            self.restarted = true;
+            return self.begin(count, [ahead_ns; 2], arrival);
+        }
+        self.stranger = Some(Reading { count, arrival, ahead_ns, time: arrival });
         let before = self.last.filter(|_| !self.window.is_empty());
         before.map_or(arrival, |last| arrival.minus_ns(last.arrival.ns_since(last.time)))
     }
@@ -367,6 +382,10 @@ mod tests {
 
     #[test]
     fn a_restart_is_seen_at_once_or_by_the_second_record() {
+        // After a single record.
+        let mut fresh = clock();
+        assert_eq!(late(&mut fresh, [(3_600_000_000, 0), (100_000, 500 * MS)]), [0, 0]);
+        assert!(fresh.restarted());
         // After an hour, and soon after the last restart.
         for uptime in [3600, 30, 5] {
             let mut clock = clock();

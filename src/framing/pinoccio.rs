@@ -144,8 +144,8 @@ const DEFAULT_CHANNEL: u8 = 20;
 
 /// [`SNIF`], and what the sniffers say when they have booted: At256rfr2Sniffer, older and newer, and the
 /// Scout.
-const PHRASES: [&[u8]; 4] =
-    [SNIF, b"At256rfr2Sniffer", b"packet sniffer starting", b"Hello from Pinoccio"];
+const PHRASES: [&str; 4] =
+    ["SNIF", "At256rfr2Sniffer", "packet sniffer starting", "Hello from Pinoccio"];
 
 /// Makes the sniffer start, unless it runs already, and each time that it has booted.
 #[derive(Debug)]
@@ -153,7 +153,7 @@ pub(super) struct Start {
     init: Vec<u8>,
     /// When to say it, if it is to be said.
     due: Option<Timestamp>,
-    phrases: Phrases,
+    phrases: Phrases<{ PHRASES.len() }>,
 }
 
 impl Start {
@@ -162,7 +162,7 @@ impl Start {
             Some(init) => unescaped(init),
             None => format!("B250C{}!", setup.channel.unwrap_or(DEFAULT_CHANNEL)).into_bytes(),
         };
-        Self { init, due: None, phrases: Phrases::new(&PHRASES) }
+        Self { init, due: None, phrases: Phrases::new(PHRASES) }
     }
 }
 
@@ -183,9 +183,9 @@ impl Dialogue for Start {
 
     /// A frame may have these words in it: a sniffer that runs does not mind being told again.
     fn hear(&mut self, octets: &[u8], now: Timestamp) -> bool {
-        match self.phrases.heard(octets).map(|which| PHRASES[which]) {
+        match self.phrases.heard(octets) {
             None => false,
-            Some(SNIF) => {
+            Some(0) => {
                 self.due = None;
                 false
             }
@@ -510,7 +510,7 @@ mod tests {
     #[test]
     fn a_sniffer_that_has_booted_again_is_started_again() {
         let now = Timestamp::from_ns(SECOND);
-        for banner in PHRASES.into_iter().filter(|phrase| *phrase != SNIF) {
+        for banner in PHRASES[1..].iter().map(|banner| banner.as_bytes()) {
             let mut start = Start::new(&SETUP);
             start.start(now);
             assert!(!start.hear(banner, now), "it is waited for");
@@ -526,7 +526,7 @@ mod tests {
         }
         let mut silent = Start::new(&Setup { init: Some(String::new()), ..SETUP });
         silent.start(now);
-        assert!(!silent.hear(PHRASES[1], now) && !silent.restart(now));
+        assert!(!silent.hear(PHRASES[1].as_bytes(), now) && !silent.restart(now));
     }
 
     #[test]

@@ -44,10 +44,11 @@ use super::device_clock::DeviceClock;
 use super::phrase::Phrases;
 use super::{Framer, Setup, Window, wpan};
 use crate::packet::{Batch, Damage, Notes, Tally, Timestamp};
+use memchr::memmem;
 use std::mem;
 
 /// What RIOT says when it has booted. Other text of its may tell of networks, but not this.
-const BANNER: &[u8] = b"This is RIOT!";
+const BANNER: &str = "This is RIOT!";
 /// `rx_time` counts microseconds. Of its 64 bits some boards count 32, so the lower ones
 /// are what all have.
 const CLOCK_BITS: u32 = 32;
@@ -113,7 +114,7 @@ pub(super) struct Riot {
     /// Whether data lines end in a space before their LF.
     spaced: bool,
     clock: DeviceClock,
-    banner: Phrases,
+    banner: Phrases<1>,
     restarted: bool,
     /// Whether what was skipped since the last record is more than line ends and prompts.
     strange: bool,
@@ -130,7 +131,7 @@ impl Riot {
             refused: None,
             spaced: false,
             clock: DeviceClock::new(CLOCK_BITS, CLOCK_HZ, setup.timed),
-            banner: Phrases::new(&[BANNER]),
+            banner: Phrases::new([BANNER]),
             restarted: false,
             strange: false,
         }
@@ -162,7 +163,7 @@ impl Riot {
     /// Skips text up to the next [`MARK`], or up to what may become one.
     fn find_mark(&mut self) -> bool {
         let octets = self.window.octets();
-        if let Some(ahead) = octets.windows(MARK.len()).position(|octets| octets == MARK) {
+        if let Some(ahead) = memmem::find(octets, MARK) {
             self.skip_text(ahead);
             self.held = Held::HeaderLine;
             return true;
@@ -176,7 +177,7 @@ impl Riot {
     fn skip_text(&mut self, len: usize) {
         let text = &self.window.octets()[..len];
         self.strange = self.strange || !text.iter().all(|octet| b"\r\n> ".contains(octet));
-        if self.banner.heard(text).is_some() {
+        if self.strange && self.banner.heard(text).is_some() {
             self.restarted = true;
             self.clock.reset();
         }
@@ -202,6 +203,7 @@ impl Riot {
     /// have another.
     fn lose(&mut self, len: usize) {
         self.window.skip(len);
+        self.banner.reset();
         self.strange = true;
         self.window.tally.damaged_frames += 1;
         self.held = Held::Text;
@@ -255,6 +257,7 @@ impl Riot {
             damage: Damage::NONE,
         };
         out.push(&[&wpan::tap_header(self.channel, header.lqi), psdu], notes);
+        self.banner.reset();
         self.take_record(end + 1);
         self.widths = Some(header.widths);
         self.refused = None;
