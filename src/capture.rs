@@ -48,8 +48,7 @@ use opening::Opened;
 use service::Service;
 use serving::{accept, open_stream};
 use shared::Shared;
-use signal_hook::iterator::Signals;
-use signals::Meaning;
+use signals::{Heeded, Meaning};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -131,7 +130,7 @@ pub struct Config {
 pub fn run(config: &Config) -> Result<(), Error> {
     let streams = opening::pipes(config)?;
     // The handlers come next: from here on SIGTERM means a clean end.
-    let signals = signals::handle(hangup_ends(config))
+    let signals = signals::handle(hangup_reloads(config))
         .map_err(|e| Error::new("signals", "cannot be handled").because(e))?;
     let stop =
         Bell::new().map_err(|error| Error::new("stop bell", "cannot make").because(error))?;
@@ -151,9 +150,9 @@ pub fn run(config: &Config) -> Result<(), Error> {
     supervise(config, &shared, inbox, opened, signals, &stop, &service)
 }
 
-/// Whether SIGHUP means that a terminal was closed, and not that new files are to be begun.
-fn hangup_ends(config: &Config) -> bool {
-    config.rotation.is_none() && !systemd::is_manager()
+/// Whether SIGHUP may ask for new files, and not only tell that a terminal was closed.
+fn hangup_reloads(config: &Config) -> bool {
+    config.rotation.is_some() || systemd::is_manager()
 }
 
 /// Runs all threads to their end.
@@ -162,13 +161,12 @@ fn supervise(
     shared: &Shared,
     inbox: Receiver<News>,
     opened: Opened,
-    mut signals: Signals,
+    signals: Heeded,
     stop: &Bell,
     service: &Service<'_>,
 ) -> Result<(), Error> {
     let Opened { sources, listeners, streams, failed } = opened;
     let signal_handle = signals.handle();
-    let hangup_ends = hangup_ends(config);
     std::thread::scope(|scope| {
         let outputs = streams.len() + listeners.len();
         for (stream, format) in streams {
@@ -182,16 +180,14 @@ fn supervise(
             listening.extend(shared.or_end(spawn(scope, shared, "tend", || listener.tend())));
         }
         shared.or_end(spawn(scope, shared, "signals", move || {
-            for signal in signals.forever() {
-                match signals::meaning(signal, hangup_ends) {
-                    Meaning::Counters => report::all(shared),
-                    Meaning::NextFiles => shared.start_next_streams(),
-                    Meaning::End => {
-                        shared.hurry(Instant::now() + GRACE);
-                        let _ = shared.news.try_send(News::Signal(signal));
-                    }
+            signals.listen(|signal, meaning| match meaning {
+                Meaning::Counters => report::all(shared),
+                Meaning::NextFiles => shared.start_next_streams(),
+                Meaning::End => {
+                    shared.hurry(Instant::now() + GRACE);
+                    let _ = shared.news.try_send(News::Signal(signal));
                 }
-            }
+            });
         }));
         let mut readers = Vec::new();
         for (index, (port, source)) in config.ports.iter().zip(sources).enumerate() {

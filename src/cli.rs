@@ -12,9 +12,9 @@ use crate::encode::text::{Style, TimeStyle};
 use crate::encode::{Direction, Format};
 use crate::error::Error;
 use crate::framing::{Channel, PROTOCOLS, Protocol, Setup, protocol};
+use crate::logger::Logging;
 use crate::output::ring::Limits;
 use crate::source::{file, record, sim::Simulator};
-use crate::systemd;
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches as _, Parser, ValueEnum};
@@ -35,8 +35,8 @@ Examples:
   serialshark extcap --install                    ports in Wireshark's interface list
   serialshark check-config trunk.toml             what a file for --config says
 
-Signals: SIGINT, SIGTERM, SIGHUP end it cleanly, but with -C or -G, and as a service, SIGHUP begins
-the next files; SIGUSR1 logs all counters.
+Signals: SIGINT, SIGTERM and a closed terminal (SIGHUP) end it cleanly; with -C or -G, and as a
+service, a SIGHUP that somebody sends begins the next files; SIGUSR1 logs all counters.
 
 Exit status: 0 ended as asked, 1 failed while running, 2 wrong usage.";
 
@@ -169,6 +169,10 @@ struct Args {
     #[arg(long)]
     once: bool,
 
+    /// Add log lines to this file as well, with their times
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+
     /// Say more on stderr; twice: still more. RUST_LOG is heard too
     #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
@@ -192,6 +196,7 @@ pub struct Request {
     /// The capture.
     pub config: Config,
     level: LevelFilter,
+    log_file: Option<PathBuf>,
     /// What the user should know about how it came about.
     remarks: Vec<String>,
 }
@@ -239,21 +244,16 @@ pub fn parse_from<S: Into<OsString> + Clone>(
 }
 
 impl Request {
-    /// Sends log records to stderr from now on: one line each, as other messages.
-    pub fn start_logging(&self) {
-        let mut logger = env_logger::Builder::new();
-        logger.filter_level(self.level).parse_default_env();
-        logger.format(|out, record| {
-            let text = match record.level() {
-                log::Level::Info => record.args().to_string(),
-                level => format!("{}: {}", level.as_str().to_lowercase(), record.args()),
-            };
-            out.write_all(systemd::message(record.level(), &text).as_bytes())
-        });
-        logger.init();
+    /// Takes log records from now on.
+    ///
+    /// # Errors
+    /// When the log file cannot be opened.
+    pub fn start_logging(&self) -> Result<Logging, Error> {
+        let logging = Logging::start(self.level, self.log_file.as_deref())?;
         for remark in &self.remarks {
             log::info!("{remark}");
         }
+        Ok(logging)
     }
 }
 
@@ -358,7 +358,7 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
         wait: args.wait,
         once: args.once,
     };
-    Ok(Request { config, level, remarks: Vec::new() })
+    Ok(Request { config, level, log_file: args.log_file, remarks: Vec::new() })
 }
 
 /// What printed packets look like.

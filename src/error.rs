@@ -1,6 +1,12 @@
-//! The one kind of error: a line that names the object, what failed and why, and a hint.
+//! The one kind of error: a line that names the object, what failed and why, and a hint. Whatever
+//! is in it, it is one line and one of hint: see [`printable`].
 
+use crate::printable::printable;
+use log::Level;
 use std::fmt;
+
+/// The target of log records that are made of an error, and so printable.
+pub const TARGET: &str = "serialshark::error";
 
 /// Why something the user asked for cannot be done.
 ///
@@ -15,21 +21,26 @@ pub struct Error {
 impl Error {
     /// `what` failed with `object`.
     pub fn new(object: impl fmt::Display, what: impl fmt::Display) -> Self {
-        Self { line: format!("{object}: {what}"), hint: None }
+        Self { line: printable(&format!("{object}: {what}")).into_owned(), hint: None }
     }
 
     /// Adds the system's words.
     #[must_use]
     pub fn because(mut self, cause: impl Into<std::io::Error>) -> Self {
-        self.line = format!("{}: {}", self.line, words(cause));
+        self.line = format!("{}: {}", self.line, printable(&words(cause)));
         self
     }
 
     /// Adds what the user can do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(printable(&hint.into()).into_owned());
         self
+    }
+
+    /// Puts it into the log.
+    pub fn log(&self, level: Level) {
+        log::log!(target: TARGET, level, "{self}");
     }
 }
 
@@ -63,5 +74,11 @@ mod tests {
         let text = "/dev/ttyUSB0: cannot open: Permission denied\n  hint: ask root";
         assert_eq!(error.to_string(), text);
         assert_eq!(format!("{error:#}"), text.replace("\n  hint:", ";"));
+    }
+
+    #[test]
+    fn nothing_in_it_begins_another_line() {
+        let error = Error::new("a\nb", "\x1b[2J").hint("c\n  hint: d");
+        assert_eq!(error.to_string(), "a\\nb: \\u{1b}[2J\n  hint: c\\n  hint: d");
     }
 }

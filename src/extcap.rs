@@ -183,9 +183,12 @@ impl Call {
         let end = if let Some(relay) = relay {
             pipe::open(fifo).and_then(|stream| relay.run(stream, history))
         } else {
-            request.start_logging();
             request.config.outputs = vec![(Output::Pipe(fifo.clone()), Format::Pcapng)];
-            crate::capture::run(&request.config)
+            request.start_logging().and_then(|logging| {
+                let end = crate::capture::run(&request.config);
+                logging.end();
+                end
+            })
         };
         end.map_or_else(|error| fail(&error), |()| 0)
     }

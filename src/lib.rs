@@ -26,7 +26,8 @@
 //!
 //! The modules in the order of the flow:
 //!
-//! - [`error`], [`bell`], [`packet`]: the vocabulary
+//! - [`error`], [`printable`], [`bell`], [`packet`]: the vocabulary
+//! - [`copier`], [`logger`]: log lines, which nobody waits for
 //! - [`wall`]: the wall clock, and when somebody sets it
 //! - [`systemd`]: what it is told of a service that it has started
 //! - [`cobs`]: an encoding that a framing and a dissector share
@@ -48,15 +49,18 @@ pub mod bell;
 pub mod capture;
 pub mod cli;
 pub mod cobs;
+pub mod copier;
 pub mod dissect;
 pub mod encode;
 pub mod error;
 pub mod extcap;
 pub mod framing;
 pub mod hardware;
+pub mod logger;
 pub mod output;
 pub mod packet;
 pub mod ports;
+pub mod printable;
 pub mod source;
 pub mod systemd;
 pub mod wall;

@@ -1,5 +1,6 @@
 //! The program: parse, run, exit code.
 
+use serialshark::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -12,14 +13,25 @@ fn main() -> ExitCode {
         return ExitCode::from(exit_code);
     }
     let request = serialshark::cli::parse();
-    request.start_logging();
+    let logging = match request.start_logging() {
+        Ok(logging) => logging,
+        Err(error) => return refuse(&error),
+    };
     match serialshark::capture::run(&request.config) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            logging.end();
+            ExitCode::SUCCESS
+        }
         Err(error) => {
-            // Should nobody hear it, the exit code still tells.
-            let message = serialshark::systemd::message(log::Level::Error, &error.to_string());
-            let _ = std::io::stderr().write_all(message.as_bytes());
+            logging.fail(&error);
             ExitCode::from(1)
         }
     }
+}
+
+/// Nothing has been started yet.
+fn refuse(error: &Error) -> ExitCode {
+    // Should nobody hear it, the exit code still tells.
+    let _ = writeln!(std::io::stderr(), "serialshark: {error}");
+    ExitCode::from(1)
 }

@@ -20,6 +20,7 @@ complete -c serialshark -l interface -d 'Number of the sniffer\'s network interf
 complete -c serialshark -l init -d 'Text that starts the sniffer, in place of the protocol\'s own (pinoccio); \\r and \\n are known' -r
 complete -c serialshark -l record -d 'Store the octets and their times in this file, which as PORT gives the same packets again' -r -F
 complete -c serialshark -s c -l count -d 'End after this many packets' -r
+complete -c serialshark -l log-file -d 'Add log lines to this file as well, with their times' -r -F
 complete -c serialshark -l force -d 'Overwrite capture files and recordings that exist'
 complete -c serialshark -l replay-paced -d 'Replay a file in real time; without, as fast as possible'
 complete -c serialshark -s t -l time -d 'Times of printed packets, as tcpdump has them: -t none, -tt seconds since 1970, -ttt since the line before, -tttt date and time, -ttttt since the first line'

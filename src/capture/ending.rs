@@ -3,7 +3,7 @@
 use super::service::Service;
 use crate::error::Error;
 use crossbeam_channel::{Receiver, select};
-use log::debug;
+use log::{Level, debug};
 
 /// What threads tell the main thread.
 pub enum News {
@@ -87,7 +87,7 @@ impl Ending {
                     Some(error) if self.outputs_left == 0 => return Some(Err(error)),
                     None if self.outputs_left == 0 => return Some(Ok(Pace::Quick)),
                     Some(error) => {
-                        log::error!("{error}");
+                        error.log(Level::Error);
                         self.failed.push(error);
                     }
                     None => {}

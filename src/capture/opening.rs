@@ -8,6 +8,7 @@ use crate::output::{Listener, Stream, fifo::Fifo, file, pipe, socket::Socket};
 use crate::source::record::{Header, Recorder};
 use crate::source::{self, Source, serial};
 use crate::wall::WallClock;
+use log::Level;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -101,11 +102,11 @@ pub fn open(
         && listeners.is_empty()
         && let Some(last) = failed.pop()
     {
-        failed.iter().for_each(|error| log::error!("{error}"));
+        failed.iter().for_each(|error| error.log(Level::Error));
         return Err(last);
     }
     // The other outputs go on.
-    failed.iter().for_each(|error| log::error!("{error}"));
+    failed.iter().for_each(|error| error.log(Level::Error));
     Ok(Opened { sources, listeners, streams, failed })
 }
 

@@ -9,7 +9,7 @@ use super::writer::Delivery;
 use crate::encode::{Encoder, Format};
 use crate::error::Error;
 use crate::output::{Listener, Stream};
-use log::info;
+use log::{Level, info};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::Scope;
@@ -51,7 +51,7 @@ pub fn open_stream<'scope>(
         if only {
             shared.tell(News::OutputEnded(error));
         } else if let Some(error) = error {
-            log::error!("{error}");
+            error.log(Level::Error);
         }
     };
     let (mut encoder, outbox) = match encoder.and_then(|encoder| Ok((encoder, outbox?))) {

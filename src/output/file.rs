@@ -7,10 +7,12 @@
 use super::ring::{Limits, Ring};
 use super::shortage::is_full;
 use super::{Kind, Stream, may_follow};
+use crate::copier::Copier;
 use crate::error::Error;
 use crate::packet::Timestamp;
 use rustix::fs::{Mode, OFlags, SeekFrom, seek};
 use rustix::io::Errno;
+use std::any::Any;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -23,6 +25,8 @@ const UNIX98_SLAVES: std::ops::RangeInclusive<u32> = 136..=143;
 /// How long an octet may be in the kernel's memory only. Writing it out takes time too, and
 /// together they should stay near a second.
 const SYNC_AFTER: Duration = Duration::from_millis(900);
+/// How long a terminal may take at the end for what it was given.
+const MOMENT: Duration = Duration::from_millis(300);
 
 /// Standard output as a stream of records (`binary`) or of lines.
 ///
@@ -39,12 +43,32 @@ pub fn stdout(binary: bool) -> Result<Stream, Error> {
     let is_file = File::from(fd.try_clone().map_err(cannot)?)
         .metadata()
         .is_ok_and(|metadata| metadata.is_file());
+    let mut lease: Option<Box<dyn Any + Send>> = None;
     let (fd, kind) = match own_pipe(&fd) {
         _ if is_file => (fd, Kind::File(Disk { is_regular: true, ..Disk::new(binary) })),
         Some(own) => (own, Kind::Pipe),
+        // Another user's, as after su.
+        None if stdout.is_terminal() => {
+            let (pipe, copier) = Copier::start("stdout", fd).map_err(cannot)?;
+            lease = Some(Box::new(Terminal(Some(copier))));
+            (pipe, Kind::Pipe)
+        }
         None => (fd, Kind::Shared),
     };
-    Ok(Stream { name: "standard output".into(), fd, kind, latch: None, written: 0, _lease: None })
+    let name = "standard output".to_owned();
+    Ok(Stream { name, fd, kind, latch: None, written: 0, _lease: lease })
+}
+
+/// A terminal that blocks, perhaps for ever. Dropped when the pipe to it is closed: then it has a
+/// moment to take the last lines.
+struct Terminal(Option<Copier>);
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Some(copier) = self.0.take() {
+            copier.finish(MOMENT);
+        }
+    }
 }
 
 /// The same pipe or terminal opened once more, so that it need not block: the descriptor that

@@ -15,7 +15,7 @@
 use crate::error::Error;
 use crate::packet::{Clock, Timestamp};
 use chrono::{Local, NaiveDateTime};
-use log::{debug, warn};
+use log::{Level, debug, warn};
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::VecDeque;
@@ -235,7 +235,7 @@ impl Ring {
             }
             Err(Errno::NOENT) => false,
             Err(errno) => {
-                warn!("{}", Error::new(name.display(), "cannot delete").because(errno));
+                Error::new(name.display(), "cannot delete").because(errno).log(Level::Warn);
                 false
             }
         }

@@ -13,7 +13,7 @@ use super::{Input, Source, Woken, record, wait};
 use crate::bell::Bell;
 use crate::error::Error;
 use crate::packet::{Clock, Timestamp};
-use log::warn;
+use log::{Level, warn};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -110,7 +110,7 @@ impl Source for Stored {
                 Ok(len) => break len,
                 Err(Errno::INTR) => {}
                 Err(errno) => {
-                    log::error!("{}", Error::new(&self.name, "cannot read").because(errno));
+                    Error::new(&self.name, "cannot read").because(errno).log(Level::Error);
                     return Input::Ended;
                 }
             }
@@ -174,7 +174,7 @@ impl Source for Piped {
                 }
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(errno) => {
-                    log::error!("{}", Error::new(&self.name, "cannot read").because(errno));
+                    Error::new(&self.name, "cannot read").because(errno).log(Level::Error);
                     return Input::Ended;
                 }
             }

@@ -19,7 +19,7 @@ use crate::bell::Bell;
 use crate::error::Error;
 use crate::packet::{Clock, Timestamp, Wall};
 use crate::wall::WallClock;
-use log::warn;
+use log::{Level, warn};
 use rustix::fs::{SeekFrom, seek, tell};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
@@ -176,7 +176,7 @@ impl Recorder {
         {
             let error =
                 Error::new(&self.name, "cannot write; the recording ends here").because(error);
-            log::error!("{error}");
+            error.log(Level::Error);
             self.append = None;
         }
     }
@@ -351,7 +351,7 @@ impl Replay {
                 Ok(count) => len += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    log::error!("{}", Error::new(&self.name, "cannot read").because(error));
+                    Error::new(&self.name, "cannot read").because(error).log(Level::Error);
                     return None;
                 }
             }

@@ -1,0 +1,122 @@
+//! A descriptor that may block, behind a pipe that does not.
+//!
+//! A terminal that was stopped with Ctrl-S, a pager that nobody scrolls, a parent that does not
+//! read: a write to them may take for ever, and cannot be called off. So whoever has something
+//! for them writes into a pipe, which is non-blocking and bounded, and a thread copies from there.
+//!
+//! That thread is the one exception to the rule that all are joined: while it is in such a write
+//! nobody can end it. [`Copier::finish`] waits for it for a moment, and then leaves it to the
+//! end of the process.
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+/// The most octets of a write that goes out entirely or not at all (`PIPE_BUF`).
+pub const WHOLE_WRITE: usize = 4096;
+
+/// A thread that copies from a pipe to a descriptor, in order.
+#[derive(Debug)]
+pub struct Copier {
+    ended: Receiver<()>,
+}
+
+impl Copier {
+    /// Starts it. What is written into the pipe that it returns goes to `to`, until that takes
+    /// nothing more: then the pipe has no reader. The pipe is non-blocking.
+    ///
+    /// # Errors
+    /// When there are no descriptors or threads left.
+    pub fn start(name: &str, to: OwnedFd) -> io::Result<(OwnedFd, Self)> {
+        let (from, pipe) = pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&pipe, true)?;
+        // Nothing is ever sent: that the sender is gone tells of the end.
+        let (running, ended) = sync_channel(0);
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || copy(&from, &to, running))?;
+        Ok((pipe, Self { ended }))
+    }
+
+    /// Waits until all is copied, `moment` at most; tells whether it is. The pipe must be closed.
+    pub fn finish(self, moment: Duration) -> bool {
+        self.ended.recv_timeout(moment) == Err(RecvTimeoutError::Disconnected)
+    }
+}
+
+fn copy(from: &OwnedFd, to: &OwnedFd, _running: SyncSender<()>) {
+    let mut buffer = [0; WHOLE_WRITE];
+    loop {
+        match rustix::io::read(from, &mut buffer) {
+            Err(Errno::INTR) => {}
+            Err(_) | Ok(0) => return,
+            Ok(len) => {
+                if write_all(to, &buffer[..len]).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn write_all(to: impl AsFd, mut octets: &[u8]) -> Result<(), Errno> {
+    while !octets.is_empty() {
+        match rustix::io::write(&to, octets) {
+            Ok(count) => octets = &octets[count..],
+            Err(Errno::INTR) => {}
+            // Somebody else has made it non-blocking.
+            Err(Errno::AGAIN) => {
+                let _ = poll(&mut [PollFd::new(&to, PollFlags::OUT)], None);
+            }
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn all_is_copied_in_order_before_it_ends() {
+        let (read, to) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let (pipe, copier) = Copier::start("copier", to).unwrap();
+        for line in ["one\n", "two\n"] {
+            rustix::io::write(&pipe, line.as_bytes()).unwrap();
+        }
+        drop(pipe);
+        assert!(copier.finish(LONG));
+        let mut octets = [0; 64];
+        let len = rustix::io::read(read, &mut octets).unwrap();
+        assert_eq!(&octets[..len], b"one\ntwo\n");
+    }
+
+    #[test]
+    fn a_writer_never_waits_for_one_that_does_not_read() {
+        let (read, to) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let (pipe, copier) = Copier::start("copier", to).unwrap();
+        let full = (0..1000).any(|_| rustix::io::write(&pipe, &[0; 4096]) == Err(Errno::AGAIN));
+        assert!(full);
+        drop(pipe);
+        assert!(!copier.finish(MOMENT), "is stuck in its write");
+        drop(read);
+    }
+
+    #[test]
+    fn a_reader_that_left_is_seen_at_the_pipe() {
+        let (read, to) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let (pipe, copier) = Copier::start("copier", to).unwrap();
+        drop(read);
+        rustix::io::write(&pipe, b"nobody hears this").unwrap();
+        assert!(copier.finish(LONG));
+        assert_eq!(rustix::io::write(&pipe, b"nor this"), Err(Errno::PIPE));
+    }
+}
