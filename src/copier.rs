@@ -36,9 +36,7 @@ impl Copier {
         rustix::io::ioctl_fionbio(&pipe, true)?;
         // Nothing is ever sent: that the sender is gone tells of the end.
         let (running, ended) = sync_channel(0);
-        std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || copy(&from, &to, running))?;
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || copy(running, from, to))?;
         Ok((pipe, Self { ended }))
     }
 
@@ -48,14 +46,15 @@ impl Copier {
     }
 }
 
-fn copy(from: &OwnedFd, to: &OwnedFd, _running: SyncSender<()>) {
+/// The pipe is closed before its end is told: arguments go in reverse order.
+fn copy(_running: SyncSender<()>, from: OwnedFd, to: OwnedFd) {
     let mut buffer = [0; WHOLE_WRITE];
     loop {
-        match rustix::io::read(from, &mut buffer) {
+        match rustix::io::read(&from, &mut buffer) {
             Err(Errno::INTR) => {}
             Err(_) | Ok(0) => return,
             Ok(len) => {
-                if write_all(to, &buffer[..len]).is_err() {
+                if write_all(&to, &buffer[..len]).is_err() {
                     return;
                 }
             }
@@ -103,8 +102,17 @@ mod tests {
     fn a_writer_never_waits_for_one_that_does_not_read() {
         let (read, to) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let (pipe, copier) = Copier::start("copier", to).unwrap();
-        let full = (0..1000).any(|_| rustix::io::write(&pipe, &[0; 4096]) == Err(Errno::AGAIN));
-        assert!(full);
+        // More than fits the pipe behind it: 64 KiB and what the thread holds.
+        let mut written = 0;
+        while written < 80_000 {
+            match rustix::io::write(&pipe, &[0; 4096]) {
+                Ok(len) => written += len,
+                Err(errno) => {
+                    assert_eq!(errno, Errno::AGAIN);
+                    poll(&mut [PollFd::new(&pipe, PollFlags::OUT)], None).unwrap();
+                }
+            }
+        }
         drop(pipe);
         assert!(!copier.finish(MOMENT), "is stuck in its write");
         drop(read);
