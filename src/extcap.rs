@@ -324,6 +324,19 @@ mod tests {
     }
 
     #[test]
+    fn a_sniffers_interface_is_for_the_protocol_that_has_some() {
+        let plain = "--capture --extcap-interface serialshark-ttyUSB0 --fifo /tmp/x --interface 7";
+        for (more, interface) in [
+            ("--protocol riot --channel 5", Some(7)),
+            ("--protocol pinoccio --channel 15", None),
+            ("--protocol mstp", None),
+        ] {
+            let config = call(&format!("{plain} {more}")).request(None).expect(more).config;
+            assert_eq!(config.ports[0].setup.interface, interface);
+        }
+    }
+
+    #[test]
     fn what_the_dialogue_remembers_is_forgiven() {
         let plain = "--capture --extcap-interface serialshark-ttyUSB0 --fifo /tmp/x";
         for more in ["--baud ", "--channel 26", "--channel none", "--protocol  --baud "] {

@@ -195,7 +195,11 @@ mod tests {
             assert!(port.contains(&format!("value {{arg=0}}{{value={name}}}")), "{port}");
         }
         assert_eq!(port.matches("{default=true}").count(), 2);
-        assert!(port.contains("value {arg=2}{value=26}{display=26}\n"), "{port}");
+        for channel in [0, 10, 11, 26] {
+            let value = format!("value {{arg=2}}{{value={channel}}}{{display={channel}}}\n");
+            assert!(port.contains(&value), "{port}");
+        }
+        assert!(!port.contains("{value=27}") && port.contains("arg {number=3}{call=--interface}"));
         let reloaded = config("serialshark-ttyUSB0", None, Some("protocol"));
         assert!(reloaded.lines().all(|line| line.starts_with("value {arg=0}")), "{reloaded}");
         let simulated = config("serialshark-sim-mstp", None, None);

@@ -110,13 +110,11 @@ impl DeviceClock {
         let Some(last) = self.last else {
             return self.judge_stranger(count, ahead_ns, arrival);
         };
-        let anchor = self.anchor();
-        let reference = anchor.unwrap_or(last.ahead_ns);
+        let reference = self.anchor().unwrap_or(last.ahead_ns);
         let late_ns = self.centred(ahead_ns - reference);
         let elapsed_ns = i128::from(arrival.ns_since(last.arrival));
         let step_ns = elapsed_ns - (reference + late_ns - last.ahead_ns);
         let (ahead_bound, late_bound) = (self.ahead_bound(), self.late_bound());
-        let late_bound = if anchor.is_some() { late_bound } else { ahead_bound };
         if -ahead_bound <= late_ns && late_ns <= late_bound && -ahead_bound <= step_ns {
             return self.accept(count, reference + late_ns, arrival);
         }
@@ -378,6 +376,11 @@ mod tests {
         let again = again.map(|(count, arrival)| (count & 0xffff_ffff, arrival));
         assert_eq!(late(&mut clock, again), [0; 10]);
         assert!(!clock.restarted());
+        // The first record after it is what the next ones are measured by.
+        let mut clock = self::clock();
+        late(&mut clock, steady(0, 10));
+        let later = [(100_000_000, 100 * SECOND), (100_000_192, 100 * SECOND + 38 * MS)];
+        assert_eq!(late(&mut clock, later), [0, 37_808_000]);
     }
 
     #[test]

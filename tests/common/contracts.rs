@@ -95,6 +95,7 @@ pub fn times_do_not_run_backwards_and_silence_is_asked_for_once(
     let mut pushed = 0;
     for (chunk, gap) in chunked(line, lengths).zip(gaps.iter().cycle()) {
         framer.push(chunk, now, &mut batch);
+        assert!(batch.packets().all(|packet| packet.time <= now), "from the future");
         pushed += chunk.len() as u64;
         arrivals.push((pushed, now));
         check_open_since(framer.as_ref(), &arrivals, protocol.baud);
