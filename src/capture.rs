@@ -20,6 +20,7 @@
 //! then until all open ones have room. So one stalled reader stalls a replay, for all readers.
 
 mod ending;
+mod history;
 mod merge;
 mod opening;
 mod outbox;
@@ -43,6 +44,7 @@ use crate::systemd;
 use crate::wall::WallClock;
 use crossbeam_channel::{Receiver, bounded};
 use ending::{Ending, News, Pace};
+use history::History;
 use log::info;
 use opening::Opened;
 use service::Service;
@@ -55,7 +57,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::Scope;
 use std::time::{Duration, Instant};
-use streams::{History, Streams};
+use streams::Streams;
 
 /// How long writers may take at the end for a reader that is slow to take the rest.
 const GRACE: Duration = Duration::from_millis(500);

@@ -28,6 +28,9 @@ use times::Times;
 /// What the header says about the longest packet; ours are far shorter.
 const SNAPLEN: u32 = 65_535;
 
+/// The last time that a classic pcap record can have, in February 2106.
+const LAST_OF_PCAP_US: u64 = u32::MAX as u64 * 1_000_000 + 999_999;
+
 /// A capture format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -341,10 +344,11 @@ fn comment(packet: &Packet<'_>, dropped: u64, step_ns: i64) -> Option<String> {
 }
 
 fn pcap_record(packet: &Packet<'_>, out: &mut Vec<u8>) -> io::Result<()> {
-    let ns = packet.time.as_ns();
+    // Where seconds stand still (2106), fractions of them must not go round.
+    let us = (packet.time.as_ns() / 1000).min(LAST_OF_PCAP_US);
     let record = RawPcapPacket {
-        ts_sec: u32::try_from(ns / 1_000_000_000).unwrap_or(u32::MAX),
-        ts_frac: (ns % 1_000_000_000 / 1000) as u32,
+        ts_sec: (us / 1_000_000) as u32,
+        ts_frac: (us % 1_000_000) as u32,
         incl_len: packet.data.len() as u32,
         orig_len: packet.original_len,
         data: Cow::Borrowed(packet.data),
@@ -392,6 +396,24 @@ mod tests {
         expected.extend(words(&[0, 0, 65_535, 165, 1_700_000_000, 123_456, 8, 8]));
         expected.extend(TOKEN);
         assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn times_that_pcap_cannot_have_do_not_run_backwards() {
+        let second_ns = 1_000_000_000;
+        let end_ns = (u64::from(u32::MAX) + 1) * second_ns;
+        let times =
+            [0, 1, 999, end_ns - 1001, end_ns - 1, end_ns, end_ns + 1, end_ns + second_ns / 2];
+        let mut out = Vec::new();
+        for ns in times.into_iter().chain([end_ns + 7 * second_ns, u64::MAX]) {
+            pcap_record(&Packet { time: Timestamp::from_ns(ns), ..packet(&[]) }, &mut out).unwrap();
+        }
+        let word = |at: &[u8]| u32::from_ne_bytes(at.try_into().unwrap());
+        let dated: Vec<_> =
+            out.chunks(16).map(|head| (word(&head[..4]), word(&head[4..8]))).collect();
+        assert!(dated.is_sorted(), "{dated:?}");
+        assert_eq!((dated[0], dated[9]), ((0, 0), (u32::MAX, 999_999)));
+        assert_eq!(dated[3], (u32::MAX, 999_998));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use pcap_parser::pcapng::Block;
 use pcap_parser::traits::PcapNGPacketBlock as _;
 use pcap_parser::{PcapBlockOwned, PcapNGSlice};
 use rustix::fs::{Mode, OFlags};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::process::Signal;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -325,6 +327,65 @@ fn what_another_serialshark_shows_ends_in_time_too() {
         capture.read_until(|octets| octets.len() > 100);
         capture.is_left();
     }
+}
+
+#[test]
+fn a_service_that_is_stopped_is_not_waited_for() {
+    let service = Service::start();
+    service.hear(1, 1);
+    service.program.signal(Signal::STOP);
+    // As many as may wait to be taken in: whoever comes now would wait too.
+    let path = Service::folder(&service.runtime_dir).join("both.sock");
+    let flags = SocketFlags::NONBLOCK;
+    let waiting: Vec<_> = std::iter::from_fn(|| {
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        connect(&socket, &SocketAddrUnix::new(&path).unwrap()).ok()?;
+        Some(socket)
+    })
+    .collect();
+    let started = Instant::now();
+    let capture = service.capture(&[]);
+    // With a header, or the end if the port cannot be had.
+    assert!(readable(capture.reader.as_ref().unwrap(), started + Duration::from_secs(5)));
+    // One that is taken in, and told nothing, is not waited for either.
+    drop(waiting);
+    let started = Instant::now();
+    let capture = service.capture(&[]);
+    assert!(readable(capture.reader.as_ref().unwrap(), started + Duration::from_secs(5)));
+    service.program.signal(Signal::CONT);
+}
+
+#[test]
+fn a_header_that_comes_octet_by_octet_is_not_waited_for() {
+    let runtime_dir = tempfile::tempdir().unwrap();
+    let path = Service::folder(&runtime_dir).join("a.sock");
+    let other = UnixListener::bind(&path).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut client = other.accept().unwrap().0;
+            // The beginning of a section header of 64 KiB.
+            let words = [0x0a0d_0d0au32, 0x10000, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX];
+            let begin = words.into_iter().flat_map(u32::to_ne_bytes);
+            for octet in begin.chain(std::iter::repeat(0)) {
+                if stop.load(std::sync::atomic::Ordering::Relaxed)
+                    || client.write_all(&[octet]).is_err()
+                {
+                    break;
+                }
+                std::thread::park_timeout(Duration::from_millis(50));
+            }
+        });
+        let mut command = Program::command();
+        command.env("XDG_RUNTIME_DIR", runtime_dir.path());
+        let started = Instant::now();
+        let capture = Capture::start_by(command, "serialshark-ttyNONE", &[]);
+        let came = readable(capture.reader.as_ref().unwrap(), started + Duration::from_secs(5));
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        // Should it not have come there.
+        UnixStream::connect(&path).unwrap();
+        assert!(came);
+    });
 }
 
 #[test]

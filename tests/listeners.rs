@@ -267,6 +267,136 @@ fn history_takes_no_more_memory_than_it_may() {
     assert!((4_000..12_000).contains(&frames.len()), "{}", frames.len());
 }
 
+/// A frame of nearly 500 octets with a number.
+fn large_frame(number: u32) -> Vec<u8> {
+    mstp(5, 1, 2, &[&number.to_be_bytes()[..], &[0x22; 476]].concat())
+}
+
+/// A program with a FIFO, and with a reader that takes all that it is sent.
+struct WithHistory {
+    pty: Pty,
+    program: Program,
+    fifo: std::path::PathBuf,
+    swift: FifoReader,
+    sent: u32,
+    _dir: TempDir,
+}
+
+impl WithHistory {
+    fn new(more: &[&str]) -> Self {
+        let (pty, dir) = (Pty::new(), TempDir::new().unwrap());
+        let fifo = dir.path().join("sharkfin");
+        let args = [pty.path(), "--history=3600", "--fifo", fifo.to_str().unwrap()];
+        let program = Program::start([&args[..], more].concat());
+        program.wait_for("reading mstp");
+        let mut swift = FifoReader::open(&fifo);
+        swift.header();
+        Self { pty, program, fifo, swift, sent: 0, _dir: dir }
+    }
+
+    fn send(&mut self, count: u32) {
+        for _ in 0..count / 20 {
+            let numbers = self.sent..self.sent + 20;
+            self.pty.send(&numbers.flat_map(large_frame).collect::<Vec<_>>());
+            self.swift.records(20);
+            self.sent += 20;
+        }
+    }
+
+    fn memory_kb(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.program.child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+#[test]
+fn stalled_readers_share_one_history() {
+    let mut rig = WithHistory::new(&["--history-size=8", "--buffer-size=1"]);
+    // Far more than it holds.
+    rig.send(12_000);
+    let before = rig.memory_kb();
+    let mut stalled = Vec::new();
+    for number in 1..=6 {
+        stalled.push(FifoReader::open(&rig.fifo));
+        rig.program.wait_for_nth(1 + number, "a reader has come");
+        rig.send(12_000);
+    }
+    let more = rig.memory_kb() - before;
+    // What six queues may take, and what the allocator makes of it; no history for each.
+    assert!(more < 6 * 1024 * 2, "{more} kB more");
+    rig.program.terminate();
+    drop((stalled, rig.swift));
+    for line in rig.program.stderr().iter().filter(|line| line.contains("packets framed")) {
+        check_account(line);
+    }
+}
+
+#[test]
+fn a_slow_reader_gets_history_and_what_came_meanwhile_in_order_and_once() {
+    let mut rig = WithHistory::new(&["--history-size=6", "--buffer-size=16"]);
+    rig.send(10_000);
+    let mut slow = FifoReader::open(&rig.fifo);
+    rig.program.wait_for_nth(2, "a reader has come");
+    // While it does not read all that it is to get leaves the history.
+    rig.send(8_000);
+    let numbers = |reader: &mut FifoReader, count| {
+        let records = reader.records(count);
+        let number = |record: Record| record.data[8..12].try_into().map(u32::from_be_bytes);
+        records.into_iter().map(|record| number(record).unwrap()).collect::<Vec<_>>()
+    };
+    let first = numbers(&mut slow, 1)[0];
+    assert!((1..9_000).contains(&first), "{first}");
+    let rest = numbers(&mut slow, (rig.sent - first - 1) as usize);
+    assert_eq!(rest, (first + 1..rig.sent).collect::<Vec<_>>());
+    rig.send(20);
+    assert_eq!(numbers(&mut slow, 20), (rig.sent - 20..rig.sent).collect::<Vec<_>>());
+    rig.program.terminate();
+    assert_eq!(slow.rest(), []);
+    let line = rig.program.wait_for(&format!("{} packets framed", rig.sent - first));
+    assert_eq!(check_account(&line)[2..], [0, 0]);
+}
+
+#[test]
+fn statistics_begin_with_the_first_packet_of_the_history() {
+    let (pty, dir) = (Pty::new(), TempDir::new().unwrap());
+    let socket = dir.path().join("socket");
+    let socket_arg = socket.to_str().unwrap();
+    let args = [pty.path(), "--history=3600", "--format=pcapng", "--unix", socket_arg];
+    let mut program = Program::start(args);
+    program.wait_for("reading mstp");
+    let mut early = UnixStream::connect(&socket).unwrap();
+    program.wait_for("a reader has come");
+    pty.send(&numbered_frame(1));
+    early.set_read_timeout(Some(LONG)).unwrap();
+    let (frame, mut octets) = (numbered_frame(1), Vec::new());
+    while !octets.windows(frame.len()).any(|window| window == frame) {
+        let mut chunk = [0; 4096];
+        let len = early.read(&mut chunk).unwrap();
+        octets.extend_from_slice(&chunk[..len]);
+    }
+    let mut late = UnixStream::connect(&socket).unwrap();
+    program.wait_for_nth(2, "a reader has come");
+    program.terminate();
+    let mut octets = Vec::new();
+    late.read_to_end(&mut octets).unwrap();
+    let word = |at: usize| u32::from_ne_bytes(octets[at..at + 4].try_into().unwrap());
+    let time = |at: usize| u64::from(word(at)) << 32 | u64::from(word(at + 4));
+    let (mut at, mut packet, mut start) = (0, None, None);
+    while at < octets.len() {
+        match word(at) {
+            6 => packet = Some(time(at + 12)),
+            // The first option, isb_starttime.
+            5 => start = Some(time(at + 24)),
+            _ => {}
+        }
+        at += word(at + 4) as usize;
+    }
+    assert!(packet.is_some());
+    assert_eq!(start, packet);
+}
+
 #[test]
 fn history_ends_at_its_seconds() {
     let dir = TempDir::new().unwrap();

@@ -85,24 +85,18 @@ pub struct Outbox {
 
 impl Outbox {
     /// An empty queue for a stream of packets from `ports` ports. They may take `memory`
-    /// octets there, on top of a `history` of so many octets that goes first.
+    /// octets there.
     ///
     /// # Errors
     /// When there are no descriptors left.
-    pub fn new(
-        name: &str,
-        ports: usize,
-        memory: usize,
-        history: usize,
-        room: Arc<Room>,
-    ) -> io::Result<Self> {
+    pub fn new(name: &str, ports: usize, memory: usize, room: Arc<Room>) -> io::Result<Self> {
         let (sender, receiver) = unbounded();
         Ok(Self {
             name: name.to_owned(),
             sender,
             receiver,
             memory: AtomicUsize::new(0),
-            memory_limit: memory.saturating_add(history),
+            memory_limit: memory,
             bell: Bell::new()?,
             writer_sleeps: AtomicBool::new(false),
             has_rest: AtomicBool::new(false),

@@ -43,10 +43,8 @@ pub fn open_stream<'scope>(
     let opened = shared.clock.now();
     let mut buffer = Vec::new();
     let encoder = Encoder::start(format, Arc::clone(&shared.interfaces), opened, &mut buffer);
-    // Room for the history on top, or a new reader would start with drops.
-    let history = shared.streams().history.memory();
     let ports = shared.interfaces.len();
-    let outbox = Outbox::new(&name, ports, shared.queue_memory, history, Arc::clone(&shared.room));
+    let outbox = Outbox::new(&name, ports, shared.queue_memory, Arc::clone(&shared.room));
     let ended_with = move |error: Option<Error>| {
         if only {
             shared.tell(News::OutputEnded(error));
@@ -77,7 +75,7 @@ pub fn open_stream<'scope>(
     let written = Arc::clone(&delivery);
     let spawned = spawn(scope, shared, "writer", move || {
         let _running = running;
-        let end = written.run();
+        let end = written.run(|| shared.streams().history.feed(&written));
         shared.close(&written);
         ended_with(report::ended(&written, &end, shared.clock.now()));
     });

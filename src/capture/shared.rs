@@ -142,6 +142,7 @@ impl Shared {
     pub fn close(&self, delivery: &Arc<Delivery>) {
         let mut streams = self.streams();
         streams.open.retain(|other| !Arc::ptr_eq(other, delivery));
+        streams.history.end(delivery);
         streams.dropped += total(&delivery.outbox.counts()).dropped;
         drop(streams);
         delivery.outbox.abandon_all();

@@ -1,10 +1,10 @@
 //! Where frames meet streams: the order in which they leave, how many, and what a new stream
 //! gets first.
 
-use super::merge::{Merger, Run};
+use super::history::History;
+use super::merge::Merger;
 use super::writer::Delivery;
 use crate::packet::{Tally, Timestamp};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Where frames meet streams.
@@ -27,8 +27,13 @@ pub struct Streams {
 
 impl Streams {
     /// None yet, for ports that are live or not.
-    pub fn new(live: impl IntoIterator<Item = bool>, count: Option<u64>, history: History) -> Self {
+    pub fn new(
+        live: impl IntoIterator<Item = bool>,
+        count: Option<u64>,
+        mut history: History,
+    ) -> Self {
         let merger = Merger::new(live);
+        history.set_may_wait(!merger.is_live());
         Self {
             tallies: vec![Tally::default(); merger.ports()],
             merger,
@@ -50,7 +55,10 @@ impl Streams {
                 self.remaining -= run.len() as u64;
             }
             for delivery in &self.open {
-                delivery.offer(&run);
+                // What is behind gets it from the history.
+                if !self.history.is_behind(delivery) {
+                    delivery.offer(&run);
+                }
             }
             self.history.remember(run);
         }
@@ -59,55 +67,14 @@ impl Streams {
     /// Whether frames of a port that is not live can be taken: by all open streams, and by those
     /// that wait for other ports.
     pub fn has_room(&self, port: usize) -> bool {
-        self.open.iter().all(|delivery| delivery.outbox.has_room()) && self.merger.has_room(port)
+        self.open.iter().all(|delivery| delivery.outbox.has_room())
+            && self.merger.has_room(port)
+            && self.history.has_room()
     }
 
     /// Opens a stream: first the history goes into it, then all that leaves from now on.
     pub fn open(&mut self, delivery: &Arc<Delivery>, now: Timestamp) {
-        for run in self.history.since(now) {
-            delivery.offer(run);
-        }
+        self.history.begin(delivery, now);
         self.open.push(Arc::clone(delivery));
-    }
-}
-
-/// The last seconds, oldest first.
-pub struct History {
-    runs: VecDeque<Run>,
-    memory: usize,
-    memory_limit: usize,
-    reach_ns: u64,
-}
-
-impl History {
-    /// Of `seconds`, as far as they fit `memory_limit` octets. None of 0 seconds.
-    pub fn new(seconds: u64, memory_limit: usize) -> Self {
-        let reach_ns = seconds.saturating_mul(1_000_000_000);
-        Self { runs: VecDeque::new(), memory: 0, memory_limit, reach_ns }
-    }
-
-    /// Octets of memory that it takes.
-    pub fn memory(&self) -> usize {
-        self.memory
-    }
-
-    fn remember(&mut self, run: Run) {
-        if self.reach_ns == 0 {
-            return;
-        }
-        let newest = run.last_time();
-        self.memory += run.memory();
-        self.runs.push_back(run);
-        while let Some(oldest) = self.runs.front()
-            && (self.memory > self.memory_limit
-                || newest.ns_since(oldest.last_time()) > self.reach_ns)
-        {
-            self.memory -= oldest.memory();
-            self.runs.pop_front();
-        }
-    }
-
-    fn since(&self, now: Timestamp) -> impl Iterator<Item = &Run> {
-        self.runs.iter().filter(move |run| now.ns_since(run.last_time()) <= self.reach_ns)
     }
 }

@@ -113,24 +113,30 @@ impl Delivery {
         }
     }
 
-    /// The stream's thread: writes it to its end, and closes it.
-    pub fn run(&self) -> End {
-        let end = self.write_all().err().unwrap_or(End::Finished);
+    /// The stream's thread: writes it to its end, and closes it. `feed` puts more into the queue,
+    /// if there is more that comes before all that is new.
+    pub fn run(&self, feed: impl FnMut() -> bool) -> End {
+        let end = self.write_all(feed).err().unwrap_or(End::Finished);
         if let Some(mut writer) = self.lock().take() {
             writer.abandon_unsent(&self.outbox);
         }
         end
     }
 
-    fn write_all(&self) -> Result<(), End> {
+    fn write_all(&self, mut feed: impl FnMut() -> bool) -> Result<(), End> {
         let waiter = match &*self.lock() {
             Some(writer) => Waiter::new(&self.outbox, writer.stream())?,
             None => return Ok(()),
         };
+        let mut may_be_fed = true;
         loop {
             let mut writer = self.lock();
             let Some(open) = &mut *writer else { return Ok(()) };
             open.write_waiting(&waiter)?;
+            may_be_fed = may_be_fed && feed();
+            if may_be_fed {
+                continue;
+            }
             if self.outbox.is_next_stream_wanted() {
                 open.start_next(&waiter)?;
             }

@@ -11,6 +11,8 @@ use crate::packet::{Packet, Timestamp, Wall};
 pub(super) struct Times {
     start: Timestamp,
     start_lead_ns: i64,
+    /// The first packet's, if there is one.
+    first: Option<Timestamp>,
     /// The last packet's; 1970 if there is none yet.
     last: Timestamp,
     /// For packets of this machine, and for those of a recording as each port.
@@ -35,7 +37,7 @@ impl Times {
     /// Those of a stream that begins at `start`, with packets of so many ports.
     pub(super) fn new(start: Timestamp, ports: usize) -> Self {
         let clocks = vec![Clock::default(); 1 + ports];
-        Self { start, start_lead_ns: 0, last: Timestamp::default(), clocks }
+        Self { start, start_lead_ns: 0, first: None, last: Timestamp::default(), clocks }
     }
 
     /// How the wall clock of this machine stands, as long as there is no packet.
@@ -59,6 +61,7 @@ impl Times {
         let is_news = packet.wall.steps > self.clocks[clock].wall.steps;
         let step_ns = if is_news { self.hear(clock, packet.wall) } else { 0 };
         self.last = self.last.max(packet.time.shifted_ns(self.clocks[clock].lead_ns));
+        self.first.get_or_insert(self.last);
         (self.last, step_ns)
     }
 
@@ -79,9 +82,10 @@ impl Times {
         0
     }
 
-    /// When the stream began.
+    /// When the stream began: with its first packet, if that was heard before it was opened.
     pub(super) fn start(&self) -> Timestamp {
-        self.start.shifted_ns(self.start_lead_ns)
+        let opened = self.start.shifted_ns(self.start_lead_ns);
+        self.first.map_or(opened, |first| first.min(opened))
     }
 
     /// What time it is in this stream.
@@ -138,6 +142,18 @@ mod tests {
         let mut times = Times::new(at(0), 1);
         assert_eq!(times.date(&packet(1, 1, -3, 0)), (at(-2), 0));
         assert_eq!((times.start(), times.now(at(2))), (at(-3), at(-1)));
+    }
+
+    #[test]
+    fn a_stream_begins_with_its_first_packet_if_that_is_older() {
+        let mut times = Times::new(at(5), 1);
+        assert_eq!(times.start(), at(5));
+        times.date(&packet(3, 0, 0, 0));
+        times.date(&packet(4, 0, 0, 0));
+        assert_eq!(times.start(), at(3));
+        let mut times = Times::new(at(5), 1);
+        times.date(&packet(6, 0, 0, 0));
+        assert_eq!(times.start(), at(5));
     }
 
     #[test]

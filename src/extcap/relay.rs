@@ -11,17 +11,19 @@ use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption,
 };
 use pcap_file::pcapng::{PcapNgParseError, PcapNgParser};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The folder of the services.
 const OF_SERVICES: &str = "/run/serialshark";
-/// How long one that takes connections may take to send its header, which it does at once.
+/// How long one may take to send its header, which it does at once; one that is stopped, or whose
+/// header comes octet by octet, does not.
 const HEADER: Duration = Duration::from_millis(500);
 /// None of our blocks is nearly as large.
 const LARGEST_BLOCK: usize = 1 << 20;
@@ -54,8 +56,8 @@ impl Relay {
 
     /// `None` if nobody listens there, or has another port.
     fn connect(path: &Path, port: &str) -> Option<Self> {
-        let mut socket = UnixStream::connect(path).ok()?;
-        socket.set_read_timeout(Some(HEADER)).ok()?;
+        let deadline = Instant::now() + HEADER;
+        let mut socket = connect(path).ok()?;
         let mut blocks = Blocks::default();
         let mut wanted = Vec::new();
         let mut interface = 0;
@@ -71,12 +73,14 @@ impl Relay {
                 }
                 // Its header is over.
                 Some(_) => return None,
-                None => {
-                    blocks.receive(&mut socket).ok().filter(|len| *len > 0)?;
-                }
+                None if !is_readable(&socket, deadline) => return None,
+                None => match blocks.receive(&mut socket) {
+                    Ok(0) => return None,
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return None,
+                    _ => {}
+                },
             }
         }
-        socket.set_nonblocking(true).ok()?;
         Some(Self { name: path.display().to_string(), socket, blocks, wanted, interface })
     }
 
@@ -149,6 +153,24 @@ impl Relay {
             }
         }
     }
+}
+
+/// A connection, at once or not at all: where nobody takes them and many wait already, a blocking
+/// `connect` waits too, for ever.
+fn connect(path: &Path) -> Result<UnixStream, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket.into())
+}
+
+/// Waits until it is, or `deadline` has passed.
+fn is_readable(socket: &UnixStream, deadline: Instant) -> bool {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let timeout = Timespec::try_from(left).ok();
+    let polled = poll(&mut [PollFd::new(socket, PollFlags::IN)], timeout.as_ref());
+    // Woken early by a signal, the caller comes back the sooner.
+    !left.is_zero() && (polled == Err(Errno::INTR) || polled.is_ok_and(|ready| ready > 0))
 }
 
 /// Whether an interface is this port, which may have several names.

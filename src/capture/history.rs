@@ -1,0 +1,128 @@
+//! The last seconds, kept once for all readers that are to come.
+//!
+//! A new stream gets no copy of them. It is *behind*: whenever its queue has run empty, its writer
+//! has the next [`PIECE`] put into it, until there is no more; from then on what is new goes into
+//! the queue directly. What has to leave meanwhile, because the memory for history is used up, goes
+//! into the queues of those that have not had it yet. So all that any number of slow readers take is
+//! one history, and one queue each.
+//!
+//! Where no port is live nothing is dropped for want of room: what is needed stays, and reading waits
+//! ([`History::has_room`]).
+
+use super::merge::Run;
+use super::writer::Delivery;
+use crate::packet::Timestamp;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Octets of memory that are put into a queue at once: little of what the smallest may have.
+const PIECE: usize = 128 << 10;
+
+/// The last seconds, oldest first.
+pub struct History {
+    runs: VecDeque<Run>,
+    /// The number of the first of `runs`, counted from the first ever.
+    first: u64,
+    memory: usize,
+    memory_limit: usize,
+    reach_ns: u64,
+    /// Whether what is read can wait until there is room.
+    may_wait: bool,
+    /// Streams that are behind, each with the number of the run that it needs next.
+    behind: Vec<(Arc<Delivery>, u64)>,
+}
+
+impl History {
+    /// Of `seconds`, as far as they fit `memory_limit` octets. None of 0 seconds.
+    pub fn new(seconds: u64, memory_limit: usize) -> Self {
+        let reach_ns = seconds.saturating_mul(1_000_000_000);
+        Self {
+            runs: VecDeque::new(),
+            first: 0,
+            memory: 0,
+            memory_limit,
+            reach_ns,
+            may_wait: false,
+            behind: Vec::new(),
+        }
+    }
+
+    /// Says whether what is read can wait until there is room.
+    pub fn set_may_wait(&mut self, may_wait: bool) {
+        self.may_wait = may_wait;
+    }
+
+    /// Whether there is room for what one read brings, which some may still have to get.
+    pub fn has_room(&self) -> bool {
+        self.behind.is_empty() || self.memory <= self.memory_limit
+    }
+
+    /// Keeps what leaves now, and lets go of what is too old or too much.
+    pub fn remember(&mut self, run: Run) {
+        if self.reach_ns == 0 {
+            return;
+        }
+        let newest = run.last_time();
+        self.memory += run.memory();
+        self.runs.push_back(run);
+        while let Some(oldest) = self.runs.front() {
+            let is_needed = self.behind.iter().any(|(_, next)| *next == self.first);
+            let is_much = self.memory > self.memory_limit && !(is_needed && self.may_wait);
+            let is_old = newest.ns_since(oldest.last_time()) > self.reach_ns && !is_needed;
+            if !is_much && !is_old {
+                return;
+            }
+            for (delivery, next) in &mut self.behind {
+                if *next == self.first {
+                    delivery.offer(oldest);
+                    *next += 1;
+                }
+            }
+            self.memory -= oldest.memory();
+            self.first += 1;
+            self.runs.pop_front();
+        }
+    }
+
+    /// A new stream gets what is young enough by now.
+    pub fn begin(&mut self, delivery: &Arc<Delivery>, now: Timestamp) {
+        let is_old = |run: &&Run| now.ns_since(run.last_time()) > self.reach_ns;
+        let old = self.runs.iter().take_while(is_old).count();
+        if old < self.runs.len() {
+            self.behind.push((Arc::clone(delivery), self.first + old as u64));
+        }
+    }
+
+    /// Whether a stream has still to get what is here, and gets all that is new from here.
+    pub fn is_behind(&self, delivery: &Arc<Delivery>) -> bool {
+        self.behind.iter().any(|(other, _)| Arc::ptr_eq(other, delivery))
+    }
+
+    /// Puts more into the queue of a stream that is behind; `false` if it is not.
+    pub fn feed(&mut self, delivery: &Arc<Delivery>) -> bool {
+        let is_it = |(other, _): &(Arc<Delivery>, u64)| Arc::ptr_eq(other, delivery);
+        let Some(index) = self.behind.iter().position(is_it) else { return false };
+        let (_, next) = &mut self.behind[index];
+        while delivery.outbox.memory() < PIECE
+            && let Some(run) = self.runs.get((*next - self.first) as usize)
+        {
+            delivery.outbox.offer(run);
+            *next += 1;
+        }
+        if *next == self.first + self.runs.len() as u64 {
+            self.behind.swap_remove(index);
+        }
+        true
+    }
+
+    /// A stream has ended: counts what it has not got.
+    pub fn end(&mut self, delivery: &Arc<Delivery>) {
+        let is_it = |(other, _): &(Arc<Delivery>, u64)| Arc::ptr_eq(other, delivery);
+        let Some(index) = self.behind.iter().position(is_it) else { return };
+        let (_, next) = self.behind.swap_remove(index);
+        for run in self.runs.iter().skip((next - self.first) as usize) {
+            delivery.outbox.pass(run);
+            delivery.outbox.abandoned(run.port(), run.len() as u64);
+        }
+    }
+}
