@@ -393,6 +393,38 @@ fn a_reader_too_many_is_no_end_of_the_others() {
     assert_eq!(told, 1, "{:#?}", program.stderr());
 }
 
+/// Seconds of processor time that the program has had.
+fn processor_seconds(program: &Program) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", program.child.id())).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks = fields.split_whitespace().skip(11).take(2).map(|n| n.parse::<f64>().unwrap());
+    ticks.sum::<f64>() / 100.0
+}
+
+#[test]
+fn who_opens_and_closes_without_pause_takes_little_time_from_the_line() {
+    let mut rig = Rig::new();
+    let mut reader = rig.reader();
+    let start = Instant::now();
+    let before = processor_seconds(&rig.program);
+    let mut opens = 0;
+    while start.elapsed() < Duration::from_secs(2) || opens < 1000 {
+        drop(FifoReader::open(&rig.fifo));
+        opens += 1;
+    }
+    let (took, share) = (start.elapsed(), processor_seconds(&rig.program) - before);
+    let share = share / took.as_secs_f64();
+    assert!(share < 0.25, "{share} of a processor for {opens} readers");
+    // Others are served as ever.
+    let mut second = rig.reader();
+    rig.pty.send(&numbered_frame(1));
+    assert_eq!(reader.records(1)[0].data, numbered_frame(1));
+    assert_eq!(second.records(1)[0].data, numbered_frame(1));
+    rig.program.terminate();
+    let lines = rig.program.stderr().len() as f64;
+    assert!(lines < 2.0 * (100.0 + 50.0 * took.as_secs_f64()) + 20.0, "{lines} lines");
+}
+
 #[test]
 fn of_100_readers_64_are_served_and_the_rest_turned_away() {
     let rig = Rig::new();
