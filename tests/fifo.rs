@@ -129,6 +129,33 @@ fn two_readers_at_once_get_the_same_packets() {
 }
 
 #[test]
+fn two_readers_that_came_in_the_same_instant_are_told_of() {
+    let rig = Rig::new();
+    let mut other = rig.reader();
+    rig.program.signal(Signal::STOP);
+    let stopped = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", rig.program.child.id()));
+        stat.unwrap().rsplit_once(") ").unwrap().1.starts_with('T').then_some(())
+    };
+    eventually("stopped", stopped);
+    let (first, second) = (FifoReader::open(&rig.fifo), FifoReader::open(&rig.fifo));
+    rig.program.signal(Signal::CONT);
+    rig.program.wait_for_nth(2, "a reader has come");
+    drop(first);
+    rig.program.wait_for("two readers came in the same instant and shared one stream");
+    drop(second);
+    rig.program.wait_for("its reader left");
+    // Of those that come one after the other nothing is told, and they share nothing.
+    let mut third = rig.reader();
+    drop(rig.reader());
+    rig.program.wait_for_nth(2, "its reader left");
+    rig.pty.send(&numbered_frame(1));
+    assert_eq!(other.records(1), third.records(1));
+    let told = rig.program.stderr().iter().filter(|line| line.contains("same instant")).count();
+    assert_eq!(told, 1);
+}
+
+#[test]
 fn no_reader_gets_octets_from_before_it_came() {
     let rig = Rig::new();
     let mut other = rig.reader();

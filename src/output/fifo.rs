@@ -7,6 +7,13 @@
 //! within the time that the thread takes to wake up and rename: tenths of a millisecond, more
 //! on a loaded machine. For readers that start together use a socket.
 //!
+//! Two that do share a pipe are told of when the first of them leaves: its close is seen (inotify),
+//! and the pipe still has a reader. What the kernel offers does not tell sooner: a pipe's readers
+//! cannot be counted; equal events of inotify that follow each other become one, so two opens look
+//! like one, and of a blocking `open` there is none before ours has returned. (fanotify keeps those
+//! of two processes apart, but needs Linux 5.13 and a file system with file handles, and is as blind
+//! for blocking opens.)
+//!
 //! The new FIFO is made in that moment and not beforehand, so that a crash leaves nothing
 //! beside the path, but for one in that very moment. That costs less than the wake-up before it.
 //!
@@ -44,6 +51,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,7 +69,6 @@ pub struct Fifo {
     dir: OwnedFd,
     file: OsString,
     shared: Arc<Shared>,
-    inotify: OwnedFd,
     stopping: AtomicBool,
     entrance: Entrance,
     _lock: OwnedFd,
@@ -69,6 +76,7 @@ pub struct Fifo {
 
 /// What the threads of a FIFO share, and its streams with them.
 struct Shared {
+    inotify: OwnedFd,
     state: Mutex<State>,
     /// Told when `state` changes in a way that `accept` may wait for.
     changed: Condvar,
@@ -97,6 +105,8 @@ struct State {
     plain: Option<String>,
     /// In plain mode: whether a stream is open.
     leased: bool,
+    /// Nodes that the path leads to no more and that are read, with their watches.
+    rotated: Vec<(i32, Arc<Node>)>,
     /// Read ends that let blocked opens return.
     wakers: Vec<OwnedFd>,
     /// Makes room for a waker at the end, should there be no descriptors left by then.
@@ -186,6 +196,7 @@ impl Fifo {
             dir,
             file,
             shared: Arc::new(Shared {
+                inotify,
                 state: Mutex::new(State {
                     node: Arc::new(node),
                     watch: None,
@@ -195,12 +206,12 @@ impl Fifo {
                     orphaned: false,
                     plain,
                     leased: false,
+                    rotated: Vec::new(),
                     wakers: Vec::new(),
                     spare,
                 }),
                 changed: Condvar::new(),
             }),
-            inotify,
             stopping: AtomicBool::new(false),
             entrance,
             _lock: lock,
@@ -222,10 +233,10 @@ impl Fifo {
     fn watch(&self, state: &mut State) {
         if let Some(old) = state.watch.take() {
             // Fails when the inode has gone, and its watch with it.
-            let _ = inotify::remove_watch(&self.inotify, old);
+            let _ = inotify::remove_watch(&self.shared.inotify, old);
         }
         let changes = inotify::WatchFlags::ATTRIB | inotify::WatchFlags::MOVE_SELF;
-        state.watch = inotify::add_watch(&self.inotify, state.node.path(), changes).ok();
+        state.watch = inotify::add_watch(&self.shared.inotify, state.node.path(), changes).ok();
         if state.watch.is_none() && !std::mem::replace(&mut state.is_unwatched_told, true) {
             warn!("{}: cannot be watched just now: its removal will not be noticed", self.name);
         }
@@ -239,6 +250,20 @@ impl Fifo {
             state.orphaned = true;
             self.wake(state);
         }
+    }
+
+    /// A reader has closed the node with this watch: tells if another one still reads there.
+    fn look_for_others(&self, watch: i32, state: &mut State) {
+        let Some(index) = state.rotated.iter().position(|(other, _)| *other == watch) else {
+            return;
+        };
+        if state.rotated[index].1.open(OFlags::WRONLY | OFlags::NONBLOCK).is_err() {
+            return;
+        }
+        let name = &self.name;
+        warn!("{name}: two readers came in the same instant and shared one stream: open it again");
+        state.rotated.swap_remove(index);
+        let _ = inotify::remove_watch(&self.shared.inotify, watch);
     }
 
     /// Lets an `open` of the node return, one that blocks already or one to come.
@@ -334,7 +359,14 @@ impl Fifo {
         let (next, node) = make_beside(&self.dir, &Likeness::of(&state.node.fd)?)?;
         let renamed = renameat(&self.dir, next.as_os_str(), &self.dir, self.file.as_os_str());
         if renamed.is_ok() {
-            state.node = Arc::new(node);
+            let old = std::mem::replace(&mut state.node, Arc::new(node));
+            state.watch = None;
+            // From now on only: who has left by now has had nothing of the stream, and whoever opens
+            // and closes without pause would wake us each time. Best effort.
+            let closes = inotify::WatchFlags::CLOSE_NOWRITE;
+            if let Ok(watch) = inotify::add_watch(&self.shared.inotify, old.path(), closes) {
+                state.rotated.push((watch, old));
+            }
             self.watch(state);
         } else {
             let _ = unlinkat(&self.dir, next.as_os_str(), AtFlags::empty());
@@ -392,12 +424,13 @@ impl Listener for Fifo {
             if self.state().plain.is_none() {
                 self.rotate(&fd);
             }
+            let lease = Lease { shared: Arc::clone(&self.shared), node };
             if has_left(&fd) {
                 debug!("{}: a reader left as soon as it came", self.name);
                 continue;
             }
             if let Some((fd, place)) = self.entrance.admit(fd) {
-                return Ok(Some(self.stream(fd, &node, latch, place)?));
+                return Ok(Some(self.stream(fd, lease, latch, place)?));
             }
         }
     }
@@ -411,16 +444,21 @@ impl Listener for Fifo {
             let retry = Timespec::try_from(RETRY).ok().filter(|_| is_short);
             let mut fds = [
                 PollFd::new(self.entrance.stop_bell(), PollFlags::IN),
-                PollFd::new(&self.inotify, PollFlags::IN),
+                PollFd::new(&self.shared.inotify, PollFlags::IN),
             ];
             match poll(&mut fds, retry.as_ref()) {
                 Ok(_) if !fds[0].revents().is_empty() => return,
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return warn!("{}: cannot be watched: {}", self.name, words(errno)),
             }
-            let mut events = [0; 4096];
-            while rustix::io::read(&self.inotify, &mut events).is_ok_and(|len| len > 0) {}
+            let mut events = [MaybeUninit::uninit(); 4096];
+            let mut events = inotify::Reader::new(&self.shared.inotify, &mut events);
             let mut state = self.state();
+            while let Ok(event) = events.next() {
+                if event.events().contains(inotify::ReadFlags::CLOSE_NOWRITE) {
+                    self.look_for_others(event.wd(), &mut state);
+                }
+            }
             if state.watch.is_none() {
                 self.watch(&mut state);
             }
@@ -454,7 +492,7 @@ impl Fifo {
     fn stream(
         &self,
         fd: OwnedFd,
-        node: &Arc<Node>,
+        lease: Lease,
         latch: Option<OwnedFd>,
         place: Place,
     ) -> Result<Stream, Error> {
@@ -474,17 +512,14 @@ impl Fifo {
         if state.plain.is_some() {
             state.leased = true;
             // Best effort: `POLLERR` tells of its going too, unless another one comes at once.
-            stream.latch = stream.latch.or_else(|| Self::close_latch(node).ok());
-            let lease = Lease { shared: Arc::clone(&self.shared), node: Arc::clone(node) };
-            stream._lease = Some(Box::new((place, lease)));
-        } else {
-            stream._lease = Some(Box::new(place));
+            stream.latch = stream.latch.or_else(|| Self::close_latch(&lease.node).ok());
         }
+        stream._lease = Some(Box::new((place, lease)));
         Ok(stream)
     }
 }
 
-/// Held by the one stream of a FIFO in plain mode.
+/// Held by a stream, or as long as a reader may become one.
 struct Lease {
     shared: Arc<Shared>,
     node: Arc<Node>,
@@ -493,7 +528,13 @@ struct Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        if Arc::ptr_eq(&state.node, &self.node) {
+        let rotated = |(_, node): &(i32, Arc<Node>)| Arc::ptr_eq(node, &self.node);
+        if let Some(index) = state.rotated.iter().position(rotated) {
+            let (watch, _) = state.rotated.swap_remove(index);
+            // Fails when the inode has gone, and its watch with it.
+            let _ = inotify::remove_watch(&self.shared.inotify, watch);
+        }
+        if state.leased && Arc::ptr_eq(&state.node, &self.node) {
             state.leased = false;
             self.shared.changed.notify_all();
         }
