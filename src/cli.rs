@@ -11,7 +11,9 @@ use crate::capture::{Config, Output, Port};
 use crate::encode::text::{Style, TimeStyle};
 use crate::encode::{Direction, Format};
 use crate::error::Error;
-use crate::framing::{Channel, PROTOCOLS, Protocol, Setup, protocol};
+use crate::framing::{
+    Channel, PROTOCOLS, Protocol, REMOTE_SILENCE_NS, SILENCE_NS, Setup, protocol,
+};
 use crate::logger::Logging;
 use crate::output::ring::Limits;
 use crate::source::{file, record, sim::Simulator};
@@ -534,6 +536,7 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
                 .filter(|_| protocol.channel != Channel::None),
             init: args.init.clone().filter(|_| protocol.takes_init),
             interface: args.interface.filter(|_| protocol.takes_interface),
+            silence_ns: if is_remote(name) { REMOTE_SILENCE_NS } else { SILENCE_NS },
             timed,
         },
         transmit: named.is_some() && !one_way,
@@ -541,6 +544,12 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
         paced: args.replay_paced,
         record: args.record.clone(),
     })
+}
+
+/// Whether octets come from a network or a pipe, which may stall for longer than a line.
+fn is_remote(name: &str) -> bool {
+    ["tcp:", "telnet:", "rfc2217:", "unix:"].iter().any(|scheme| name.starts_with(scheme))
+        || file::kind(name) == file::Kind::Piped
 }
 
 fn in_words(channels: &RangeInclusive<u8>) -> &'static str {

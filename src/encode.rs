@@ -324,6 +324,9 @@ fn comment(packet: &Packet<'_>, dropped: u64, step_ns: i64) -> Option<String> {
     } else if !packet.damage.is_none() {
         parts.push(format!("damaged: {}", packet.damage));
     }
+    if packet.pause_ms > 0 {
+        parts.push(format!("its bytes came with a pause of {} ms", packet.pause_ms));
+    }
     if packet.skipped_before > 0 {
         parts.push(format!("{} octets outside frames before this one", packet.skipped_before));
     }

@@ -23,7 +23,7 @@ mod riot;
 mod wpan;
 
 use crate::dissect::{self, Dissector};
-use crate::packet::{Batch, LinkType, Tally, Timestamp};
+use crate::packet::{Batch, LinkType, Notes, Tally, Timestamp};
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
@@ -31,9 +31,16 @@ use std::ops::RangeInclusive;
 /// latency timer of FTDI's chips.
 const ADAPTER_LATENCY_NS: u64 = 16_000_000;
 
-/// Silence that ends a frame which did not end by itself. Far above what a standard asks for
-/// (MS/TP: 60 bit times), since gaps between reads say little about gaps on the wire.
+/// A pause between two octets that no adapter explains. Far above what a standard asks for
+/// (MS/TP: 60 bit times), and still it says little: a serial server, a lost segment or a host that
+/// stalls makes such pauses inside intact frames. So it ends nothing by itself. But a good frame
+/// that begins right behind one shows that what was open before it was cut off.
 pub const IDLE_GAP_NS: u64 = ADAPTER_LATENCY_NS + 100_000_000;
+
+/// Silence of a line that ends what is still open.
+pub const SILENCE_NS: u64 = 3_000_000_000;
+/// The same where octets come from a network or a pipe, which may stall for longer.
+pub const REMOTE_SILENCE_NS: u64 = 15_000_000_000;
 
 /// Finds frames in the octets of one line.
 pub trait Framer: Send {
@@ -96,6 +103,8 @@ pub struct Setup {
     pub init: Option<String>,
     /// Which network interface of the sniffer is its radio.
     pub interface: Option<u16>,
+    /// Silence that ends what is still open, in nanoseconds.
+    pub silence_ns: u64,
     /// Whether arrivals are those of the line; those of a file of plain octets are made up.
     pub timed: bool,
 }
@@ -103,7 +112,14 @@ pub struct Setup {
 impl Setup {
     /// A line at `baud` and no more.
     pub const fn new(baud: u32) -> Self {
-        Self { baud, channel: None, init: None, interface: None, timed: true }
+        Self {
+            baud,
+            channel: None,
+            init: None,
+            interface: None,
+            silence_ns: SILENCE_NS,
+            timed: true,
+        }
     }
 }
 
@@ -221,12 +237,15 @@ struct Window {
     last_arrival: Timestamp,
     last_time: Timestamp,
     octet_ns: u64,
+    silence_ns: u64,
+    /// Positions in the line with a pause before them, and how long that was.
+    pauses: VecDeque<(u64, u64)>,
     skipped_run: u32,
     tally: Tally,
 }
 
 impl Window {
-    fn new(baud: u32) -> Self {
+    fn new(setup: &Setup) -> Self {
         const BITS_PER_OCTET: u64 = 10; // 8N1: start bit, eight data bits, stop bit
         Self {
             octets: Vec::new(),
@@ -235,7 +254,9 @@ impl Window {
             arrivals: VecDeque::new(),
             last_arrival: Timestamp::default(),
             last_time: Timestamp::default(),
-            octet_ns: BITS_PER_OCTET * 1_000_000_000 / u64::from(baud.max(1)),
+            octet_ns: BITS_PER_OCTET * 1_000_000_000 / u64::from(setup.baud.max(1)),
+            silence_ns: setup.silence_ns,
+            pauses: VecDeque::new(),
             skipped_run: 0,
             tally: Tally::default(),
         }
@@ -249,6 +270,7 @@ impl Window {
         self.octets.drain(..self.taken);
         self.base += self.taken as u64;
         self.taken = 0;
+        self.note_pause(octets.len(), arrival);
         self.octets.extend_from_slice(octets);
         let end = self.base + self.octets.len() as u64;
         while self.arrivals.front().is_some_and(|(end, _)| *end <= self.base) {
@@ -257,6 +279,36 @@ impl Window {
         self.arrivals.push_back((end, arrival));
         self.last_arrival = arrival;
         self.tally.octets += octets.len() as u64;
+    }
+
+    /// Notes a pause before a chunk of this length, if something was open meanwhile.
+    fn note_pause(&mut self, len: usize, arrival: Timestamp) {
+        while self.pauses.front().is_some_and(|(position, _)| *position <= self.base) {
+            self.pauses.pop_front();
+        }
+        if !self.octets.is_empty() {
+            let began = arrival.minus_ns(len as u64 * self.octet_ns);
+            let pause = began.ns_since(self.last_arrival);
+            if pause > IDLE_GAP_NS {
+                self.pauses.push_back((self.base + self.octets.len() as u64, pause));
+            }
+        }
+    }
+
+    /// How far it is to each octet that came after a pause, but for the first one held.
+    fn behind_pauses(&self) -> impl Iterator<Item = usize> {
+        let start = self.base + self.taken as u64;
+        let ahead = move |(position, _): &(u64, u64)| position.checked_sub(start);
+        self.pauses.iter().filter_map(ahead).filter(|ahead| *ahead > 0).map(|ahead| ahead as usize)
+    }
+
+    /// How long the line was silent inside the first `len` octets, in milliseconds.
+    fn pause_ms(&self, len: usize) -> u32 {
+        let start = self.base + self.taken as u64;
+        let inside = start + 1..start + len as u64;
+        let pauses = self.pauses.iter().filter(|(position, _)| inside.contains(position));
+        let ns: u64 = pauses.map(|(_, pause)| pause).sum();
+        u32::try_from(ns / 1_000_000).unwrap_or(u32::MAX)
     }
 
     /// The octets not yet judged.
@@ -277,7 +329,7 @@ impl Window {
 
     /// When silence would end what is held here.
     fn deadline(&self) -> Option<Timestamp> {
-        (!self.octets().is_empty()).then(|| self.last_arrival.plus_ns(IDLE_GAP_NS))
+        (!self.octets().is_empty()).then(|| self.last_arrival.plus_ns(self.silence_ns))
     }
 
     /// The first `len` octets belong to no frame.
@@ -293,25 +345,26 @@ impl Window {
         self.tally.padding_octets += len as u64;
     }
 
-    /// The first `len` octets are a good frame; returns when it began and how many octets
-    /// were skipped before it.
-    fn good(&mut self, len: usize) -> (Timestamp, u32) {
+    /// The first `len` octets are a good frame; returns what is known of it.
+    fn good(&mut self, len: usize) -> Notes {
         self.tally.good_octets += len as u64;
         self.tally.good_frames += 1;
         self.take_frame(len)
     }
 
     /// The first `len` octets are a damaged frame; returns what `good` does.
-    fn damaged(&mut self, len: usize) -> (Timestamp, u32) {
+    fn damaged(&mut self, len: usize) -> Notes {
         self.tally.damaged_octets += len as u64;
         self.tally.damaged_frames += 1;
         self.take_frame(len)
     }
 
-    fn take_frame(&mut self, len: usize) -> (Timestamp, u32) {
+    fn take_frame(&mut self, len: usize) -> Notes {
         let time = self.in_order(self.time_of(0));
+        let pause_ms = self.pause_ms(len);
         self.taken += len;
-        (time, std::mem::take(&mut self.skipped_run))
+        let skipped_before = std::mem::take(&mut self.skipped_run);
+        Notes { time, skipped_before, pause_ms, ..Notes::default() }
     }
 
     /// `time`, or the last frame's if that is later.
@@ -327,7 +380,7 @@ mod tests {
 
     #[test]
     fn octets_are_dated_back_from_the_end_of_their_chunk() {
-        let mut window = Window::new(10_000); // 1 ms an octet
+        let mut window = Window::new(&Setup::new(10_000)); // 1 ms an octet
         window.push(b"abc", Timestamp::from_ns(10_000_000));
         window.push(b"de", Timestamp::from_ns(20_000_000));
         let times: Vec<u64> = (0..5).map(|i| window.time_of(i).as_ns() / 1_000_000).collect();
@@ -336,18 +389,18 @@ mod tests {
         window.push(b"f", Timestamp::from_ns(30_000_000));
         assert_eq!(window.time_of(0).as_ns(), 18_000_000);
         assert_eq!(window.time_of(2).as_ns(), 29_000_000);
-        assert_eq!(window.deadline(), Some(Timestamp::from_ns(30_000_000 + IDLE_GAP_NS)));
+        assert_eq!(window.deadline(), Some(Timestamp::from_ns(30_000_000 + SILENCE_NS)));
         window.skip(3);
         assert_eq!(window.deadline(), None);
     }
 
     #[test]
     fn a_frame_is_never_earlier_than_the_one_before() {
-        let mut window = Window::new(10_000);
+        let mut window = Window::new(&Setup::new(10_000));
         window.push(b"a", Timestamp::from_ns(50_000_000));
         window.push(&[0; 40], Timestamp::from_ns(51_000_000));
-        assert_eq!(window.good(1).0.as_ns(), 49_000_000);
-        assert_eq!(window.good(40).0.as_ns(), 49_000_000);
+        assert_eq!(window.good(1).time.as_ns(), 49_000_000);
+        assert_eq!(window.good(40).time.as_ns(), 49_000_000);
     }
 
     #[test]

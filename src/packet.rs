@@ -154,6 +154,8 @@ impl Damage {
     pub const CRC_ERROR: Self = Self(1);
     /// It ends before its announced length (`epb_flags` bit 26).
     pub const TOO_SHORT: Self = Self(2);
+    /// It announces more than its format allows (`epb_flags` bit 25).
+    pub const TOO_LONG: Self = Self(4);
 
     /// Whether anything is wrong.
     pub const fn is_none(self) -> bool {
@@ -172,6 +174,9 @@ impl Damage {
         if self.has(Self::CRC_ERROR) {
             flags |= 1 << 24;
         }
+        if self.has(Self::TOO_LONG) {
+            flags |= 1 << 25;
+        }
         if self.has(Self::TOO_SHORT) {
             flags |= 1 << 26;
         }
@@ -181,12 +186,14 @@ impl Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (self.has(Self::CRC_ERROR), self.has(Self::TOO_SHORT)) {
-            (false, false) => "intact",
-            (true, false) => "CRC error",
-            (false, true) => "too short",
-            (true, true) => "CRC error, too short",
-        })
+        let names = [
+            (Self::CRC_ERROR, "CRC error"),
+            (Self::TOO_SHORT, "too short"),
+            (Self::TOO_LONG, "too long"),
+        ];
+        let names = names.into_iter().filter(|(damage, _)| self.has(*damage));
+        let names: Vec<_> = names.map(|(_, name)| name).collect();
+        if names.is_empty() { f.write_str("intact") } else { f.write_str(&names.join(", ")) }
     }
 }
 
@@ -197,6 +204,7 @@ struct Frame {
     len: u32,
     original_len: u32,
     skipped_before: u32,
+    pause_ms: u32,
     time: Timestamp,
     damage: Damage,
 }
@@ -212,6 +220,9 @@ pub struct Notes {
     pub skipped_before: u32,
     /// What is wrong with it.
     pub damage: Damage,
+    /// How long the line was silent inside it, in milliseconds; 0 if no longer than adapters
+    /// explain.
+    pub pause_ms: u32,
 }
 
 /// A frame with its octets, as the encoders see it.
@@ -225,6 +236,8 @@ pub struct Packet<'a> {
     pub original_len: u32,
     /// Octets outside frames directly before it.
     pub skipped_before: u32,
+    /// How long the line was silent inside it, in milliseconds.
+    pub pause_ms: u32,
     /// When its first octet began on the wire.
     pub time: Timestamp,
     /// What is wrong with it.
@@ -265,6 +278,7 @@ impl Batch {
             len,
             original_len: notes.original_len.max(len),
             skipped_before: notes.skipped_before,
+            pause_ms: notes.pause_ms,
             time: notes.time,
             damage: notes.damage,
         });
@@ -318,6 +332,7 @@ impl Batch {
             data: &self.octets[frame.start as usize..][..frame.len as usize],
             original_len: frame.original_len,
             skipped_before: frame.skipped_before,
+            pause_ms: frame.pause_ms,
             time: frame.time,
             damage: frame.damage,
             wall: self.wall,
@@ -396,6 +411,7 @@ mod tests {
         assert_eq!(Damage::NONE.epb_flags(), 0);
         assert_eq!(Damage::CRC_ERROR.epb_flags(), 0x0100_0000);
         assert_eq!(Damage::TOO_SHORT.epb_flags(), 0x0400_0000);
+        assert_eq!(Damage::TOO_LONG.epb_flags(), 0x0200_0000);
     }
 
     #[test]

@@ -99,6 +99,7 @@ impl Capture {
                         Direction::Inbound => 1,
                         Direction::Outbound => 2,
                     } | u32::from(damage.has(Damage::CRC_ERROR)) << 24
+                        | u32::from(damage.has(Damage::TOO_LONG)) << 25
                         | u32::from(damage.has(Damage::TOO_SHORT)) << 26;
                     found.dropped = packet.dropped;
                     found.comment = comment(packet);
@@ -134,7 +135,13 @@ fn comment(packet: &Packet) -> String {
 
 fn packet(ports: usize) -> impl Strategy<Value = Packet> {
     let time = prop_oneof![0..PCAP_END * 1_000_000_000, Just(0), START.as_ns()..END.as_ns()];
-    let damage = select(vec![Damage::NONE, Damage::NONE, Damage::CRC_ERROR, Damage::TOO_SHORT]);
+    let damage = select(vec![
+        Damage::NONE,
+        Damage::NONE,
+        Damage::CRC_ERROR,
+        Damage::TOO_SHORT,
+        Damage::TOO_LONG,
+    ]);
     let rarely = |value: std::ops::Range<u32>| prop_oneof![3 => Just(0), 1 => value];
     (
         0..ports,
@@ -147,7 +154,7 @@ fn packet(ports: usize) -> impl Strategy<Value = Packet> {
         .prop_map(
             |(port, data, time, damage, (original_len, skipped_before, dropped, gap_ms))| {
                 let time = Timestamp::from_ns(time);
-                let notes = Notes { time, original_len, skipped_before, damage };
+                let notes = Notes { time, original_len, skipped_before, damage, pause_ms: 0 };
                 let (port, dropped, gap_ms) = (port as u16, dropped.into(), gap_ms.into());
                 Packet { port, data, notes, dropped, gap_ms }
             },

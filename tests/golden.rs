@@ -298,9 +298,10 @@ struct Recorded {
 
 impl Recorded {
     fn of(packet: &Packet<'_>, format: Format) -> Self {
-        // Bits 24 and 26 of epb_flags: the draft's, not the program's word for it.
+        // Bits 24 to 26 of epb_flags: the draft's, not the program's word for it.
         let flag = |damage, bit: u32| u32::from(packet.damage.has(damage)) << bit;
-        let flags = flag(Damage::CRC_ERROR, 24) | flag(Damage::TOO_SHORT, 26);
+        let flags =
+            flag(Damage::CRC_ERROR, 24) | flag(Damage::TOO_LONG, 25) | flag(Damage::TOO_SHORT, 26);
         let ns = packet.time.as_ns();
         let pcapng = format == Format::Pcapng;
         Self {
@@ -366,7 +367,8 @@ fn another_reader_finds_the_same_in_pcapng() {
                 data: block.packet_data().to_vec(),
             };
             assert_eq!(found, Recorded::of(&packet, Format::Pcapng), "{name}");
-            let flawed = !packet.damage.is_none() || packet.skipped_before > 0;
+            let flawed =
+                !packet.damage.is_none() || packet.skipped_before > 0 || packet.pause_ms > 0;
             assert_eq!(option(1).is_some(), flawed, "{name}: a comment for {packet:?}");
         }
         let Some(Block::InterfaceStatistics(statistics)) = blocks.next() else {

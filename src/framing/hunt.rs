@@ -5,6 +5,11 @@
 //! next good frame goes on from the octet after the damaged one's first, and the damaged
 //! frame ends where that one begins. Inside a good frame nothing is searched for.
 //!
+//! A pause ends nothing: the octets behind it may complete the frame before it, and then it is
+//! good. If instead a good frame begins right behind it, the one before was cut off. (An intact
+//! frame that holds octets of a good frame, and pauses just before these, is taken for two.) What
+//! nothing decides, silence ends in the end.
+//!
 //! Work per octet: a position is judged at most twice by itself, and an octet is read by the
 //! judgement of each position that is at most one frame before it and may start a frame.
 //! With `n` octets in the longest frame and starts at least `s` octets apart that is `2n/s`
@@ -25,6 +30,8 @@ pub(super) enum Judgement {
     Good(usize),
     /// A frame of this many octets, all present, with a check sequence that does not fit.
     Bad(usize),
+    /// The header of a frame, of this many octets, that announces more than the format allows.
+    TooLong(usize),
     /// No frame, but a mark of this many octets that says how to go on. A damaged frame ends
     /// before it.
     Mark(usize),
@@ -91,6 +98,13 @@ struct Pending {
     searched: usize,
 }
 
+impl Pending {
+    /// All of it is there.
+    fn whole(len: usize, damage: Damage) -> Self {
+        Self { len, original_len: len, damage, searched: 1 }
+    }
+}
+
 /// A framer for any [`Format`].
 #[derive(Debug)]
 pub(super) struct Hunter<F> {
@@ -102,7 +116,7 @@ pub(super) struct Hunter<F> {
 
 impl<F: Format> Hunter<F> {
     pub(super) fn new(format: F, setup: &Setup) -> Self {
-        Self { format, window: Window::new(setup.baud), pending: None, after_good: false }
+        Self { format, window: Window::new(setup), pending: None, after_good: false }
     }
 
     /// Judges what can be judged; all of it if nothing follows (`closed`).
@@ -129,14 +143,18 @@ impl<F: Format> Hunter<F> {
             match self.format.judge(self.window.octets()) {
                 Judgement::Good(len) => self.emit_good(len, out),
                 Judgement::Bad(len) => {
-                    self.pending = Some(Pending {
-                        len,
-                        original_len: len,
-                        damage: Damage::CRC_ERROR,
-                        searched: 1,
-                    });
+                    self.pending = Some(Pending::whole(len, Damage::CRC_ERROR));
                 }
-                Judgement::More(_) if !closed => return,
+                Judgement::TooLong(len) => {
+                    self.pending = Some(Pending::whole(len, Damage::TOO_LONG));
+                }
+                Judgement::More(Some(original_len)) if !closed => {
+                    // Cut off, if a good frame begins behind a pause.
+                    let Some(len) = self.cut_behind(0) else { return };
+                    let damage = Damage::TOO_SHORT;
+                    self.pending = Some(Pending { len, original_len, damage, searched: len });
+                }
+                Judgement::More(None) if !closed => return,
                 Judgement::More(Some(original_len)) => {
                     self.pending = Some(Pending {
                         len: self.window.octets().len(),
@@ -171,7 +189,8 @@ impl<F: Format> Hunter<F> {
                 Judgement::Good(_) | Judgement::Mark(_) => {
                     return Some(Pending { len: at, damage: Damage::TOO_SHORT, ..pending });
                 }
-                Judgement::More(_) if !closed => {
+                // What a good frame behind a pause cuts off is none.
+                Judgement::More(_) if !closed && self.cut_behind(at).is_none() => {
                     pending.searched = at;
                     self.pending = Some(pending);
                     return None;
@@ -181,28 +200,43 @@ impl<F: Format> Hunter<F> {
         }
     }
 
+    /// Where what begins `from` octets ahead was cut off, if a good frame behind a later pause shows
+    /// that: where a frame of any kind begins behind one.
+    fn cut_behind(&self, from: usize) -> Option<usize> {
+        let octets = self.window.octets();
+        let mut cut = None;
+        for at in self.window.behind_pauses().filter(|at| *at > from && *at < octets.len()) {
+            if self.format.find(&octets[at..]) > 0 {
+                continue;
+            }
+            match self.format.judge_inside(&octets[at..]) {
+                Judgement::Good(_) => return cut.or(Some(at)),
+                Judgement::More(Some(_)) | Judgement::Bad(_) => cut = cut.or(Some(at)),
+                _ => {}
+            }
+        }
+        None
+    }
+
     fn emit_good(&mut self, len: usize, out: &mut Batch) {
-        let (time, skipped_before) = self.window.good(len);
+        let notes = self.window.good(len);
         let taken = self.window.taken;
         let frame = &self.window.octets[taken - len..taken];
         let recorded = self.format.recorded(frame);
-        out.push(
-            &[recorded],
-            Notes { time, skipped_before, damage: Damage::NONE, original_len: 0 },
-        );
+        out.push(&[recorded], notes);
         self.after_good = true;
         self.format.found(Found::Good);
     }
 
     fn emit_damaged(&mut self, ended: Pending, out: &mut Batch) {
         self.pending = None;
-        let (time, skipped_before) = self.window.damaged(ended.len);
+        let notes = self.window.damaged(ended.len);
         let taken = self.window.taken;
         let frame = &self.window.octets[taken - ended.len..taken];
         let recorded = self.format.recorded(frame);
         let unrecorded = frame.len() - recorded.len();
         let original_len = (ended.original_len - unrecorded) as u32;
-        let notes = Notes { time, skipped_before, damage: ended.damage, original_len };
+        let notes = Notes { damage: ended.damage, original_len, ..notes };
         // A capture must not hold empty packets: dumpcap counts them as dropped.
         if !recorded.is_empty() {
             out.push(&[recorded], notes);

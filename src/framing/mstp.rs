@@ -23,7 +23,7 @@ use crc::{Algorithm, Crc, Table};
 
 /// Preamble, type, destination, source, length, header CRC.
 const HEADER_LEN: usize = 8;
-/// Largest length field: a COBS frame of 2053 octets. A larger one is no header.
+/// Largest length field: a COBS frame of 2053 octets. A header with a larger one is damaged.
 const MAX_LENGTH: usize = 2043;
 /// Types whose data and CRC are COBS encoded.
 const COBS_TYPES: std::ops::RangeInclusive<u8> = 32..=127;
@@ -79,11 +79,11 @@ impl Format for MsTp {
             return Judgement::Nothing;
         };
         let length = usize::from(u16::from_be_bytes([length_high, length_low]));
-        if length > MAX_LENGTH {
-            return Judgement::Nothing;
-        }
         if HEADER_CRC.checksum(&header[2..7]) != header_crc {
             return Judgement::Bad(HEADER_LEN);
+        }
+        if length > MAX_LENGTH {
+            return Judgement::TooLong(HEADER_LEN);
         }
         let len = frame_len(length);
         match octets.get(HEADER_LEN..len) {
@@ -115,9 +115,9 @@ fn data_fits(frame_type: u8, data: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Framer, IDLE_GAP_NS};
+    use super::super::{Framer, SILENCE_NS};
     use super::*;
-    use crate::packet::{Batch, Damage, Timestamp};
+    use crate::packet::{Batch, Damage, Tally, Timestamp};
 
     const TOKEN: [u8; 8] = [0x55, 0xff, 0, 0x10, 5, 0, 0, 0x8c];
 
@@ -216,8 +216,7 @@ mod tests {
         assert_eq!(frames(&[&TOKEN[..7], &TOKEN].concat()).0, [cut(7), token.clone()]);
         assert_eq!(frames(&[&TOKEN[..], &TOKEN[..3]].concat()).0, [token.clone(), cut(3)]);
         // The octets of both would be a header with a length that no frame has.
-        let (frames, tally) = frames(&[&TOKEN[..4], &TOKEN].concat());
-        assert_eq!((frames, tally.skipped_octets), (vec![token], 4));
+        assert_eq!(frames(&[&TOKEN[..4], &TOKEN].concat()).0, [cut(4), token]);
     }
 
     #[test]
@@ -232,31 +231,86 @@ mod tests {
         let longest = frame(200, &[0x11; MAX_LENGTH]);
         assert_eq!(frames(&longest).0, [(longest.clone(), Damage::NONE, 2053)]);
         let longer = frame(200, &[0x11; MAX_LENGTH + 1]);
-        let (none, tally) = frames(&longer);
-        assert_eq!(none, []);
-        assert_eq!(tally.skipped_octets, 2054);
+        let (found, tally) = frames(&longer);
+        assert_eq!(found, [(longer[..8].to_vec(), Damage::TOO_LONG, 8)]);
+        assert_eq!(tally.skipped_octets, 2046);
+    }
+
+    /// What each chunk brings, when it comes so many milliseconds after the one before.
+    fn paced(chunks: &[(u64, &[u8])]) -> (Vec<(Vec<u8>, Damage, u32)>, Tally) {
+        let mut framer = framer(&Setup::new(38_400));
+        let mut batch = Batch::new(0);
+        let mut now = Timestamp::from_ns(5_000_000_000);
+        for (pause_ms, chunk) in chunks {
+            now = now.plus_ns(pause_ms * 1_000_000);
+            framer.expire(now, &mut batch);
+            framer.push(chunk, now, &mut batch);
+        }
+        let found = batch.packets().map(|p| (p.data.to_vec(), p.damage, p.pause_ms)).collect();
+        (found, framer.tally())
     }
 
     #[test]
-    fn silence_ends_a_frame_and_gaps_do_not() {
-        let mut framer = framer(&Setup::new(38_400));
-        let mut batch = Batch::new(0);
+    fn an_intact_frame_may_pause_for_as_long_as_silence_ends_none() {
         let data = frame(5, &[9; 60]);
-        let mut now = Timestamp::from_ns(5_000_000_000);
-        for chunk in data.chunks(30) {
-            framer.expire(now, &mut batch);
-            framer.push(chunk, now, &mut batch);
-            now = now.plus_ns(IDLE_GAP_NS - 1);
+        let chunk_ms = 11; // what the rest of the frame takes on the wire
+        for pause_ms in [1, 116, 212, 400, 1000, 2900] {
+            let (found, _) = paced(&[(0, &data[..30]), (pause_ms, &data[30..])]);
+            assert_eq!(found.len(), 1, "{pause_ms}");
+            assert_eq!((&found[0].0, found[0].1), (&data, Damage::NONE));
+            let told = u64::from(found[0].2);
+            match pause_ms {
+                0..=116 => assert_eq!(told, 0),
+                _ => assert!((pause_ms - chunk_ms..=pause_ms).contains(&told), "{told}"),
+            }
         }
-        assert_eq!(batch.len(), 1);
-        framer.push(&data[..30], now, &mut batch);
-        assert_eq!(framer.deadline(), Some(now.plus_ns(IDLE_GAP_NS)));
-        framer.expire(now.plus_ns(IDLE_GAP_NS - 1), &mut batch);
-        assert_eq!(batch.len(), 1);
-        framer.expire(now.plus_ns(IDLE_GAP_NS), &mut batch);
-        let last = batch.packets().last().unwrap();
-        assert_eq!((last.data, last.original_len), (&data[..30], 70));
-        assert_eq!(last.damage, Damage::TOO_SHORT);
-        assert_eq!(framer.deadline(), None);
+        let (found, _) = paced(&[(0, &data[..30]), (SILENCE_NS / 1_000_000, &data[30..])]);
+        assert_eq!(found, [(data[..30].to_vec(), Damage::TOO_SHORT, 0)]);
+    }
+
+    #[test]
+    fn a_frame_that_is_cut_off_shows_as_soon_as_the_next_one_is_whole() {
+        let long = frame(5, &[9; 400]);
+        let cut = (long[..30].to_vec(), Damage::TOO_SHORT, 0);
+        let token = (TOKEN.to_vec(), Damage::NONE, 0);
+        let both = [cut.clone(), token.clone()];
+        assert_eq!(paced(&[(0, &long[..30]), (200, &TOKEN)]).0, both);
+        // However it is chunked.
+        assert_eq!(paced(&[(0, &long[..30]), (200, &TOKEN[..1]), (2, &TOKEN[1..])]).0, both);
+        assert_eq!(paced(&[(0, &long[..30]), (200, &TOKEN[..7]), (200, &TOKEN[7..])]).0[0], cut);
+        // Two that are cut off, each by a pause.
+        let twice = paced(&[(0, &long[..30]), (200, &long[..30]), (200, &TOKEN)]).0;
+        assert_eq!(twice.len(), 3, "{twice:?}");
+        assert_eq!((&twice[0], &twice[2]), (&cut, &token));
+    }
+
+    #[test]
+    fn what_looks_like_a_frame_inside_an_intact_one_is_none_whatever_pauses() {
+        let data = frame(5, &[&[7; 20][..], &TOKEN, &[7; 20]].concat());
+        // Before, in and behind what looks like one: octets 28 to 36.
+        for at in (1..data.len()).filter(|at| *at != 28) {
+            let (found, tally) = paced(&[(0, &data[..at]), (500, &data[at..])]);
+            assert_eq!(found.len(), 1, "{at}");
+            assert_eq!((&found[0].0, found[0].1), (&data, Damage::NONE), "{at}");
+            assert_eq!(tally.good_frames, 1);
+        }
+    }
+
+    #[test]
+    fn a_header_that_announces_too_much_is_a_damaged_one_and_hides_nothing() {
+        for (length, crc_is_right) in [(2044u16, true), (0xffff, true), (0xffff, false)] {
+            let [high, low] = length.to_be_bytes();
+            let header = [6, 1, 2, high, low];
+            let crc = HEADER_CRC.checksum(&header) ^ u8::from(!crc_is_right);
+            let line = [&[0x55, 0xff][..], &header, &[crc], &TOKEN].concat();
+            let (found, tally) = frames(&line);
+            let damage = if crc_is_right { Damage::TOO_LONG } else { Damage::CRC_ERROR };
+            let expected = [(line[..8].to_vec(), damage, 8), (TOKEN.to_vec(), Damage::NONE, 8)];
+            assert_eq!(found, expected);
+            assert_eq!(tally.skipped_octets, 0);
+        }
+        // A good frame may begin in it.
+        let line = [&[0x55, 0xff, 0x7f][..], &TOKEN].concat();
+        assert_eq!(frames(&line).0.last(), Some(&(TOKEN.to_vec(), Damage::NONE, 8)));
     }
 }

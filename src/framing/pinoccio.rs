@@ -222,7 +222,7 @@ fn unescaped(text: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Framer, IDLE_GAP_NS};
+    use super::super::{Framer, SILENCE_NS};
     use super::*;
     use crate::packet::{Batch, Damage, Tally};
 
@@ -451,10 +451,10 @@ mod tests {
         framer.push(SNIF, now, &mut batch);
         assert_eq!(framer.deadline(), None);
         framer.push(&prefixed(&data(1, b"abc"))[..6], now, &mut batch);
-        assert_eq!(framer.deadline(), Some(now.plus_ns(IDLE_GAP_NS)));
-        framer.expire(now.plus_ns(IDLE_GAP_NS), &mut batch);
+        assert_eq!(framer.deadline(), Some(now.plus_ns(SILENCE_NS)));
+        framer.expire(now.plus_ns(SILENCE_NS), &mut batch);
         assert_eq!(framer.deadline(), None);
-        framer.push(&prefixed(&bad(2, b"")), now.plus_ns(2 * IDLE_GAP_NS), &mut batch);
+        framer.push(&prefixed(&bad(2, b"")), now.plus_ns(2 * SILENCE_NS), &mut batch);
         framer.finish(&mut batch);
         let frames: Vec<_> = batch.packets().map(|p| (p.data, p.damage, p.original_len)).collect();
         assert_eq!(

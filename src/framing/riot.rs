@@ -123,7 +123,7 @@ pub(super) struct Riot {
 impl Riot {
     pub(super) fn new(setup: &Setup) -> Self {
         Self {
-            window: Window::new(setup.baud),
+            window: Window::new(setup),
             channel: setup.channel,
             held: Held::Text,
             searched: 0,
@@ -255,6 +255,7 @@ impl Riot {
             original_len: 0,
             skipped_before: if mem::take(&mut self.strange) { skipped } else { 0 },
             damage: Damage::NONE,
+            pause_ms: self.window.pause_ms(end + 1),
         };
         out.push(&[&wpan::tap_header(self.channel, header.lqi), psdu], notes);
         self.banner.reset();
@@ -373,12 +374,15 @@ fn digit_value(digit: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::IDLE_GAP_NS;
+    use super::super::SILENCE_NS;
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
-    const SETUP: Setup =
-        Setup { baud: 115_200, channel: Some(26), init: None, interface: None, timed: true };
+    const SETUP: Setup = {
+        let mut setup = Setup::new(115_200);
+        setup.channel = Some(26);
+        setup
+    };
 
     const NEW: &str = "rftest-rx --- len 00000003 lqi FE rx_time 0000000000123456\n02 00 07 \n\n";
     const OLD: &str =
@@ -633,7 +637,7 @@ mod tests {
         let mut framer = Riot::new(&SETUP);
         let mut batch = Batch::new(0);
         let now = Timestamp::from_ns(SECOND);
-        let deadline = now.plus_ns(IDLE_GAP_NS);
+        let deadline = now.plus_ns(SILENCE_NS);
         for text in ["> ", "> rftest-rx ---", " nothing", NEW] {
             framer.push(text.as_bytes(), now, &mut batch);
             assert_eq!(framer.deadline(), None);

@@ -228,8 +228,11 @@ mod tests {
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
-    const SETUP: Setup =
-        Setup { baud: 115_200, channel: Some(26), init: None, interface: None, timed: true };
+    const SETUP: Setup = {
+        let mut setup = Setup::new(115_200);
+        setup.channel = Some(26);
+        setup
+    };
 
     fn at(ns: u64) -> Timestamp {
         Timestamp::from_ns(1000 * SECOND + ns)
