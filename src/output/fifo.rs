@@ -12,7 +12,7 @@
 //! cannot be counted; equal events of inotify that follow each other become one, so two opens look
 //! like one, and of a blocking `open` there is none before ours has returned. (fanotify keeps those
 //! of two processes apart, but needs Linux 5.13 and a file system with file handles, and is as blind
-//! for blocking opens.)
+//! for blocking opens; and services are commonly kept from it, ours too.)
 //!
 //! The new FIFO is made in that moment and not beforehand, so that a crash leaves nothing
 //! beside the path, but for one in that very moment. That costs less than the wake-up before it.
