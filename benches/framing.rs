@@ -84,6 +84,7 @@ fn encoders(criterion: &mut Criterion) {
         baud: 115_200,
         protocol: &PROTOCOLS[0],
         direction: serialshark::encode::Direction::Unknown,
+        recorded: false,
     }]);
     for (name, format) in [
         ("pcap", Format::Pcap),

@@ -20,6 +20,7 @@
 //! then until all open ones have room. So one stalled reader stalls a replay, for all readers.
 
 mod ending;
+pub(crate) mod hearing;
 mod history;
 mod merge;
 mod opening;
@@ -75,6 +76,8 @@ pub struct Port {
     pub transmit: bool,
     /// Which direction of a full-duplex line it is.
     pub direction: Direction,
+    /// Whether it is a recording.
+    pub recorded: bool,
     /// Whether a file is replayed in real time, and not as fast as possible.
     pub paced: bool,
     /// Where its octets are recorded.
@@ -140,14 +143,22 @@ pub fn run(config: &Config) -> Result<(), Error> {
     let wall = Arc::new(WallClock::new(Clock::start()));
     let opened = opening::open(config, streams, &wall, &stop)?;
 
-    let live = opened.sources.iter().map(|source| source.is_live());
+    let ports = opened.sources.iter().map(|source| (source.pace(), source.is_live()));
     let history = History::new(config.history_s, config.history_memory);
-    let streams = Streams::new(live, config.count, history);
+    let streams = Streams::new(ports, config.count, history);
     let interfaces = config.ports.iter().map(opening::interface).collect();
     // Room for all that may be told before anybody hears it; signals are told only if they fit.
     let (news, inbox) = bounded(64 + 4 * (config.ports.len() + config.outputs.len()));
     let (readers_changed, changes) = bounded(1);
-    let shared = Shared::new(wall, interfaces, streams, config.queue_memory, news, readers_changed);
+    let shared = Shared::new(
+        wall,
+        interfaces,
+        streams,
+        config.queue_memory,
+        news,
+        readers_changed,
+        Arc::clone(&stop),
+    );
     let service = Service::new(&shared, changes);
     supervise(config, &shared, inbox, opened, signals, &stop, &service)
 }
@@ -204,8 +215,8 @@ fn supervise(
         let mut result = ending.wait(&inbox, service);
         service.stopping(&ending.failed);
         let at_leisure = matches!(result, Ok(Pace::Leisure));
-        stop.ring();
         shared.stopping.store(true, Ordering::SeqCst);
+        stop.ring();
         shared.room.changed();
         for reader in readers {
             let _ = reader.join(); // what went wrong in it has been told
@@ -260,6 +271,7 @@ fn spawn<'scope, T: Send + 'scope>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Pace;
 
     #[test]
     fn a_thread_that_dies_is_the_end_with_an_error() {
@@ -267,8 +279,16 @@ mod tests {
             let wall = Arc::new(WallClock::new(Clock::start()));
             let (news, inbox) = bounded(1);
             let (readers_changed, changes) = bounded(1);
-            let streams = Streams::new([true], None, History::new(0, 0));
-            let shared = Shared::new(wall, Arc::new([]), streams, 0, news, readers_changed);
+            let streams = Streams::new([(Pace::Arrival, true)], None, History::new(0, 0));
+            let shared = Shared::new(
+                wall,
+                Arc::new([]),
+                streams,
+                0,
+                news,
+                readers_changed,
+                Arc::new(Bell::new().unwrap()),
+            );
             let end = std::thread::scope(|scope| {
                 let dies = || -> () { panic!("on purpose") };
                 spawn(scope, &shared, name, dies).unwrap();

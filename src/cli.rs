@@ -199,6 +199,8 @@ pub struct Request {
     pub config: Config,
     level: LevelFilter,
     log_file: Option<PathBuf>,
+    /// The target of log records whose warnings are wanted at any level.
+    pub warnings_of: Option<&'static str>,
     /// What the user should know about how it came about.
     remarks: Vec<String>,
 }
@@ -251,7 +253,7 @@ impl Request {
     /// # Errors
     /// When the log file cannot be opened.
     pub fn start_logging(&self) -> Result<Logging, Error> {
-        let logging = Logging::start(self.level, self.log_file.as_deref())?;
+        let logging = Logging::start(self.level, self.warnings_of, self.log_file.as_deref())?;
         for remark in &self.remarks {
             log::info!("{remark}");
         }
@@ -360,7 +362,7 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
         wait: args.wait,
         once: args.once,
     };
-    Ok(Request { config, level, log_file: args.log_file, remarks: Vec::new() })
+    Ok(Request { config, level, log_file: args.log_file, warnings_of: None, remarks: Vec::new() })
 }
 
 /// What printed packets look like.
@@ -532,7 +534,7 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
                 .unwrap_or(protocol.baud),
             channel: args
                 .channel
-                .or(recorded.and_then(|header| header.channel))
+                .or(recorded.as_ref().and_then(|header| header.channel))
                 .filter(|_| protocol.channel != Channel::None),
             init: args.init.clone().filter(|_| protocol.takes_init),
             interface: args.interface.filter(|_| protocol.takes_interface),
@@ -541,6 +543,7 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
         },
         transmit: named.is_some() && !one_way,
         direction,
+        recorded: recorded.is_some(),
         paced: args.replay_paced,
         record: args.record.clone(),
     })

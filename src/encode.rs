@@ -23,13 +23,16 @@ use pcap_file::{DataLink, Endianness};
 use std::borrow::Cow;
 use std::io;
 use text::Lines;
-use times::Times;
+use times::{Dated, Times};
 
 /// What the header says about the longest packet; ours are far shorter.
 const SNAPLEN: u32 = 65_535;
 
 /// The last time that a classic pcap record can have, in February 2106.
 const LAST_OF_PCAP_US: u64 = u32::MAX as u64 * 1_000_000 + 999_999;
+
+/// What is less late than this is not told of.
+const LATE_NS: u64 = 1_000_000;
 
 /// A capture format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub struct Interface {
     pub protocol: &'static Protocol,
     /// Which direction of a full-duplex line it is.
     pub direction: Direction,
+    /// Whether its packets are those of a recording, with their times.
+    pub recorded: bool,
 }
 
 /// Which way the packets of a port go.
@@ -155,7 +160,11 @@ impl Encoder {
             }
             Format::Text(style) => Kind::Text(Lines::new(style)),
         };
-        let times = Times::new(now, interfaces.len());
+        let times = Times::new(
+            now,
+            interfaces.len(),
+            !interfaces.is_empty() && interfaces.iter().all(|port| port.recorded),
+        );
         Ok(Self { interfaces, kind, times })
     }
 
@@ -193,13 +202,13 @@ impl Encoder {
         dropped: u64,
         out: &mut Vec<u8>,
     ) -> io::Result<()> {
-        let (time, step_ns) = self.times.date(packet);
-        let packet = &Packet { time, ..*packet };
+        let dated = self.times.date(packet);
+        let packet = &Packet { time: dated.time, ..*packet };
         match &mut self.kind {
             Kind::Pcap => pcap_record(packet, out),
             Kind::Pcapng(writer) => {
                 let direction = self.interfaces[usize::from(packet.port)].direction;
-                let block = enhanced_packet(packet, direction, dropped, step_ns);
+                let block = enhanced_packet(packet, direction, dropped, &dated);
                 write_block(writer, block, out)
             }
             Kind::Text(lines) => {
@@ -288,7 +297,7 @@ fn enhanced_packet<'a>(
     packet: &Packet<'a>,
     direction: Direction,
     dropped: u64,
-    step_ns: i64,
+    dated: &Dated,
 ) -> EnhancedPacketBlock<'a> {
     let mut options = Vec::new();
     let flags = packet.damage.epb_flags() | direction.epb_flags();
@@ -298,7 +307,7 @@ fn enhanced_packet<'a>(
     if dropped > 0 {
         options.push(EnhancedPacketOption::DropCount(dropped));
     }
-    if let Some(comment) = comment(packet, dropped, step_ns) {
+    if let Some(comment) = comment(packet, dropped, dated) {
         options.push(EnhancedPacketOption::Common(CommonOption::Comment(Cow::Owned(comment))));
     }
     EnhancedPacketBlock {
@@ -310,9 +319,8 @@ fn enhanced_packet<'a>(
     }
 }
 
-/// What there is to say about a packet beside its octets; the wall clock was set by `step_ns`
-/// before it.
-fn comment(packet: &Packet<'_>, dropped: u64, step_ns: i64) -> Option<String> {
+/// What there is to say about a packet beside its octets.
+fn comment(packet: &Packet<'_>, dropped: u64, dated: &Dated) -> Option<String> {
     let mut parts = Vec::new();
     if packet.original_len as usize > packet.data.len() {
         parts.push(format!(
@@ -338,6 +346,11 @@ fn comment(packet: &Packet<'_>, dropped: u64, step_ns: i64) -> Option<String> {
     if packet.gap_ns > 0 {
         parts.push(format!("port gone for {} before this one", seconds(packet.gap_ns)));
     }
+    if dated.late_ns >= LATE_NS {
+        let late = seconds(dated.late_ns);
+        parts.push(format!("began {late} earlier, and came after others that began later"));
+    }
+    let step_ns = dated.step_ns;
     if step_ns != 0 {
         let step = packet.wall.step_in_words(step_ns);
         let still = if step_ns < 0 { ", which this stream does not follow" } else { "" };
@@ -374,6 +387,7 @@ mod tests {
             baud: 38_400,
             protocol: &PROTOCOLS[0],
             direction: Direction::Unknown,
+            recorded: false,
         }])
     }
 
@@ -421,7 +435,10 @@ mod tests {
 
     #[test]
     fn a_flawless_packet_has_no_options_and_a_flawed_one_says_all() {
-        assert_eq!(enhanced_packet(&packet(&TOKEN), Direction::Unknown, 0, 0).options, []);
+        assert_eq!(
+            enhanced_packet(&packet(&TOKEN), Direction::Unknown, 0, &Dated::default()).options,
+            []
+        );
         let flawed = Packet {
             original_len: 30,
             skipped_before: 7,
@@ -429,8 +446,9 @@ mod tests {
             gap_ns: 12_345_678_901,
             ..packet(&TOKEN)
         };
+        let dated = Dated { step_ns: -1_500_000_000, late_ns: 512_000_000, ..Dated::default() };
         assert_eq!(
-            enhanced_packet(&flawed, Direction::Outbound, 3, -1_500_000_000).options,
+            enhanced_packet(&flawed, Direction::Outbound, 3, &dated).options,
             [
                 EnhancedPacketOption::Flags(1 << 26 | 0b10),
                 EnhancedPacketOption::DropCount(3),
@@ -439,6 +457,7 @@ mod tests {
                      7 octets outside frames before this one; \
                      3 packets dropped before this one: reader too slow or disk full; \
                      port gone for 12.346 s before this one; \
+                     began 0.512 s earlier, and came after others that began later; \
                      the clock was set back by 1.500 s before this one, which this stream \
                      does not follow"
                 ))),

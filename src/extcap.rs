@@ -37,7 +37,7 @@ mod install;
 mod relay;
 mod sentences;
 
-use crate::capture::Output;
+use crate::capture::{Output, hearing};
 use crate::cli;
 use crate::encode::Format;
 use crate::error::Error;
@@ -183,6 +183,8 @@ impl Call {
         let end = if let Some(relay) = relay {
             pipe::open(fifo).and_then(|stream| relay.run(stream, history))
         } else {
+            // Else a capture that stays empty does not say why.
+            request.warnings_of = Some(hearing::TARGET);
             request.config.outputs = vec![(Output::Pipe(fifo.clone()), Format::Pcapng)];
             request.start_logging().and_then(|logging| {
                 let end = crate::capture::run(&request.config);

@@ -162,6 +162,10 @@ pub struct Protocol {
     pub takes_init: bool,
     /// Whether its sniffer has several network interfaces, of which `--interface` chooses one.
     pub takes_interface: bool,
+    /// What to look at when nothing is heard.
+    pub when_silent: &'static str,
+    /// What to look at when octets come and no frame is among them.
+    pub when_senseless: &'static str,
     /// Words for a recorded packet, such as `Token` from 5 to 16.
     pub dissector: Dissector,
 }
@@ -186,6 +190,8 @@ pub static PROTOCOLS: [Protocol; 3] = [
         channels: 0..=0,
         takes_init: false,
         takes_interface: false,
+        when_silent: "check that the adapter is wired to a trunk that has power",
+        when_senseless: "check the rate (-b), and that A and B are not swapped",
         dissector: dissect::mstp::words,
     },
     Protocol {
@@ -200,6 +206,8 @@ pub static PROTOCOLS: [Protocol; 3] = [
         channels: 0..=26, // 0 to 10 are below 1 GHz
         takes_init: false,
         takes_interface: true,
+        when_silent: "check that the sniffer runs, and the channel: perhaps nobody sends there",
+        when_senseless: "check the rate (-b), and that this is RIOT's sniffer application",
         dissector: dissect::wpan::tap_words,
     },
     Protocol {
@@ -214,6 +222,8 @@ pub static PROTOCOLS: [Protocol; 3] = [
         channels: 11..=26,
         takes_init: true,
         takes_interface: false,
+        when_silent: "check that the sniffer runs, and the channel: perhaps nobody sends there",
+        when_senseless: "check the rate (-b), and that this is At256rfr2Sniffer",
         dissector: dissect::wpan::words,
     },
 ];

@@ -42,14 +42,21 @@ struct Sink {
 }
 
 impl Logging {
-    /// Takes all log records from now on: those of `level` and above, unless `RUST_LOG` says
-    /// otherwise, to stderr and to the end of `file`.
+    /// Takes all log records from now on: those of `level` and above, and all warnings of one
+    /// target, unless `RUST_LOG` says otherwise; to stderr and to the end of `file`.
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub fn start(level: LevelFilter, file: Option<&Path>) -> Result<Self, Error> {
+    pub fn start(
+        level: LevelFilter,
+        warnings_of: Option<&str>,
+        file: Option<&Path>,
+    ) -> Result<Self, Error> {
         let mut filter = env_filter::Builder::new();
         filter.filter_level(level);
+        if let Some(target) = warnings_of {
+            filter.filter_module(target, level.max(LevelFilter::Warn));
+        }
         let wish = std::env::var("RUST_LOG").unwrap_or_default();
         let understood = filter.try_parse(&wish).map(drop).map_err(|error| error.to_string());
         let filter = filter.build();

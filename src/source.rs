@@ -58,11 +58,27 @@ pub trait Source: Send {
         None
     }
 
+    /// What the times of its octets are.
+    fn pace(&self) -> Pace {
+        Pace::Arrival
+    }
+
     /// Whether octets come by themselves, and are lost if nobody takes them in time. One that
     /// is not live is read no faster than the open streams take its packets.
     fn is_live(&self) -> bool {
         true
     }
+}
+
+/// What the times of a source's octets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Those of their arrival: what does not come now will not be dated back.
+    Arrival,
+    /// Stored ones, delivered in real time: what comes next may be due in an hour.
+    Paced,
+    /// Stored ones: what comes next is there already.
+    Stored,
 }
 
 /// How a port is to be opened.

@@ -181,6 +181,7 @@ fn capture(format: Format) -> impl Strategy<Value = Capture> {
                 baud: *baud,
                 protocol: &PROTOCOLS[if format == Format::Pcap { first } else { *row }],
                 direction: *direction,
+                recorded: false,
             })
             .collect();
         let counts: Vec<_> = ports.iter().map(|(_, counts)| *counts).collect();

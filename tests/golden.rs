@@ -138,6 +138,7 @@ impl Case {
     fn encoded(&self, format: Format, batch: &Batch) -> Vec<u8> {
         let interfaces = Arc::new([Interface {
             direction: Direction::Unknown,
+            recorded: false,
             name: self.name(),
             description: self.protocol.help.to_owned(),
             baud: self.setup.baud,

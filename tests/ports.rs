@@ -4,6 +4,7 @@
 mod common;
 
 use common::*;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 #[test]
@@ -107,5 +108,148 @@ fn ports_of_different_kinds_are_two_interfaces_of_one_pcapng() {
         let of_it: Vec<_> = says.lines().filter(|line| line.starts_with(name)).collect();
         assert!(of_it.len() > 5, "{says}");
         assert!(of_it.iter().all(|line| line.contains(protocol)), "{says}");
+    }
+}
+
+/// Two ports, of which the second may do what it likes, and a reader of both.
+fn pair(first: &Pty, second: &str, fifo: &std::path::Path) -> (Program, FifoReader) {
+    let args = [first.path(), second, "--format", "pcap", "--fifo", fifo.to_str().unwrap()];
+    let program = Program::start(args);
+    program.wait_for_nth(2, "reading mstp");
+    let mut reader = FifoReader::open(fifo);
+    reader.header();
+    (program, reader)
+}
+
+#[test]
+fn the_last_frames_of_a_port_that_vanished_wait_for_nobody_to_speak() {
+    let dir = TempDir::new().unwrap();
+    let (vanishing, silent) = (Pty::new(), Pty::new());
+    let (mut program, mut reader) = pair(&vanishing, silent.path(), &dir.path().join("sharkfin"));
+    // Something that began before it holds it back.
+    silent.send(&mstp(5, 1, 2, &[7; 400])[..20]);
+    vanishing.send(&numbered_frame(1));
+    eventually("it is read", || {
+        program.signal(rustix::process::Signal::USR1);
+        let is_it = |line: &String| line.contains(vanishing.path()) && line.contains(": 1 frames");
+        program.stderr().iter().any(is_it).then_some(())
+    });
+    drop(vanishing);
+    program.wait_for("waiting for its return");
+    let start = Instant::now();
+    assert_eq!(reader.record().unwrap().data, numbered_frame(1));
+    assert!(start.elapsed() < Duration::from_secs(2));
+    program.terminate();
+}
+
+#[test]
+fn a_port_that_dribbles_delays_the_other_by_a_second_at_most() {
+    let dir = TempDir::new().unwrap();
+    let (busy, dribbling) = (Pty::new(), Pty::new());
+    let (mut program, mut reader) = pair(&busy, dribbling.path(), &dir.path().join("sharkfin"));
+    let long = mstp(5, 1, 2, &[7; 400]);
+    dribbling.send(&long[..20]);
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let (dribbling, long) = (&dribbling, &long);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut octets = long[20..].iter();
+            let pause = Duration::from_millis(100);
+            while is_done.recv_timeout(pause) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                dribbling.send(&[*octets.next().unwrap()]);
+            }
+        });
+        let start = Instant::now();
+        busy.send(&numbered_frame(1));
+        assert_eq!(reader.record().unwrap().data, numbered_frame(1));
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        drop(done);
+    });
+    program.terminate();
+}
+
+#[test]
+fn a_pipe_that_says_nothing_holds_up_nothing_and_costs_no_memory() {
+    let dir = TempDir::new().unwrap();
+    let pipe = dir.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    let _silent = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    let busy = Pty::new();
+    let fifo = dir.path().join("sharkfin");
+    let (mut program, mut reader) = pair(&busy, pipe.to_str().unwrap(), &fifo);
+    let before = memory_kb(program.child.id(), "VmRSS");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in (0..60_000).step_by(100) {
+                busy.send(&(n..n + 100).flat_map(numbered_frame).collect::<Vec<_>>());
+            }
+        });
+        for n in 0..60_000 {
+            assert_eq!(reader.record().unwrap().data, numbered_frame(n));
+        }
+    });
+    let more = memory_kb(program.child.id(), "VmRSS").saturating_sub(before);
+    assert!(more < 8192, "{more} kB");
+    program.terminate();
+}
+
+/// A recording as its format is documented: `frames` in reads of 100, a millisecond each.
+fn recording(frames: impl Iterator<Item = u32>, offset_us: u64) -> Vec<u8> {
+    let mut file = b"serialshark recording 1\nprotocol=mstp baud=1000000 port=made\n".to_vec();
+    let frames: Vec<u32> = frames.collect();
+    for (number, read) in frames.chunks(100).enumerate() {
+        let octets: Vec<u8> = read.iter().copied().flat_map(numbered_frame).collect();
+        let time_ns = 1_700_000_000_000_000_000 + (number as u64 * 100_000 + offset_us) * 1000;
+        file.push(b'O');
+        file.extend(time_ns.to_le_bytes());
+        file.extend((octets.len() as u32).to_le_bytes());
+        file.extend(octets);
+    }
+    file
+}
+
+#[test]
+fn a_replay_of_many_recordings_drops_nothing_and_is_in_the_order_of_time() {
+    const RECORDINGS: u32 = 21;
+    const FRAMES: u32 = 6000;
+    let dir = TempDir::new().unwrap();
+    let mut args = vec!["-w".to_owned(), "-".into(), "-B".into(), "1".into(), "--format".into()];
+    args.push("pcap".into());
+    for n in 0..RECORDINGS {
+        let path = dir.path().join(format!("{n}.rec"));
+        std::fs::write(&path, recording(0..FRAMES, u64::from(n))).unwrap();
+        args.push(path.to_str().unwrap().to_owned());
+    }
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let (code, stdout, stderr) = run(&args);
+    assert_eq!(code, 0, "{stderr}");
+    let records = pcap_records(&stdout);
+    assert_eq!(records.len() as u32, RECORDINGS * FRAMES);
+    assert!(records.is_sorted_by_key(|record| record.time_us));
+    assert!(stderr.contains(" 0 dropped"), "{stderr}");
+}
+
+#[test]
+fn a_replay_is_the_same_file_each_time_octet_for_octet() {
+    let dir = TempDir::new().unwrap();
+    let recordings: Vec<_> = (0..2).map(|n| dir.path().join(format!("{n}.rec"))).collect();
+    for (n, path) in recordings.iter().enumerate() {
+        std::fs::write(path, recording(0..3000, n as u64)).unwrap();
+    }
+    let recordings: Vec<_> = recordings.iter().map(|path| path.to_str().unwrap()).collect();
+    for ports in [&recordings[..1], &recordings[..]] {
+        for format in ["pcap", "pcapng"] {
+            let replay = || {
+                let args = [ports, &["-w", "-", "--format", format]].concat();
+                let (code, stdout, stderr) = run(&args);
+                assert_eq!(code, 0, "{stderr}");
+                assert!(stdout.len() > 80_000);
+                stdout
+            };
+            let first = replay();
+            for _ in 0..3 {
+                assert!(replay() == first, "{format} of {} recordings", ports.len());
+            }
+        }
     }
 }

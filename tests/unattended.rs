@@ -652,3 +652,51 @@ fn the_journal_gets_priorities_and_nobody_else() {
     std::fs::write(&unread, "serialshark recording 1\nprotocol=mstp baud=9600 port=x\nO").unwrap();
     assert!(said(true, &[path(&unread)]).contains("\n<4>warn: "));
 }
+
+/// A wrong rate, or A and B swapped: octets come, and nothing among them is a frame.
+#[test]
+fn octets_that_make_no_sense_are_told_of_and_so_is_that_they_do_again() {
+    let dir = TempDir::new().unwrap();
+    let systemd = FakeSystemd::new(dir.path());
+    let pty = Pty::new();
+    let mut program = systemd.start(&[pty.path()], None);
+    program.wait_for("reading mstp");
+    let noise = Random(7).octets(400);
+    let start = Instant::now();
+    let wrong = eventually("a line about it", || {
+        pty.send(&noise);
+        std::thread::park_timeout(Duration::from_millis(100));
+        program.stderr().into_iter().find(|line| line.contains("no mstp frame"))
+    });
+    assert!(start.elapsed() >= Duration::from_secs(3), "{wrong}");
+    assert!(wrong.contains("at 38400 baud: check the rate (-b), and that A and B"), "{wrong}");
+    let status = loop {
+        let status = systemd.heard();
+        if status.contains("no mstp frames") {
+            break status;
+        }
+    };
+    assert!(status.contains("check the rate"), "{status}");
+    program.signal(Signal::USR1);
+    program.wait_for("no mstp frames: check the rate");
+    pty.send(&noise);
+    pty.send(&numbered_frame(1));
+    program.wait_for("there are mstp frames now");
+    program.terminate();
+    let lines = program.stderr();
+    let told = lines.iter().filter(|line| line.contains("no mstp frame at")).count();
+    assert_eq!(told, 1, "{lines:#?}");
+}
+
+#[test]
+fn a_line_that_says_nothing_is_told_of_once() {
+    let pty = Pty::new();
+    let mut program = Program::start([pty.path()]);
+    let silent = program.wait_for("nothing heard for 10.0");
+    assert!(silent.contains("check that the adapter is wired"), "{silent}");
+    rest(&program);
+    let before = program.wakeups();
+    std::thread::park_timeout(Duration::from_millis(500));
+    assert_eq!(program.wakeups(), before, "a timer that fires once");
+    program.terminate();
+}

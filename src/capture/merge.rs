@@ -1,16 +1,25 @@
 //! The frames of several ports in one order of time. Pure.
 //!
-//! A frame may leave once no earlier one can come from any other port: when that port has a
-//! later frame waiting, or holds octets of a frame that began later, or has been silent for so
-//! long that an adapter would have handed over what it has. A single port is never waited for.
+//! A frame waits for another port only as long as that one can still bring an earlier frame: until
+//! it has a later one waiting, or has ended, or was silent for so long that an adapter would have
+//! handed over what it has ([`IDLE_GAP_NS`]), or, with an open frame, until that is whole. And it
+//! waits for [`WAIT_NS`] at most, counted from its own arrival; for a port whose octets are stored
+//! it waits as long as that takes, since those are there already. What a port that cannot be kept
+//! waiting has here is bounded by [`LANE_MEMORY`]: what is more leaves.
+//!
+//! So frames may leave late: after others that began later. Among themselves they leave in the
+//! order in which they came, and [`Run::is_late`] tells. A single port is never waited for.
 
 use crate::framing::IDLE_GAP_NS;
 use crate::packet::{Batch, Packet, Timestamp};
+use crate::source::Pace;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What may wait of a port that can itself be kept waiting.
+/// How long a frame waits for other ports at most.
+pub const WAIT_NS: u64 = 1_000_000_000;
+/// Octets of memory that what waits of one port may take.
 const LANE_MEMORY: usize = 1 << 20;
 
 /// Frames of one batch that follow each other in the common order.
@@ -19,6 +28,9 @@ pub struct Run {
     batch: Arc<Batch>,
     frames: Range<usize>,
     memory: usize,
+    /// When it came.
+    arrived: Timestamp,
+    is_late: bool,
 }
 
 impl Run {
@@ -57,14 +69,19 @@ impl Run {
         self.batch.time(self.frames.end.saturating_sub(1))
     }
 
+    /// Whether frames that began later have left before it.
+    pub fn is_late(&self) -> bool {
+        self.is_late
+    }
+
     /// Forgets all frames but the first `len`.
     pub fn truncate(&mut self, len: usize) {
         self.frames.end = self.frames.end.min(self.frames.start + len);
     }
 
-    fn of(batch: Arc<Batch>, frames: Range<usize>) -> Self {
+    fn of(batch: Arc<Batch>, frames: Range<usize>, arrived: Timestamp) -> Self {
         let memory = batch.memory_of(frames.clone());
-        Self { batch, frames, memory }
+        Self { batch, frames, memory, arrived, is_late: false }
     }
 
     fn first_time(&self) -> Timestamp {
@@ -77,7 +94,7 @@ impl Run {
         let later = self.frames.clone().find(|&frame| batch.time(frame) > bound);
         let end = later.unwrap_or(self.frames.end);
         let start = std::mem::replace(&mut self.frames.start, end);
-        Self::of(batch, start..end)
+        Self::of(batch, start..end, self.arrived)
     }
 }
 
@@ -85,11 +102,14 @@ impl Run {
 #[derive(Debug)]
 pub struct Merger {
     lanes: Vec<Lane>,
+    /// When the latest frame began that has left.
+    last_left: Timestamp,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lane {
-    /// Whether its silence means that nothing was said.
+    pace: Pace,
+    /// Whether it cannot be kept waiting.
     live: bool,
     waiting: VecDeque<Run>,
     memory: usize,
@@ -107,20 +127,39 @@ impl Lane {
             (Some(run), _) => run.first_time(),
             (None, _) if self.ended => Timestamp::MAX,
             (None, Some(since)) => since,
-            (None, None) if self.live => now.minus_ns(IDLE_GAP_NS),
+            (None, None) if self.pace == Pace::Arrival => now.minus_ns(IDLE_GAP_NS),
             (None, None) => self.last,
         }
+    }
+
+    /// Whether it is waited for however long it takes.
+    fn is_certain(&self) -> bool {
+        self.pace == Pace::Stored && !self.ended
+    }
+
+    fn is_full(&self) -> bool {
+        self.memory >= LANE_MEMORY
     }
 }
 
 impl Merger {
-    /// A merger of ports that are live, so that their silence means something, or not.
-    pub fn new(live: impl IntoIterator<Item = bool>) -> Self {
-        let lane = |live| Lane { live, ..Lane::default() };
-        Self { lanes: live.into_iter().map(lane).collect() }
+    /// A merger of ports with their paces, which are live, so that they cannot be kept waiting,
+    /// or not.
+    pub fn new(ports: impl IntoIterator<Item = (Pace, bool)>) -> Self {
+        let lane = |(pace, live)| Lane {
+            pace,
+            live,
+            waiting: VecDeque::new(),
+            memory: 0,
+            last: Timestamp::default(),
+            open_since: None,
+            ended: false,
+        };
+        let lanes = ports.into_iter().map(lane).collect();
+        Self { lanes, last_left: Timestamp::default() }
     }
 
-    /// Whether any of the ports is live.
+    /// Whether any port is live.
     pub fn is_live(&self) -> bool {
         self.lanes.iter().any(|lane| lane.live)
     }
@@ -130,19 +169,25 @@ impl Merger {
         self.lanes.len()
     }
 
-    /// Whether what waits of a port is little enough to take more.
-    pub fn has_room(&self, port: usize) -> bool {
-        self.lanes.get(port).is_none_or(|lane| lane.memory < LANE_MEMORY)
+    /// Whether this port is live.
+    pub fn is_live_port(&self, port: usize) -> bool {
+        self.lanes.get(port).is_some_and(|lane| lane.live)
     }
 
-    /// Takes the frames of one read, and since when the port's framer has one open, if it has.
-    pub fn push(&mut self, batch: Batch, open_since: Option<Timestamp>) {
+    /// Whether what waits of a port is little enough to take more.
+    pub fn has_room(&self, port: usize) -> bool {
+        self.lanes.get(port).is_none_or(|lane| !lane.is_full())
+    }
+
+    /// Takes the frames of one read at `now`, and since when the port's framer has one open, if
+    /// it has.
+    pub fn push(&mut self, batch: Batch, open_since: Option<Timestamp>, now: Timestamp) {
         let Some(lane) = self.lanes.get_mut(batch.port()) else { return };
         lane.open_since = open_since;
         if !batch.is_empty() {
             let frames = 0..batch.len();
             lane.last = batch.time(batch.len() - 1);
-            let run = Run::of(Arc::new(batch), frames);
+            let run = Run::of(Arc::new(batch), frames, now);
             lane.memory += run.memory();
             lane.waiting.push_back(run);
         }
@@ -156,30 +201,75 @@ impl Merger {
         }
     }
 
+    /// Whether frames of this port wait.
+    pub fn holds(&self, port: usize) -> bool {
+        self.lanes.get(port).is_some_and(|lane| !lane.waiting.is_empty())
+    }
+
+    /// Which port the next frames that may leave are of, if any may.
+    pub fn next(&self, now: Timestamp) -> Option<usize> {
+        self.choose(now).map(|(port, _)| port)
+    }
+
     /// The next frames that may leave.
     pub fn pop(&mut self, now: Timestamp) -> Option<Run> {
-        let (port, first) = self.first()?;
-        let others = self.lanes.iter().enumerate().filter(|(other, _)| *other != port);
-        let bound = others.map(|(_, lane)| lane.floor(now)).min().unwrap_or(Timestamp::MAX);
-        if first > bound {
-            return None;
-        }
+        let (port, bound) = self.choose(now)?;
         let lane = &mut self.lanes[port];
-        let run = lane.waiting.front_mut()?.split_until(bound);
+        let mut run = lane.waiting.front_mut()?.split_until(bound);
         if let Some(split) = lane.waiting.pop_front_if(|run| run.len() == 0) {
             // What is left of a split run keeps the memory of all of it.
             lane.memory -= split.memory();
         }
+        run.is_late = run.first_time() < self.last_left;
+        self.last_left = self.last_left.max(run.last_time());
         Some(run)
     }
 
-    /// When frames may leave although nothing new has come, if any wait for that alone.
+    /// The port whose frames leave next, and up to which time they do.
+    fn choose(&self, now: Timestamp) -> Option<(usize, Timestamp)> {
+        let (port, first) = self.first()?;
+        let bound = self.others(port).map(|lane| lane.floor(now)).min();
+        let bound = bound.unwrap_or(Timestamp::MAX);
+        if first <= bound {
+            return Some((port, bound));
+        }
+        // One that has waited long enough, or is one too many, in the order of arrival.
+        self.lanes
+            .iter()
+            .enumerate()
+            .filter_map(|(port, lane)| Some((port, lane, lane.waiting.front()?)))
+            .filter(|(port, lane, run)| {
+                let waited = now >= run.arrived.plus_ns(WAIT_NS);
+                lane.live && lane.is_full() || waited && !self.waits_for_certain(*port, run, now)
+            })
+            .min_by_key(|(_, _, run)| run.arrived)
+            .map(|(port, _, run)| (port, run.last_time()))
+    }
+
+    /// Whether what this run waits for will come, however long that takes.
+    fn waits_for_certain(&self, port: usize, run: &Run, now: Timestamp) -> bool {
+        self.others(port).any(|lane| {
+            lane.is_certain() && lane.waiting.is_empty() && lane.floor(now) < run.first_time()
+        })
+    }
+
+    fn others(&self, port: usize) -> impl Iterator<Item = &Lane> {
+        self.lanes.iter().enumerate().filter(move |(other, _)| *other != port).map(|(_, lane)| lane)
+    }
+
+    /// When frames may leave although nothing new has come, if any wait.
     pub fn deadline(&self) -> Option<Timestamp> {
         let (port, first) = self.first()?;
-        let by_time_alone =
-            |(other, lane): (usize, &Lane)| other == port || lane.floor(Timestamp::MAX) >= first;
-        let waits = self.lanes.iter().enumerate().all(by_time_alone);
-        waits.then(|| first.plus_ns(IDLE_GAP_NS))
+        // By then whatever arrives would have shown itself, if there is nothing but that.
+        let silent = self.others(port).all(|lane| lane.floor(Timestamp::MAX) >= first);
+        let heard = silent.then(|| first.plus_ns(IDLE_GAP_NS));
+        let waits = |(port, lane): (usize, &Lane)| {
+            let run = lane.waiting.front()?;
+            let certain = self.waits_for_certain(port, run, Timestamp::MAX);
+            (!certain).then(|| run.arrived.plus_ns(WAIT_NS))
+        };
+        let waited = self.lanes.iter().enumerate().filter_map(waits).min();
+        [heard, waited].into_iter().flatten().min()
     }
 
     /// The port of the earliest frame that waits, and its time.
@@ -196,8 +286,14 @@ impl Merger {
 mod tests {
     use super::*;
     use crate::packet::Notes;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     const MS: u64 = 1_000_000;
+    const LIVE: (Pace, bool) = (Pace::Arrival, true);
+    const PIPE: (Pace, bool) = (Pace::Arrival, false);
+    const PACED: (Pace, bool) = (Pace::Paced, false);
+    const STORED: (Pace, bool) = (Pace::Stored, false);
 
     fn at(ms: u64) -> Timestamp {
         Timestamp::from_ns(10_000 * MS + ms * MS)
@@ -223,56 +319,166 @@ mod tests {
 
     #[test]
     fn a_single_port_waits_for_nobody() {
-        let mut merger = Merger::new([true]);
-        merger.push(batch(0, &[1, 2, 3]), Some(at(4)));
-        assert_eq!(leaving(&mut merger, at(0)), [(0, 1), (0, 2), (0, 3)]);
-        assert_eq!(merger.deadline(), None);
+        for port in [LIVE, PIPE, PACED, STORED] {
+            let mut merger = Merger::new([port]);
+            merger.push(batch(0, &[1, 2, 3]), Some(at(4)), at(4));
+            assert_eq!(leaving(&mut merger, at(0)), [(0, 1), (0, 2), (0, 3)]);
+            assert_eq!(merger.deadline(), None);
+        }
     }
 
     #[test]
     fn frames_of_two_ports_leave_in_the_order_of_time() {
-        let mut merger = Merger::new([true, true]);
-        merger.push(batch(0, &[1, 4, 5]), None);
+        let mut merger = Merger::new([LIVE, LIVE]);
+        merger.push(batch(0, &[1, 4, 5]), None, at(6));
         assert_eq!(leaving(&mut merger, at(6)), []);
-        merger.push(batch(1, &[2, 3, 9]), None);
+        merger.push(batch(1, &[2, 3, 9]), None, at(10));
         let order = [(0, 1), (1, 2), (1, 3), (0, 4), (0, 5)];
         assert_eq!(leaving(&mut merger, at(10)), order);
-        merger.push(batch(0, &[11]), None);
+        merger.push(batch(0, &[11]), None, at(12));
         assert_eq!(leaving(&mut merger, at(12)), [(1, 9)]);
     }
 
     #[test]
     fn a_silent_port_is_waited_for_as_long_as_an_adapter_may_hold_octets() {
-        let mut merger = Merger::new([true, true]);
-        merger.push(batch(0, &[5]), None);
-        let due = merger.deadline().unwrap();
-        assert_eq!(due, at(5).plus_ns(IDLE_GAP_NS));
-        assert_eq!(leaving(&mut merger, due.minus_ns(1)), []);
-        assert_eq!(leaving(&mut merger, due), [(0, 5)]);
-        assert_eq!(merger.deadline(), None);
+        // One that is away is silent as well; so is a pipe that says nothing.
+        for other in [LIVE, PIPE] {
+            let mut merger = Merger::new([LIVE, other]);
+            merger.push(batch(0, &[5]), None, at(6));
+            let due = merger.deadline().unwrap();
+            assert_eq!(due, at(5).plus_ns(IDLE_GAP_NS));
+            assert_eq!(leaving(&mut merger, due.minus_ns(1)), []);
+            assert_eq!(leaving(&mut merger, due), [(0, 5)]);
+            assert_eq!(merger.deadline(), None);
+        }
     }
 
     #[test]
-    fn a_frame_that_has_begun_is_waited_for_and_an_ended_port_is_not() {
-        let mut merger = Merger::new([true, true]);
-        merger.push(batch(0, &[5]), None);
-        merger.push(batch(1, &[]), Some(at(4)));
-        assert_eq!(leaving(&mut merger, at(1000)), []);
-        assert_eq!(merger.deadline(), None, "no time is enough");
+    fn a_frame_that_has_begun_is_waited_for_a_second_at_most() {
+        let mut merger = Merger::new([LIVE, LIVE]);
+        merger.push(batch(0, &[5]), None, at(6));
+        merger.push(batch(1, &[]), Some(at(4)), at(7));
+        assert_eq!(merger.deadline(), Some(at(1006)));
+        assert_eq!(leaving(&mut merger, at(1005)), []);
+        assert_eq!(leaving(&mut merger, at(1006)), [(0, 5)]);
+        // An ended port is not waited for at all.
+        merger.push(batch(0, &[1500]), None, at(1501));
+        assert_eq!(leaving(&mut merger, at(1502)), []);
         merger.end(1);
-        assert_eq!(leaving(&mut merger, at(5)), [(0, 5)]);
+        assert_eq!(leaving(&mut merger, at(1502)), [(0, 1500)]);
     }
 
     #[test]
-    fn a_port_that_is_not_live_is_waited_for_however_long_it_takes() {
-        let mut merger = Merger::new([false, false]);
-        merger.push(batch(0, &[5, 7]), None);
+    fn an_octet_now_and_then_does_not_hold_up_the_other_port() {
+        let mut merger = Merger::new([LIVE, LIVE]);
+        let (mut pushed, mut left) = (0, 0);
+        for ms in (0..60_000).step_by(100) {
+            merger.push(batch(1, &[]), Some(at(0)), at(ms));
+            merger.push(batch(0, &[ms]), None, at(ms));
+            pushed += 1;
+            left += leaving(&mut merger, at(ms)).len();
+            assert!(pushed - left <= 11, "{} wait", pushed - left);
+        }
+    }
+
+    #[test]
+    fn what_comes_late_leaves_in_the_order_of_arrival_and_tells() {
+        let mut merger = Merger::new([LIVE, LIVE]);
+        merger.push(batch(0, &[100]), None, at(101));
+        merger.push(batch(1, &[]), Some(at(50)), at(102));
+        let run = merger.pop(at(1200)).unwrap();
+        assert!(!run.is_late() && run.port() == 0);
+        merger.push(batch(1, &[50]), None, at(1300));
+        let run = merger.pop(at(1300).plus_ns(IDLE_GAP_NS)).unwrap();
+        assert!(run.is_late() && run.port() == 1);
+        merger.push(batch(1, &[1310]), None, at(1311));
+        assert!(!merger.pop(at(1500)).unwrap().is_late());
+    }
+
+    #[test]
+    fn what_is_stored_is_waited_for_however_long_it_takes() {
+        let mut merger = Merger::new([STORED, STORED]);
+        merger.push(batch(0, &[5, 7]), None, at(8));
         assert_eq!(leaving(&mut merger, at(1_000_000)), []);
         assert_eq!(merger.deadline(), None);
-        merger.push(batch(1, &[6]), None);
+        merger.push(batch(1, &[6]), None, at(1_000_000));
         assert_eq!(leaving(&mut merger, at(1_000_000)), [(0, 5), (1, 6)]);
         merger.end(1);
         assert_eq!(leaving(&mut merger, at(1_000_000)), [(0, 7)]);
         assert!(merger.has_room(0));
+    }
+
+    #[test]
+    fn a_paced_replay_whose_next_frame_is_an_hour_away_holds_nothing_up() {
+        let mut merger = Merger::new([PACED, PACED]);
+        merger.push(batch(0, &[5]), None, at(50));
+        assert_eq!(merger.deadline(), Some(at(1050)));
+        assert_eq!(leaving(&mut merger, at(1049)), []);
+        assert_eq!(leaving(&mut merger, at(1050)), [(0, 5)]);
+    }
+
+    #[test]
+    fn a_live_port_that_waits_for_what_is_stored_takes_so_much_memory_and_no_more() {
+        let mut merger = Merger::new([LIVE, STORED]);
+        let times: Vec<u64> = (0..1000).collect();
+        for n in 0..200 {
+            merger.push(batch(0, &times), None, at(n));
+            let _ = leaving(&mut merger, at(n));
+            assert!(merger.lanes[0].memory < LANE_MEMORY + (200 << 10));
+        }
+        assert!(merger.holds(0));
+        // What can be kept waiting is: it says that there is no room.
+        let mut merger = Merger::new([STORED, STORED]);
+        while merger.has_room(0) {
+            merger.push(batch(0, &times), None, at(0));
+        }
+        assert_eq!(leaving(&mut merger, at(1_000_000)), []);
+    }
+
+    proptest! {
+        /// Whatever comes when: each frame leaves once, each port's in order, none later than a
+        /// second after it came, and a frame that is not late is in the order of time.
+        #[test]
+        fn every_frame_leaves_once_and_in_time(
+            steps in vec((0..3u16, 1..400u64, 0..2000u64, any::<bool>()), 1..80)
+        ) {
+            let mut merger = Merger::new([LIVE, PIPE, LIVE]);
+            let (mut now, mut pushed, mut last) = (2000, Vec::new(), [0; 3]);
+            let mut left: Vec<(usize, u64, bool)> = Vec::new();
+            let take = |merger: &mut Merger, now: u64, left: &mut Vec<_>| {
+                while let Some(run) = merger.pop(at(now)) {
+                    let (port, late) = (run.port(), run.is_late());
+                    left.extend(run.packets().map(|p| (port, p.time.ns_since(at(0)) / MS, late)));
+                }
+            };
+            for (port, pause, age, open) in steps {
+                now += pause;
+                // The threads call at each deadline.
+                while let Some(due) = merger.deadline().filter(|due| *due <= at(now)) {
+                    take(&mut merger, due.ns_since(at(0)) / MS + 1, &mut left);
+                    prop_assert_ne!(merger.deadline(), Some(due));
+                }
+                let time = last[usize::from(port)].max(now - age.min(now));
+                last[usize::from(port)] = time;
+                pushed.push((usize::from(port), time));
+                merger.push(batch(port, &[time]), open.then(|| at(time)), at(now));
+                take(&mut merger, now, &mut left);
+                prop_assert!(merger.deadline().is_none_or(|due| due <= at(now).plus_ns(WAIT_NS)));
+            }
+            take(&mut merger, now + 1001, &mut left);
+            prop_assert_eq!(left.len(), pushed.len());
+            for port in 0..3 {
+                let of = |(p, time): &(usize, u64)| (*p == port).then_some(*time);
+                let came: Vec<_> = pushed.iter().filter_map(of).collect();
+                let went: Vec<_> =
+                    left.iter().filter(|(p, ..)| *p == port).map(|(_, time, _)| *time).collect();
+                prop_assert_eq!(came, went);
+            }
+            let mut latest = 0;
+            for (_, time, late) in left {
+                prop_assert!(late || time >= latest);
+                latest = latest.max(time);
+            }
+        }
     }
 }

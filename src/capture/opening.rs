@@ -139,5 +139,6 @@ pub fn interface(port: &Port) -> Interface {
         baud: port.setup.baud,
         protocol: port.protocol,
         direction: port.direction,
+        recorded: port.recorded,
     }
 }

@@ -2,10 +2,11 @@
 
 use super::Port;
 use super::ending::News;
+use super::hearing::{self, Hearing, Told};
 use super::shared::{Again, Shared};
 use crate::error::Error;
 use crate::packet::{Batch, seconds};
-use crate::source::{Input, Source};
+use crate::source::{Input, Pace, Source};
 use log::{debug, info, warn};
 
 /// Reads until the port ends or the stop bell rings; with `once`, until it vanishes.
@@ -17,17 +18,25 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
         dialogue.start(shared.clock.now());
     }
     let live = source.is_live();
+    // What is stored makes sense or not at once, and nobody can do anything about it.
+    let mut hearing = (source.pace() == Pace::Arrival)
+        .then(|| Hearing::new(port.protocol, port.setup.baud, shared.clock.now()));
     let mut again = Again(None);
     let mut was_there = source.is_open();
     let mut gap_ns = 0;
     loop {
         let dialogue_deadline = dialogue.as_ref().and_then(|dialogue| dialogue.deadline());
-        let deadlines = [framer.deadline(), dialogue_deadline, again.0];
+        let hearing_deadline = hearing.as_ref().and_then(Hearing::deadline);
+        let deadlines = [framer.deadline(), dialogue_deadline, hearing_deadline, again.0];
         let mut batch = Batch::new(index as u16);
         let (mut gone, mut ended, mut all_read) = (None, false, false);
         match source.read(deadlines.into_iter().flatten().min()) {
             Input::Octets(octets, arrival) => {
                 framer.push(octets, arrival, &mut batch);
+                if let Some(hearing) = &mut hearing {
+                    let told = hearing.octets(&framer.tally(), arrival);
+                    tell(shared, port, index, hearing, told);
+                }
                 if let Some(dialogue) = &mut dialogue {
                     let heard = dialogue.hear(octets, arrival);
                     if heard || framer.restarted() && dialogue.restart(arrival) {
@@ -35,7 +44,13 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
                     }
                 }
             }
-            Input::Silence(now) => framer.expire(now, &mut batch),
+            Input::Silence(now) => {
+                framer.expire(now, &mut batch);
+                if let Some(hearing) = &mut hearing {
+                    let told = hearing.silence(now);
+                    tell(shared, port, index, hearing, told);
+                }
+            }
             Input::Gone(why, when) => {
                 framer.finish(&mut batch);
                 if once && was_there {
@@ -66,6 +81,7 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
             None => ended = true,
         }
         if let (Some(gone), false) = (gone, ended) {
+            shared.settle(index, live);
             match source.reopen() {
                 Some(back) => {
                     let absence_ns = back.ns_since(gone);
@@ -78,12 +94,15 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
                     if let Some(dialogue) = &mut dialogue {
                         dialogue.start(shared.clock.now());
                     }
+                    if let Some(hearing) = &mut hearing {
+                        hearing.reopened(back);
+                    }
                 }
                 None => ended = true,
             }
         }
         if ended {
-            shared.end_port(index);
+            shared.end_port(index, live);
             if all_read {
                 info!("{}: no more octets", port.name);
                 shared.tell(News::PortEnded);
@@ -98,5 +117,16 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
                 warn!("{}: cannot send to the sniffer: {error}", port.name);
             }
         }
+    }
+}
+
+/// Tells the user, and whoever asks for the state, what is heard.
+fn tell(shared: &Shared, port: &Port, index: usize, hearing: &Hearing, told: Option<Told>) {
+    let Some(told) = told else { return };
+    shared.streams().senseless[index] = hearing.is_senseless();
+    let _ = shared.readers_changed.try_send(()); // if full, it will be looked at anyway
+    match told {
+        Told::Wrong(text) => warn!(target: hearing::TARGET, "{}: {text}", port.name),
+        Told::Right(text) => info!(target: hearing::TARGET, "{}: {text}", port.name),
     }
 }

@@ -4,8 +4,9 @@ use super::shared::Shared;
 use super::writer::{Delivery, End};
 use crate::encode::StreamCounts;
 use crate::error::Error;
+use crate::framing::Protocol;
 use crate::packet::{Tally, Timestamp};
-use log::info;
+use log::{info, warn};
 
 /// Logs all counters.
 pub fn all(shared: &Shared) {
@@ -19,9 +20,15 @@ pub fn all(shared: &Shared) {
 
 /// Logs where the octets of each port went.
 pub fn ports(shared: &Shared) {
-    let tallies = shared.streams().tallies.clone();
-    for (port, tally) in shared.interfaces.iter().zip(&tallies) {
+    let streams = shared.streams();
+    let (tallies, senseless) = (streams.tallies.clone(), streams.senseless.clone());
+    drop(streams);
+    for (port, (tally, senseless)) in shared.interfaces.iter().zip(tallies.iter().zip(senseless)) {
         self::port(&port.name, tally);
+        if senseless {
+            let Protocol { name, when_senseless, .. } = port.protocol;
+            warn!("{}: no {name} frames: {when_senseless}", port.name);
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 use super::report::total;
 use super::shared::Shared;
 use crate::error::Error;
+use crate::framing::Protocol;
 use crate::packet::Tally;
 use crate::systemd::{Manager, watchdog};
 use crossbeam_channel::{Receiver, never, tick};
@@ -66,8 +67,13 @@ impl<'a> Service<'a> {
         let open = streams.open.iter().map(|stream| total(&stream.outbox.counts()).dropped);
         let dropped = streams.dropped + open.sum::<u64>();
         let readers = streams.readers;
+        let senseless = streams.senseless.clone();
         drop(streams);
         let mut status = format!("STATUS={packets} packets, {dropped} dropped, {readers} readers");
+        for (port, _) in self.shared.interfaces.iter().zip(senseless).filter(|(_, is)| *is) {
+            let Protocol { name, when_senseless, .. } = port.protocol;
+            let _ = write!(status, "; {}: no {name} frames: {when_senseless}", port.name);
+        }
         for error in failed {
             let _ = write!(status, "; failed: {error:#}");
         }

@@ -5,15 +5,17 @@ use super::report::total;
 use super::room::Room;
 use super::streams::Streams;
 use super::writer::Delivery;
+use crate::bell::Bell;
 use crate::encode::Interface;
 use crate::error::Error;
 use crate::framing::Framer;
 use crate::packet::{Batch, Clock, Timestamp};
 use crate::wall::WallClock;
 use crossbeam_channel::Sender;
+use log::warn;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What all threads share.
 pub struct Shared {
@@ -37,6 +39,8 @@ pub struct Shared {
     pub writers: AtomicUsize,
     /// Whether readers that wait for room are to give up.
     pub stopping: AtomicBool,
+    /// Rung after that.
+    pub stop: Arc<Bell>,
     /// Set by a signal: until when writers may take.
     pub limit: OnceLock<Instant>,
     /// Octets of memory that the queue of a stream may take.
@@ -54,6 +58,7 @@ impl Shared {
         queue_memory: usize,
         news: Sender<News>,
         readers_changed: Sender<()>,
+        stop: Arc<Bell>,
     ) -> Self {
         Self {
             clock: wall.clock(),
@@ -68,6 +73,7 @@ impl Shared {
             read_by_some: AtomicBool::new(false),
             writers: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            stop,
             limit: OnceLock::new(),
         }
     }
@@ -99,8 +105,8 @@ impl Shared {
             self.streams_with_room(batch.port())
         };
         streams.tallies[batch.port()] = framer.tally();
-        streams.merger.push(batch, framer.open_since());
-        streams.release(self.clock.now());
+        streams.merger.push(batch, framer.open_since(), self.clock.now());
+        let streams = self.release(streams, live);
         let (wanted, deadline) = (streams.remaining > 0, streams.merger.deadline());
         drop(streams);
         self.room.changed();
@@ -111,13 +117,52 @@ impl Shared {
         Some(Again(deadline))
     }
 
+    /// Hands on all frames that may leave; a port that is not live waits for room for its own.
+    fn release<'a>(
+        &'a self,
+        mut streams: MutexGuard<'a, Streams>,
+        live: bool,
+    ) -> MutexGuard<'a, Streams> {
+        let stopping = || self.stopping.load(Ordering::SeqCst);
+        loop {
+            let waits = streams.release(self.clock.now(), stopping());
+            for port in std::mem::take(&mut streams.late) {
+                let name = &self.interfaces[port].name;
+                warn!("{name}: packets came late: they follow some that began after them");
+            }
+            if live || !waits {
+                return streams;
+            }
+            drop(streams);
+            self.room.wait_until(|| stopping() || self.streams().all_have_room());
+            streams = self.streams();
+        }
+    }
+
     /// No more frames come from this port.
-    pub fn end_port(&self, port: usize) {
+    pub fn end_port(&self, port: usize, live: bool) {
         let mut streams = self.streams();
         streams.merger.end(port);
-        streams.release(self.clock.now());
         drop(streams);
-        self.room.changed();
+        self.settle(port, live);
+    }
+
+    /// Nothing comes from this port for now: waits until its frames have left, which is a second
+    /// at most, since nobody may come by who would let them.
+    pub fn settle(&self, port: usize, live: bool) {
+        loop {
+            let streams = self.release(self.streams(), live);
+            let deadline = streams.merger.deadline().filter(|_| streams.merger.holds(port));
+            drop(streams);
+            self.room.changed();
+            match deadline {
+                Some(deadline) if !self.stopping.load(Ordering::SeqCst) => {
+                    let left = deadline.ns_since(self.clock.now());
+                    self.stop.wait(Duration::from_nanos(left));
+                }
+                _ => return,
+            }
+        }
     }
 
     /// Waits until what was read can be taken by all open streams, the first of which may

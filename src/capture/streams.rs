@@ -5,6 +5,7 @@ use super::history::History;
 use super::merge::Merger;
 use super::writer::Delivery;
 use crate::packet::{Tally, Timestamp};
+use crate::source::Pace;
 use std::sync::Arc;
 
 /// Where frames meet streams.
@@ -13,6 +14,11 @@ pub struct Streams {
     pub merger: Merger,
     /// Where the octets of each port went.
     pub tallies: Vec<Tally>,
+    /// Of each port: whether octets come and make no sense.
+    pub senseless: Vec<bool>,
+    /// Ports whose frames have left late for the first time, to be told of.
+    pub late: Vec<usize>,
+    told_late: Vec<bool>,
     /// Packets still wanted; `u64::MAX` without `--count`.
     pub remaining: u64,
     /// The open streams.
@@ -26,16 +32,19 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// None yet, for ports that are live or not.
+    /// None yet, for ports with their paces, which are live or not.
     pub fn new(
-        live: impl IntoIterator<Item = bool>,
+        ports: impl IntoIterator<Item = (Pace, bool)>,
         count: Option<u64>,
         mut history: History,
     ) -> Self {
-        let merger = Merger::new(live);
+        let merger = Merger::new(ports);
         history.set_may_wait(!merger.is_live());
         Self {
             tallies: vec![Tally::default(); merger.ports()],
+            senseless: vec![false; merger.ports()],
+            late: Vec::new(),
+            told_late: vec![false; merger.ports()],
             merger,
             remaining: count.unwrap_or(u64::MAX),
             open: Vec::new(),
@@ -45,11 +54,20 @@ impl Streams {
         }
     }
 
-    /// Hands all frames that may leave to every open stream, and keeps them for those to come.
-    pub fn release(&mut self, now: Timestamp) {
+    /// Hands all frames that may leave to every open stream, and keeps them for those to come. Those
+    /// of a port that can be kept waiting wait until there is room for them, unless `forced`;
+    /// returns whether any do.
+    pub fn release(&mut self, now: Timestamp, forced: bool) -> bool {
         while self.remaining > 0
-            && let Some(mut run) = self.merger.pop(now)
+            && let Some(port) = self.merger.next(now)
         {
+            if !forced && !self.merger.is_live_port(port) && !self.all_have_room() {
+                return true;
+            }
+            let Some(mut run) = self.merger.pop(now) else { return false };
+            if run.is_late() && !std::mem::replace(&mut self.told_late[port], true) {
+                self.late.push(port);
+            }
             if self.remaining < u64::MAX {
                 run.truncate(usize::try_from(self.remaining).unwrap_or(usize::MAX));
                 self.remaining -= run.len() as u64;
@@ -62,14 +80,18 @@ impl Streams {
             }
             self.history.remember(run);
         }
+        false
     }
 
     /// Whether frames of a port that is not live can be taken: by all open streams, and by those
     /// that wait for other ports.
     pub fn has_room(&self, port: usize) -> bool {
-        self.open.iter().all(|delivery| delivery.outbox.has_room())
-            && self.merger.has_room(port)
-            && self.history.has_room()
+        self.all_have_room() && self.merger.has_room(port)
+    }
+
+    /// Whether all open streams, and those that read the history, can take the frames of a read.
+    pub fn all_have_room(&self) -> bool {
+        self.open.iter().all(|delivery| delivery.outbox.has_room()) && self.history.has_room()
     }
 
     /// Opens a stream: first the history goes into it, then all that leaves from now on.

@@ -9,7 +9,7 @@
 //! dated when they arrive, as those of a serial port, since there may be one at its other end
 //! (`socat ... | serialshark -`).
 
-use super::{Input, Source, Woken, record, wait};
+use super::{Input, Pace, Source, Woken, record, wait};
 use crate::bell::Bell;
 use crate::error::Error;
 use crate::packet::{Clock, Timestamp};
@@ -129,6 +129,10 @@ impl Source for Stored {
 
     fn write(&mut self, _octets: &[u8]) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn pace(&self) -> Pace {
+        if self.paced { Pace::Paced } else { Pace::Stored }
     }
 
     fn is_live(&self) -> bool {

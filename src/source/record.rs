@@ -14,7 +14,7 @@
 //! Silence is recorded since it ends frames: only so a replay gives the same packets. A record
 //! is one write to the file, so a recording is complete up to the moment of a crash.
 
-use super::{Input, Source, Woken, file, wait};
+use super::{Input, Pace, Source, Woken, file, wait};
 use crate::bell::Bell;
 use crate::error::Error;
 use crate::packet::{Clock, Timestamp, Wall};
@@ -248,6 +248,10 @@ impl Source for Recorder {
         self.inner.write(octets)
     }
 
+    fn pace(&self) -> Pace {
+        self.inner.pace()
+    }
+
     fn is_live(&self) -> bool {
         self.inner.is_live()
     }
@@ -422,6 +426,10 @@ impl Source for Replay {
 
     fn write(&mut self, _octets: &[u8]) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn pace(&self) -> Pace {
+        if self.pace.is_some() { Pace::Paced } else { Pace::Stored }
     }
 
     fn is_live(&self) -> bool {

@@ -1,0 +1,175 @@
+//! Whether anything is heard on a line, and whether it makes sense: what to tell the user when
+//! not. Pure.
+//!
+//! - [`NOTHING_NS`] after the start nothing has come: said once, by a timer that fires once.
+//! - [`ENOUGH_OCTETS`] octets came in [`ENOUGH_NS`] and more, and no good frame among or before
+//!   them since then: said once, until frames come. That they come is said as well.
+//!
+//! Octets that make no sense for a moment are noise; for seconds they are a wrong rate, or a line
+//! with its wires swapped.
+
+use crate::framing::Protocol;
+use crate::packet::{Tally, Timestamp, seconds};
+
+/// The target of log records that tell of it: where little is logged, these still are.
+pub const TARGET: &str = "serialshark::hearing";
+
+/// After so much silence it is told of.
+pub const NOTHING_NS: u64 = 10_000_000_000;
+/// So many octets without a frame are no accident.
+const ENOUGH_OCTETS: u64 = 300;
+/// And they have to come for so long.
+const ENOUGH_NS: u64 = 3_000_000_000;
+
+/// What is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Something is wrong: a line for the log, and what to do.
+    Wrong(String),
+    /// It is right again.
+    Right(String),
+}
+
+/// Listens to one port.
+#[derive(Debug)]
+pub struct Hearing {
+    protocol: &'static Protocol,
+    baud: u32,
+    /// When it is to be told that nothing was heard; gone with the first octet.
+    nothing_due: Option<Timestamp>,
+    started: Timestamp,
+    /// Good frames at the last look.
+    good_frames: u64,
+    /// Since when there are octets without a good frame, and how many there were before.
+    senseless: Option<(Timestamp, u64)>,
+    told: bool,
+}
+
+impl Hearing {
+    /// From now on, on a line of this protocol and rate.
+    pub fn new(protocol: &'static Protocol, baud: u32, now: Timestamp) -> Self {
+        Self {
+            protocol,
+            baud,
+            nothing_due: Some(now.plus_ns(NOTHING_NS)),
+            started: now,
+            good_frames: 0,
+            senseless: None,
+            told: false,
+        }
+    }
+
+    /// When [`silence`](Self::silence) is to be called, if ever.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.nothing_due
+    }
+
+    /// Nothing has come up to `now`.
+    pub fn silence(&mut self, now: Timestamp) -> Option<Told> {
+        self.nothing_due.take_if(|due| *due <= now)?;
+        let waited = seconds(now.ns_since(self.started));
+        Some(Told::Wrong(format!("nothing heard for {waited}: {}", self.protocol.when_silent)))
+    }
+
+    /// Octets came, and this is where all went so far.
+    pub fn octets(&mut self, tally: &Tally, now: Timestamp) -> Option<Told> {
+        self.nothing_due = None;
+        if tally.good_frames > self.good_frames {
+            self.good_frames = tally.good_frames;
+            self.senseless = None;
+            let name = self.protocol.name;
+            return std::mem::take(&mut self.told)
+                .then(|| Told::Right(format!("there are {name} frames now")));
+        }
+        let (since, before) = *self.senseless.get_or_insert((now, tally.octets));
+        let octets = tally.octets - before;
+        if self.told || octets < ENOUGH_OCTETS || now.ns_since(since) < ENOUGH_NS {
+            return None;
+        }
+        self.told = true;
+        Some(Told::Wrong(format!(
+            "{octets} bytes in {} and no {} frame at {} baud: {}",
+            seconds(now.ns_since(since)),
+            self.protocol.name,
+            self.baud,
+            self.protocol.when_senseless
+        )))
+    }
+
+    /// The port was opened anew at `now`.
+    pub fn reopened(&mut self, now: Timestamp) {
+        self.started = now;
+        self.senseless = None;
+    }
+
+    /// Whether it was told that nothing makes sense, and nothing does so still.
+    pub fn is_senseless(&self) -> bool {
+        self.told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framing::PROTOCOLS;
+
+    const S: u64 = 1_000_000_000;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_ns((100 + seconds) * S)
+    }
+
+    fn tally(octets: u64, good_frames: u64) -> Tally {
+        Tally { octets, good_frames, ..Tally::default() }
+    }
+
+    fn hearing() -> Hearing {
+        Hearing::new(&PROTOCOLS[0], 38_400, at(0))
+    }
+
+    fn wrong(told: Option<Told>) -> String {
+        let Some(Told::Wrong(text)) = told else { panic!("{told:?}") };
+        text
+    }
+
+    #[test]
+    fn silence_is_told_once_and_only_if_nothing_ever_came() {
+        let mut quiet = hearing();
+        assert_eq!(quiet.deadline(), Some(at(10)));
+        assert_eq!(quiet.silence(at(9)), None);
+        assert!(wrong(quiet.silence(at(10))).starts_with("nothing heard for 10.000 s: "));
+        assert_eq!((quiet.deadline(), quiet.silence(at(100))), (None, None));
+        let mut heard = hearing();
+        assert_eq!(heard.octets(&tally(1, 0), at(1)), None);
+        assert_eq!((heard.deadline(), heard.silence(at(10))), (None, None));
+    }
+
+    #[test]
+    fn octets_without_frames_are_told_once_and_so_are_frames_then() {
+        let mut hearing = hearing();
+        assert_eq!(hearing.octets(&tally(100, 0), at(0)), None);
+        assert_eq!(hearing.octets(&tally(5000, 0), at(2)), None, "not long enough");
+        let text = wrong(hearing.octets(&tally(6000, 0), at(3)));
+        assert!(
+            text.starts_with("5900 bytes in 3.000 s and no mstp frame at 38400 baud: "),
+            "{text}"
+        );
+        assert!(hearing.is_senseless());
+        assert_eq!(hearing.octets(&tally(9000, 0), at(50)), None);
+        let right = hearing.octets(&tally(9008, 1), at(51));
+        assert_eq!(right, Some(Told::Right("there are mstp frames now".into())));
+        assert_eq!(hearing.octets(&tally(9016, 2), at(52)), None);
+        assert!(!hearing.is_senseless());
+    }
+
+    #[test]
+    fn a_rate_that_changes_later_is_told_too_and_a_few_octets_are_not() {
+        let mut hearing = hearing();
+        assert_eq!(hearing.octets(&tally(8, 1), at(0)), None);
+        assert_eq!(hearing.octets(&tally(10, 1), at(1)), None);
+        assert_eq!(hearing.octets(&tally(200, 1), at(500)), None, "few in a long time");
+        assert_eq!(hearing.octets(&tally(208, 2), at(501)), None);
+        assert_eq!(hearing.octets(&tally(300, 2), at(502)), None);
+        assert!(wrong(hearing.octets(&tally(700, 2), at(506))).starts_with("400 bytes in 4.000 s"));
+    }
+}
