@@ -26,6 +26,7 @@ mod merge;
 mod opening;
 mod outbox;
 mod reader;
+mod recording;
 mod report;
 mod room;
 mod service;
@@ -48,6 +49,7 @@ use ending::{Ending, News, Pace};
 use history::History;
 use log::info;
 use opening::Opened;
+use recording::Recording;
 use service::Service;
 use serving::{accept, open_stream};
 use shared::Shared;
@@ -178,7 +180,11 @@ fn supervise(
     stop: &Bell,
     service: &Service<'_>,
 ) -> Result<(), Error> {
-    let Opened { sources, listeners, streams, failed } = opened;
+    let Opened { sources, recordings, listeners, streams, failed } = opened;
+    let (recordings, files): (Vec<_>, Vec<_>) = recordings
+        .into_iter()
+        .map(|recorded| recorded.map_or((None, None), |(made, file)| (Some(made), Some(file))))
+        .unzip();
     let signal_handle = signals.handle();
     std::thread::scope(|scope| {
         let outputs = streams.len() + listeners.len();
@@ -203,9 +209,16 @@ fn supervise(
             });
         }));
         let mut readers = Vec::new();
+        for (recording, file) in recordings.iter().zip(files) {
+            if let (Some(recording), Some(file)) = (recording, file) {
+                let write = move || recording.run(file);
+                shared.or_end(spawn(scope, shared, "recording", write));
+            }
+        }
         for (index, (port, source)) in config.ports.iter().zip(sources).enumerate() {
+            let recording = recordings[index].as_ref();
             info!("{}: reading {} at {} baud", port.name, port.protocol.name, port.setup.baud);
-            let read = move || reader::read(shared, port, index, source, config.once);
+            let read = move || reader::read(shared, port, index, source, recording, config.once);
             readers.extend(shared.or_end(spawn(scope, shared, "reader", read)));
         }
 
@@ -221,6 +234,7 @@ fn supervise(
         for reader in readers {
             let _ = reader.join(); // what went wrong in it has been told
         }
+        recordings.iter().flatten().for_each(Recording::close);
         for (listener, _) in &listeners {
             listener.stop();
         }

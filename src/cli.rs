@@ -538,7 +538,11 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
                 .filter(|_| protocol.channel != Channel::None),
             init: args.init.clone().filter(|_| protocol.takes_init),
             interface: args.interface.filter(|_| protocol.takes_interface),
-            silence_ns: if is_remote(name) { REMOTE_SILENCE_NS } else { SILENCE_NS },
+            silence_ns: match &recorded {
+                Some(header) => header.silence_ns,
+                None if is_remote(name) => REMOTE_SILENCE_NS,
+                None => SILENCE_NS,
+            },
             timed,
         },
         transmit: named.is_some() && !one_way,

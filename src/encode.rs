@@ -346,6 +346,10 @@ fn comment(packet: &Packet<'_>, dropped: u64, dated: &Dated) -> Option<String> {
     if packet.gap_ns > 0 {
         parts.push(format!("port gone for {} before this one", seconds(packet.gap_ns)));
     }
+    if packet.missing > 0 {
+        let missing = packet.missing;
+        parts.push(format!("{missing} bytes before this one are missing in the recording"));
+    }
     if dated.late_ns >= LATE_NS {
         let late = seconds(dated.late_ns);
         parts.push(format!("began {late} earlier, and came after others that began later"));

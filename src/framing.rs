@@ -37,6 +37,12 @@ const ADAPTER_LATENCY_NS: u64 = 16_000_000;
 /// that begins right behind one shows that what was open before it was cut off.
 pub const IDLE_GAP_NS: u64 = ADAPTER_LATENCY_NS + 100_000_000;
 
+/// An idle line between two octets: no sender pauses for so long inside a frame, but adapters
+/// and schedulers make such pauses. A good frame that begins right behind one is a hint that what
+/// was open before it was cut off, and two such frames are as good as one behind an
+/// [`IDLE_GAP_NS`].
+const IDLE_NS: u64 = 1_000_000;
+
 /// Silence of a line that ends what is still open.
 pub const SILENCE_NS: u64 = 3_000_000_000;
 /// The same where octets come from a network or a pipe, which may stall for longer.
@@ -299,24 +305,30 @@ impl Window {
         if !self.octets.is_empty() {
             let began = arrival.minus_ns(len as u64 * self.octet_ns);
             let pause = began.ns_since(self.last_arrival);
-            if pause > IDLE_GAP_NS {
+            if pause > IDLE_NS {
                 self.pauses.push_back((self.base + self.octets.len() as u64, pause));
             }
         }
     }
 
-    /// How far it is to each octet that came after a pause, but for the first one held.
-    fn behind_pauses(&self) -> impl Iterator<Item = usize> {
+    /// How far it is to each octet that came after a pause, but for the first one held, and whether
+    /// no adapter explains that pause.
+    fn behind_pauses(&self) -> impl Iterator<Item = (usize, bool)> {
         let start = self.base + self.taken as u64;
-        let ahead = move |(position, _): &(u64, u64)| position.checked_sub(start);
-        self.pauses.iter().filter_map(ahead).filter(|ahead| *ahead > 0).map(|ahead| ahead as usize)
+        self.pauses
+            .iter()
+            .filter(move |(position, _)| *position > start)
+            .map(move |(position, pause)| ((position - start) as usize, *pause > IDLE_GAP_NS))
     }
 
     /// How long the line was silent inside the first `len` octets, in milliseconds.
     fn pause_ms(&self, len: usize) -> u32 {
         let start = self.base + self.taken as u64;
         let inside = start + 1..start + len as u64;
-        let pauses = self.pauses.iter().filter(|(position, _)| inside.contains(position));
+        let pauses = self
+            .pauses
+            .iter()
+            .filter(|(position, pause)| *pause > IDLE_GAP_NS && inside.contains(position));
         let ns: u64 = pauses.map(|(_, pause)| pause).sum();
         u32::try_from(ns / 1_000_000).unwrap_or(u32::MAX)
     }

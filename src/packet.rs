@@ -246,6 +246,8 @@ pub struct Packet<'a> {
     pub wall: Wall,
     /// How long its port was gone directly before it, if it was.
     pub gap_ns: u64,
+    /// Octets directly before it that a recording lacks.
+    pub missing: u64,
 }
 
 /// The frames of one read, their octets in one shared buffer.
@@ -256,6 +258,7 @@ pub struct Batch {
     port: u16,
     wall: Wall,
     gap_ns: u64,
+    missing: u64,
     octets: Vec<u8>,
     frames: Vec<Frame>,
 }
@@ -294,6 +297,11 @@ impl Batch {
         self.gap_ns = gap_ns;
     }
 
+    /// Says how many octets before its first frame a recording lacks.
+    pub fn set_missing(&mut self, octets: u64) {
+        self.missing = octets;
+    }
+
     /// Which port the frames came from, counted from 0.
     pub fn port(&self) -> usize {
         self.port.into()
@@ -326,7 +334,8 @@ impl Batch {
 
     /// Some of the frames in order; none where there are not as many.
     pub fn packets_in(&self, frames: Range<usize>) -> impl Iterator<Item = Packet<'_>> {
-        let mut gap_ns = if frames.start == 0 { self.gap_ns } else { 0 };
+        let first = if frames.start == 0 { (self.gap_ns, self.missing) } else { (0, 0) };
+        let (mut gap_ns, mut missing) = first;
         self.frames.get(frames).unwrap_or_default().iter().map(move |frame| Packet {
             port: self.port,
             data: &self.octets[frame.start as usize..][..frame.len as usize],
@@ -337,6 +346,7 @@ impl Batch {
             damage: frame.damage,
             wall: self.wall,
             gap_ns: std::mem::take(&mut gap_ns),
+            missing: std::mem::take(&mut missing),
         })
     }
 

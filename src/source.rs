@@ -27,6 +27,8 @@ pub enum Input<'a> {
     /// The port has vanished, for this reason, at this time; [`Source::reopen`] waits for its
     /// return.
     Gone(String, Timestamp),
+    /// So many octets came before what follows, and are not in the recording.
+    Missing(u64, Timestamp),
     /// There are no more.
     Ended,
     /// The bell given at the opening was rung.

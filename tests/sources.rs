@@ -625,3 +625,80 @@ fn recording_costs_no_wakeups_and_loses_nothing_when_killed() {
     let (code, capture, _) = run(&[str(&recording), "-w", "-"]);
     assert_eq!((code, pcap_records(&capture).len()), (0, 10));
 }
+
+/// A disk that stalls holds up no line: what it does not take in time is missing in the recording,
+/// which says so; packets of readers are all there.
+#[test]
+fn a_disk_that_stalls_costs_a_recording_what_it_says_and_nobody_else_anything() {
+    let dir = TempDir::new().unwrap();
+    let (image, disk) = (dir.path().join("image"), dir.path().join("disk"));
+    std::fs::create_dir(&disk).unwrap();
+    std::fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+    let does = |program: &str, args: &[&str]| {
+        let status = std::process::Command::new(program).args(args).status();
+        status.is_ok_and(|status| status.success())
+    };
+    if !does("mkfs.ext4", &["-q", str(&image)])
+        || !does("mount", &["-o", "loop", str(&image), str(&disk)])
+    {
+        eprintln!("SKIPPED: no file system can be mounted here, so none was stalled");
+        return;
+    }
+    /// Whatever happens, it is not left behind.
+    struct Mounted<'a>(&'a Path);
+    impl Drop for Mounted<'_> {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("fsfreeze").arg("-u").arg(self.0).output();
+            let _ = std::process::Command::new("umount").arg("-l").arg(self.0).output();
+        }
+    }
+    let _mounted = Mounted(&disk);
+    let (fifo, recording) = (dir.path().join("sharkfin"), disk.join("trunk.rec"));
+    let pty = Pty::new();
+    let args = [pty.path(), "--fifo", str(&fifo), "--record", str(&recording), "-b", "1000000"];
+    let mut program = Program::start(args);
+    program.wait_for("reading mstp");
+    let mut reader = FifoReader::open(&fifo);
+    reader.header();
+    pty.send(&numbered_frame(0));
+    reader.record().unwrap();
+    assert!(does("fsfreeze", &["-f", str(&disk)]));
+    // 6 MB, of which 4 may wait.
+    let frames = 1..350_000;
+    let mut told = false;
+    for first in frames.clone().step_by(1000) {
+        let some = first..(first + 1000).min(frames.end);
+        pty.send(&some.clone().flat_map(numbered_frame).collect::<Vec<_>>());
+        for number in some {
+            assert_eq!(reader.record().unwrap().data, numbered_frame(number));
+        }
+        told |= program.stderr().iter().any(|line| line.contains("disk too slow"));
+    }
+    assert!(does("fsfreeze", &["-u", str(&disk)]));
+    assert!(told, "nothing was missing");
+    // In the recording again, as soon as there is room.
+    let again = eventually("a record behind those that are missing", || {
+        pty.send(&numbered_frame(0));
+        reader.record().unwrap();
+        let octets = std::fs::read(&recording).unwrap();
+        let missing = recorded(&octets).iter().position(|record| record.0 == b'L')?;
+        (recorded(&octets).len() > missing + 1).then_some(octets)
+    });
+    drop(again);
+    program.terminate();
+    let octets = std::fs::read(&recording).unwrap();
+    let copy = dir.path().join("copy.rec");
+    std::fs::copy(&recording, &copy).unwrap();
+    let heard: usize = recorded(&octets).iter().filter(|r| r.0 == b'O').map(|r| r.2).sum();
+    let (code, capture, stderr) = run(&[str(&copy), "-w", "-", "--format", "pcapng"]);
+    assert_eq!(code, 0);
+    let says = program.wait_for("octets =");
+    let all: usize = says.split("; ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let told = stderr.lines().find_map(|line| line.split_once(" bytes are missing")).unwrap().0;
+    let missing: usize = told.rsplit(' ').next().unwrap().parse().unwrap();
+    assert_eq!(heard + missing, all);
+    if let Some(says) = tshark(&["-r", "-", "-T", "fields", "-e", "frame.comment"], &capture) {
+        let comment = format!("{missing} bytes before this one are missing in the recording");
+        assert!(says.contains(&comment), "{comment}");
+    }
+}

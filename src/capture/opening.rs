@@ -1,11 +1,12 @@
 //! Opens all ports and outputs, before the first thread starts.
 
+use super::recording::Recording;
 use super::{Config, Output, Port};
 use crate::bell::Bell;
 use crate::encode::{Format, Interface};
 use crate::error::Error;
 use crate::output::{Listener, Stream, fifo::Fifo, file, pipe, socket::Socket};
-use crate::source::record::{Header, Recorder};
+use crate::source::record::Header;
 use crate::source::{self, Source, serial};
 use crate::wall::WallClock;
 use log::Level;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 pub struct Opened {
     /// Of each port, in their order.
     pub sources: Vec<Box<dyn Source>>,
+    /// Of each port, if it is recorded: the recording, and its file.
+    pub recordings: Vec<Option<(Recording, Stream)>>,
     /// Where readers come in.
     pub listeners: Vec<(Box<dyn Listener>, Format)>,
     /// Those that are there from the start.
@@ -55,7 +58,7 @@ pub fn open(
             file::check(path, config.force)?;
         }
     }
-    let mut sources = Vec::new();
+    let (mut sources, mut recordings) = (Vec::new(), Vec::new());
     for port in &config.ports {
         let opening = source::Opening {
             settings: serial::Settings {
@@ -66,10 +69,12 @@ pub fn open(
             wait: config.wait,
         };
         let source = source::open(&port.name, opening, clock, Arc::clone(stop))?;
-        sources.push(match &port.record {
-            Some(path) => record(port, source, path, config.force, Arc::clone(wall))?,
-            None => source,
-        });
+        let recording = match &port.record {
+            Some(path) => Some(record(port, source.as_ref(), path, config.force)?),
+            None => None,
+        };
+        sources.push(source);
+        recordings.push(recording);
     }
     let mut listeners: Vec<(Box<dyn Listener>, Format)> = Vec::new();
     for (output, format) in &config.outputs {
@@ -107,28 +112,25 @@ pub fn open(
     }
     // The other outputs go on.
     failed.iter().for_each(|error| error.log(Level::Error));
-    Ok(Opened { sources, listeners, streams, failed })
+    Ok(Opened { sources, recordings, listeners, streams, failed })
 }
 
-/// A source that records what this one delivers.
+/// A recording of what this port will deliver.
 fn record(
     port: &Port,
-    source: Box<dyn Source>,
+    source: &dyn Source,
     path: &Path,
     force: bool,
-    wall: Arc<WallClock>,
-) -> Result<Box<dyn Source>, Error> {
+) -> Result<(Recording, Stream), Error> {
     let header = Header {
         protocol: port.protocol.name.to_owned(),
         baud: port.setup.baud,
         channel: port.setup.channel,
+        silence_ns: port.setup.silence_ns,
         port: port.name.clone(),
     };
-    let mut file = file::create(path, force)?;
-    let name = file.name().to_owned();
-    // A file takes all or nothing.
-    let append = Box::new(move |octets: &[u8]| file.write(octets).map(drop));
-    Ok(Box::new(Recorder::new(source, name, append, &header, wall)))
+    let file = file::create(path, force)?;
+    Ok((Recording::new(file.name(), header.encode(), !source.is_live()), file))
 }
 
 /// What headers say about a port.

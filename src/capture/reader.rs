@@ -3,14 +3,24 @@
 use super::Port;
 use super::ending::News;
 use super::hearing::{self, Hearing, Told};
+use super::recording::{Recording, Tee};
 use super::shared::{Again, Shared};
 use crate::error::Error;
 use crate::packet::{Batch, seconds};
+use crate::source::record::Kind;
 use crate::source::{Input, Pace, Source};
 use log::{debug, info, warn};
 
 /// Reads until the port ends or the stop bell rings; with `once`, until it vanishes.
-pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Source>, once: bool) {
+pub fn read(
+    shared: &Shared,
+    port: &Port,
+    index: usize,
+    mut source: Box<dyn Source>,
+    recording: Option<&Recording>,
+    once: bool,
+) {
+    let mut tee = recording.map(Tee::new);
     let mut framer = (port.protocol.framer)(&port.setup);
     let mut dialogue =
         port.protocol.dialogue.filter(|_| port.transmit).map(|dialogue| dialogue(&port.setup));
@@ -23,7 +33,7 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
         .then(|| Hearing::new(port.protocol, port.setup.baud, shared.clock.now()));
     let mut again = Again(None);
     let mut was_there = source.is_open();
-    let mut gap_ns = 0;
+    let (mut gap_ns, mut missing) = (0, 0);
     loop {
         let dialogue_deadline = dialogue.as_ref().and_then(|dialogue| dialogue.deadline());
         let hearing_deadline = hearing.as_ref().and_then(Hearing::deadline);
@@ -32,6 +42,9 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
         let (mut gone, mut ended, mut all_read) = (None, false, false);
         match source.read(deadlines.into_iter().flatten().min()) {
             Input::Octets(octets, arrival) => {
+                if let Some(tee) = &mut tee {
+                    tee.stage(Kind::Octets, arrival, octets);
+                }
                 framer.push(octets, arrival, &mut batch);
                 if let Some(hearing) = &mut hearing {
                     let told = hearing.octets(&framer.tally(), arrival);
@@ -45,6 +58,9 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
                 }
             }
             Input::Silence(now) => {
+                if let Some(tee) = &mut tee {
+                    tee.stage(Kind::Silence, now, &[]);
+                }
                 framer.expire(now, &mut batch);
                 if let Some(hearing) = &mut hearing {
                     let told = hearing.silence(now);
@@ -52,6 +68,9 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
                 }
             }
             Input::Gone(why, when) => {
+                if let Some(tee) = &mut tee {
+                    tee.event(Kind::Gone, when, &why);
+                }
                 framer.finish(&mut batch);
                 if once && was_there {
                     shared.tell(News::PortGone(Error::new(&port.name, format!("is gone: {why}"))));
@@ -61,6 +80,14 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
                     warn!("{}: {why}; waiting for {what}", port.name);
                     gone = Some(when);
                 }
+            }
+            Input::Missing(octets, when) => {
+                warn!("{}: {octets} bytes are missing in the recording here", port.name);
+                if let Some(tee) = &mut tee {
+                    tee.stage(Kind::Missing, when, &octets.to_le_bytes());
+                }
+                framer.finish(&mut batch);
+                missing += octets;
             }
             Input::Ended => {
                 framer.finish(&mut batch);
@@ -72,9 +99,16 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
                 ended = true;
             }
         }
+        if !batch.is_empty() || tee.as_ref().is_some_and(Tee::is_staged) {
+            let wall = source.wall().unwrap_or_else(|| shared.wall.now());
+            batch.set_wall(wall);
+            if let Some(tee) = &mut tee {
+                tee.record(wall, shared.clock.now());
+            }
+        }
         if !batch.is_empty() {
-            batch.set_wall(source.wall().unwrap_or_else(|| shared.wall.now()));
             batch.set_gap_ns(std::mem::take(&mut gap_ns));
+            batch.set_missing(std::mem::take(&mut missing));
         }
         match shared.publish(batch, framer.as_ref(), live) {
             Some(next) => again = next,
@@ -84,6 +118,9 @@ pub fn read(shared: &Shared, port: &Port, index: usize, mut source: Box<dyn Sour
             shared.settle(index, live);
             match source.reopen() {
                 Some(back) => {
+                    if let Some(tee) = &mut tee {
+                        tee.event(Kind::Back, back, "");
+                    }
                     let absence_ns = back.ns_since(gone);
                     if std::mem::replace(&mut was_there, true) {
                         gap_ns += absence_ns;

@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_stream_of_recordings_has_no_time_of_its_own() {
-        let mut times = Times::new(at(100), 1, true);
+        let mut times = Times::new(at(100), 2, true);
         assert_eq!((times.start(), times.now(at(100))), Default::default());
         times.date(&packet(5, 0, 0, 1));
         times.date(&packet(7, 0, 0, 1));

@@ -6,9 +6,10 @@
 //! frame ends where that one begins. Inside a good frame nothing is searched for.
 //!
 //! A pause ends nothing: the octets behind it may complete the frame before it, and then it is
-//! good. If instead a good frame begins right behind it, the one before was cut off. (An intact
-//! frame that holds octets of a good frame, and pauses just before these, is taken for two.) What
-//! nothing decides, silence ends in the end.
+//! good. If instead a good frame begins right behind it, the one before was cut off; behind shorter
+//! pauses, as a busy bus has them between any two frames, it takes two good frames to show that.
+//! (So an intact frame that holds octets of a good frame, and pauses just before these, is taken
+//! for two.) What nothing decides, silence ends in the end.
 //!
 //! Work per octet: a position is judged at most twice by itself, and an octet is read by the
 //! judgement of each position that is at most one frame before it and may start a frame.
@@ -200,18 +201,26 @@ impl<F: Format> Hunter<F> {
         }
     }
 
-    /// Where what begins `from` octets ahead was cut off, if a good frame behind a later pause shows
-    /// that: where a frame of any kind begins behind one.
+    /// Where what begins `from` octets ahead was cut off, if good frames behind later pauses show
+    /// that (one behind a pause that no adapter explains, or two): where a frame of any kind
+    /// begins behind one.
     fn cut_behind(&self, from: usize) -> Option<usize> {
         let octets = self.window.octets();
-        let mut cut = None;
-        for at in self.window.behind_pauses().filter(|at| *at > from && *at < octets.len()) {
+        let (mut cut, mut hints) = (None, 0);
+        let pauses = self.window.behind_pauses();
+        for (at, is_long) in pauses.filter(|(at, _)| *at > from && *at < octets.len()) {
             if self.format.find(&octets[at..]) > 0 {
                 continue;
             }
             match self.format.judge_inside(&octets[at..]) {
-                Judgement::Good(_) => return cut.or(Some(at)),
-                Judgement::More(Some(_)) | Judgement::Bad(_) => cut = cut.or(Some(at)),
+                Judgement::Good(_) => {
+                    cut = cut.or(Some(at));
+                    hints += if is_long { 2 } else { 1 };
+                    if hints >= 2 {
+                        return cut;
+                    }
+                }
+                Judgement::More(Some(_)) | Judgement::Bad(_) if is_long => cut = cut.or(Some(at)),
                 _ => {}
             }
         }

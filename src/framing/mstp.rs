@@ -285,15 +285,31 @@ mod tests {
     }
 
     #[test]
+    fn on_a_busy_bus_two_more_frames_show_that_one_was_cut_off() {
+        let long = frame(5, &[9; 2000]);
+        let mut line: Vec<(u64, &[u8])> = vec![(0, &long[..30])];
+        line.extend([(20, &TOKEN[..]); 2]);
+        let token = (TOKEN.to_vec(), Damage::NONE, 0);
+        let expected = [(long[..30].to_vec(), Damage::TOO_SHORT, 0), token.clone(), token];
+        assert_eq!(paced(&line).0, expected);
+        assert_eq!(paced(&line[..2]).0, [], "one may be part of it");
+    }
+
+    #[test]
     fn what_looks_like_a_frame_inside_an_intact_one_is_none_whatever_pauses() {
         let data = frame(5, &[&[7; 20][..], &TOKEN, &[7; 20]].concat());
-        // Before, in and behind what looks like one: octets 28 to 36.
-        for at in (1..data.len()).filter(|at| *at != 28) {
+        for at in 1..data.len() {
             let (found, tally) = paced(&[(0, &data[..at]), (500, &data[at..])]);
             assert_eq!(found.len(), 1, "{at}");
             assert_eq!((&found[0].0, found[0].1), (&data, Damage::NONE), "{at}");
             assert_eq!(tally.good_frames, 1);
         }
+        // Where it comes by itself behind a pause, nothing tells one case from the other.
+        let chunks = [(0, &data[..28]), (500, &data[28..36]), (500, &data[36..])];
+        let (found, _) = paced(&chunks);
+        assert_eq!((found[0].1, &found[1].0[..]), (Damage::TOO_SHORT, &TOKEN[..]));
+        // But short pauses do not do it.
+        assert_eq!(paced(&chunks.map(|(ms, chunk)| (ms / 5, chunk))).0.len(), 1);
     }
 
     #[test]

@@ -3,22 +3,23 @@
 //! A recording is two lines of text and then binary records, only ever appended. The first line
 //! is `serialshark recording 1`, where 1 is the version; the second one tells what a replay
 //! needs to know, in words of the form `name=value` with a space between them: `protocol`,
-//! `baud`, `channel` if there is one, and last, up to the end of the line, `port`. A record is
+//! `baud`, `channel` if there is one, `silence`, the milliseconds that end what is open, if they
+//! are not those of a serial line, and last, up to the end of the line, `port`. A record is
 //! one octet for its kind, a time in nanoseconds since 1970 (64 bits), the number of octets that
 //! follow (32 bits, at most 65536; both little-endian), and these octets. The kinds: `O`, octets
 //! that one read returned, the last of which arrived at this time; `S`, silence up to this time
 //! was reported to the framer; `G`, the port went, the octets say why; `B`, it was back; `W`, the
 //! wall clock was set, and is now ahead of the times in the file by so many nanoseconds (64
-//! bits, signed). A record that is cut off at the end of the file is ignored.
+//! bits, signed); `L`, so many octets that came before this one are not in the recording (64
+//! bits). A record that is cut off at the end of the file is ignored.
 //!
-//! Silence is recorded since it ends frames: only so a replay gives the same packets. A record
-//! is one write to the file, so a recording is complete up to the moment of a crash.
+//! Silence is recorded since it ends frames: only so a replay gives the same packets.
 
 use super::{Input, Pace, Source, Woken, file, wait};
 use crate::bell::Bell;
 use crate::error::Error;
+use crate::framing::SILENCE_NS;
 use crate::packet::{Clock, Timestamp, Wall};
-use crate::wall::WallClock;
 use log::{Level, warn};
 use rustix::fs::{SeekFrom, seek, tell};
 use std::fs::File;
@@ -36,11 +37,41 @@ const LARGEST: usize = 64 * 1024;
 /// Kind, time, length.
 const RECORD_HEADER: usize = 1 + 8 + 4;
 
-const OCTETS: u8 = b'O';
-const SILENCE: u8 = b'S';
-const GONE: u8 = b'G';
-const BACK: u8 = b'B';
-const WALL: u8 = b'W';
+/// What a record tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Octets that one read returned; the time is the last one's arrival.
+    Octets = b'O',
+    /// Nothing came up to this time, and the framer was told so.
+    Silence = b'S',
+    /// The port went; the octets say why.
+    Gone = b'G',
+    /// It was back.
+    Back = b'B',
+    /// The wall clock was set, and is now so many nanoseconds ahead (64 bits, signed).
+    Wall = b'W',
+    /// So many octets before this record are missing (64 bits).
+    Missing = b'L',
+}
+
+impl Kind {
+    const ALL: [Self; 6] =
+        [Self::Octets, Self::Silence, Self::Gone, Self::Back, Self::Wall, Self::Missing];
+
+    fn of(octet: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == octet)
+    }
+}
+
+/// Adds a record to `out`.
+pub fn encode(out: &mut Vec<u8>, kind: Kind, time: Timestamp, octets: &[u8]) {
+    debug_assert!(octets.len() <= LARGEST);
+    out.push(kind as u8);
+    out.extend_from_slice(&time.as_ns().to_le_bytes());
+    out.extend_from_slice(&(octets.len() as u32).to_le_bytes());
+    out.extend_from_slice(octets);
+}
 
 /// What is known about the line of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,16 +82,24 @@ pub struct Header {
     pub baud: u32,
     /// IEEE 802.15.4 channel.
     pub channel: Option<u8>,
+    /// Silence that ends what is open, in nanoseconds.
+    pub silence_ns: u64,
     /// The port's name, for those who look into the file.
     pub port: String,
 }
 
 impl Header {
-    fn encode(&self) -> Vec<u8> {
-        let Self { protocol, baud, channel, port } = self;
+    /// The two lines that a recording begins with.
+    pub fn encode(&self) -> Vec<u8> {
+        let Self { protocol, baud, channel, silence_ns, port } = self;
+        let silence = match *silence_ns {
+            SILENCE_NS => String::new(),
+            ns => format!(" silence={}", ns / 1_000_000),
+        };
         let channel = channel.map(|channel| format!(" channel={channel}")).unwrap_or_default();
         let port: String = port.chars().filter(|c| !c.is_control()).take(1000).collect();
-        format!("{MAGIC}{VERSION}\nprotocol={protocol} baud={baud}{channel} port={port}\n").into()
+        format!("{MAGIC}{VERSION}\nprotocol={protocol} baud={baud}{channel}{silence} port={port}\n")
+            .into()
     }
 
     /// The header that starts these octets, and its length.
@@ -80,7 +119,10 @@ impl Header {
             words.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
         };
         let channel = value("channel").map(str::parse).transpose().map_err(|_| DAMAGED)?;
+        let silence_ms: Option<u64> =
+            value("silence").map(str::parse).transpose().map_err(|_| DAMAGED)?;
         let header = Self {
+            silence_ns: silence_ms.map_or(SILENCE_NS, |ms| ms.saturating_mul(1_000_000)),
             protocol: value("protocol").ok_or(DAMAGED)?.to_owned(),
             baud: value("baud")
                 .and_then(|baud| baud.parse().ok())
@@ -139,124 +181,6 @@ pub(super) fn looks_like_one(octets: &[u8]) -> bool {
     octets.starts_with(MAGIC.as_bytes())
 }
 
-/// Appends octets to the recording, all of them or none.
-pub type Append = Box<dyn FnMut(&[u8]) -> io::Result<()> + Send>;
-
-/// A source that records what another one delivers.
-pub struct Recorder {
-    inner: Box<dyn Source>,
-    name: String,
-    /// `None` once it failed: the capture goes on without.
-    append: Option<Append>,
-    clock: Clock,
-    wall_clock: Arc<WallClock>,
-    wall: Wall,
-    record: Vec<u8>,
-}
-
-impl Recorder {
-    /// Starts a recording, called `name` in messages.
-    pub fn new(
-        inner: Box<dyn Source>,
-        name: String,
-        append: Append,
-        header: &Header,
-        wall_clock: Arc<WallClock>,
-    ) -> Self {
-        let clock = wall_clock.clock();
-        let (append, wall, record) = (Some(append), Wall::default(), header.encode());
-        let mut recorder = Self { inner, name, append, clock, wall_clock, wall, record };
-        recorder.append_record();
-        recorder
-    }
-
-    fn append_record(&mut self) {
-        if let Some(append) = &mut self.append
-            && let Err(error) = append(&self.record)
-        {
-            let error =
-                Error::new(&self.name, "cannot write; the recording ends here").because(error);
-            error.log(Level::Error);
-            self.append = None;
-        }
-    }
-
-    fn event(&mut self, kind: u8, time: Timestamp, octets: &[u8]) {
-        encode(&mut self.record, kind, time, octets);
-        self.append_record();
-    }
-
-    /// Appends the record, and before it that the wall clock was set, if it was.
-    fn append_after_wall(&mut self) {
-        let wall = self.inner.wall().unwrap_or_else(|| self.wall_clock.now());
-        if wall != self.wall {
-            self.wall = wall;
-            let record = std::mem::take(&mut self.record);
-            self.event(WALL, self.clock.now(), &wall.lead_ns.to_le_bytes());
-            self.record = record;
-        }
-        self.append_record();
-    }
-}
-
-fn encode(record: &mut Vec<u8>, kind: u8, time: Timestamp, octets: &[u8]) {
-    record.clear();
-    record.push(kind);
-    record.extend_from_slice(&time.as_ns().to_le_bytes());
-    record.extend_from_slice(&(octets.len() as u32).to_le_bytes());
-    record.extend_from_slice(octets);
-}
-
-impl Source for Recorder {
-    fn read(&mut self, deadline: Option<Timestamp>) -> Input<'_> {
-        match self.inner.read(deadline) {
-            Input::Octets(octets, arrival) => {
-                debug_assert!(octets.len() <= LARGEST);
-                encode(&mut self.record, OCTETS, arrival, octets);
-                self.append_after_wall();
-                Input::Octets(&self.record[RECORD_HEADER..], arrival)
-            }
-            Input::Silence(now) => {
-                encode(&mut self.record, SILENCE, now, b"");
-                self.append_after_wall();
-                Input::Silence(now)
-            }
-            Input::Gone(why, when) => {
-                self.event(GONE, when, why.as_bytes());
-                Input::Gone(why, when)
-            }
-            Input::Ended => Input::Ended,
-            Input::Stopped => Input::Stopped,
-        }
-    }
-
-    fn reopen(&mut self) -> Option<Timestamp> {
-        let back = self.inner.reopen()?;
-        self.event(BACK, back, b"");
-        Some(back)
-    }
-
-    fn is_open(&self) -> bool {
-        self.inner.is_open()
-    }
-
-    fn wall(&self) -> Option<Wall> {
-        Some(self.wall)
-    }
-
-    fn write(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.inner.write(octets)
-    }
-
-    fn pace(&self) -> Pace {
-        self.inner.pace()
-    }
-
-    fn is_live(&self) -> bool {
-        self.inner.is_live()
-    }
-}
-
 /// A recording as a source: the same chunks, times and events once more.
 pub struct Replay {
     name: String,
@@ -271,7 +195,7 @@ pub struct Replay {
     stop: Arc<Bell>,
     chunk: Vec<u8>,
     /// Read ahead while we looked for the port's return.
-    pending: Option<(u8, Timestamp)>,
+    pending: Option<(Kind, Timestamp)>,
     /// When the port went last.
     gone: Timestamp,
     wall: Wall,
@@ -291,7 +215,8 @@ impl Replay {
             .map_err(|errno| Error::new(name, "cannot read").because(errno))?;
         let mut input = BufReader::with_capacity(LARGEST, file);
         // What cannot be read is said at the first read.
-        let is_open = input.fill_buf().is_ok_and(|octets| octets.first() != Some(&GONE));
+        let is_open =
+            input.fill_buf().is_ok_and(|octets| octets.first() != Some(&(Kind::Gone as u8)));
         Ok(Self {
             name: name.to_owned(),
             input,
@@ -308,7 +233,7 @@ impl Replay {
     }
 
     /// The next record, its octets in `chunk`; `None` at the end, or where nothing can follow.
-    fn next(&mut self) -> Option<(u8, Timestamp)> {
+    fn next(&mut self) -> Option<(Kind, Timestamp)> {
         if let Some(record) = self.pending.take() {
             return Some(record);
         }
@@ -322,14 +247,15 @@ impl Replay {
         let (time, len) = rest.split_first_chunk()?;
         let time = Timestamp::from_ns(u64::from_le_bytes(*time));
         let len = u32::from_le_bytes(*len.first_chunk()?) as usize;
-        if ![OCTETS, SILENCE, GONE, BACK, WALL].contains(kind) || len > LARGEST {
+        let kind = Kind::of(*kind).filter(|_| len <= LARGEST);
+        let Some(kind) = kind else {
             log::error!(
                 "{}: damaged at octet {}: what follows is not replayed",
                 self.name,
                 self.position
             );
             return None;
-        }
+        };
         let mut chunk = std::mem::take(&mut self.chunk);
         chunk.resize(len, 0);
         let filled = self.fill(&mut chunk);
@@ -338,10 +264,10 @@ impl Replay {
             return self.cut_off();
         }
         self.position += (RECORD_HEADER + len) as u64;
-        Some((*kind, time))
+        Some((kind, time))
     }
 
-    fn cut_off(&self) -> Option<(u8, Timestamp)> {
+    fn cut_off(&self) -> Option<(Kind, Timestamp)> {
         warn!("{}: ends inside a record, which is ignored", self.name);
         None
     }
@@ -361,6 +287,11 @@ impl Replay {
             }
         }
         Some(len)
+    }
+
+    /// How many octets a record says are missing.
+    fn missing(&self) -> u64 {
+        self.chunk.first_chunk().map_or(0, |octets| u64::from_le_bytes(*octets))
     }
 
     fn set_wall(&mut self) {
@@ -393,21 +324,22 @@ impl Source for Replay {
                 return Input::Stopped;
             }
             match kind {
-                OCTETS => return Input::Octets(&self.chunk, time),
-                SILENCE => return Input::Silence(time),
-                GONE => {
+                Kind::Octets => return Input::Octets(&self.chunk, time),
+                Kind::Silence => return Input::Silence(time),
+                Kind::Gone => {
                     self.gone = time;
                     return Input::Gone(String::from_utf8_lossy(&self.chunk).into_owned(), time);
                 }
-                WALL => self.set_wall(),
-                _ => {}
+                Kind::Wall => self.set_wall(),
+                Kind::Missing => return Input::Missing(self.missing(), time),
+                Kind::Back => {}
             }
         }
     }
 
     fn reopen(&mut self) -> Option<Timestamp> {
         match self.next() {
-            Some((BACK, time)) => self.wait_for(time).then_some(time),
+            Some((Kind::Back, time)) => self.wait_for(time).then_some(time),
             // It was not back when the recording ended; the next read says so.
             other => {
                 self.pending = other;
@@ -443,8 +375,9 @@ mod tests {
 
     #[test]
     fn a_header_is_read_as_it_was_written() {
-        for channel in [None, Some(26)] {
+        for (channel, silence_ns) in [(None, SILENCE_NS), (Some(26), 15_000_000_000)] {
             let header = Header {
+                silence_ns,
                 protocol: "riot".to_owned(),
                 baud: 115_200,
                 channel,
