@@ -42,6 +42,7 @@ use crate::error::Error;
 use crate::framing::{Protocol, Setup};
 use crate::output::ring;
 use crate::packet::Clock;
+use crate::source::serial::ModemLine;
 use crate::systemd;
 use crate::wall::WallClock;
 use crossbeam_channel::{Receiver, bounded};
@@ -76,6 +77,10 @@ pub struct Port {
     pub setup: Setup,
     /// Whether the sniffer may be sent commands.
     pub transmit: bool,
+    /// What is done with DTR.
+    pub dtr: ModemLine,
+    /// What is done with RTS.
+    pub rts: ModemLine,
     /// Which direction of a full-duplex line it is.
     pub direction: Direction,
     /// Whether it is a recording.
@@ -126,6 +131,8 @@ pub struct Config {
     pub wait: bool,
     /// Whether a port that vanishes is the end.
     pub once: bool,
+    /// Whether only the adapter that went may come back.
+    pub same_adapter: bool,
 }
 
 /// Captures until it is told to end, until `count` packets were framed, until all ports have

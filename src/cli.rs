@@ -16,6 +16,7 @@ use crate::framing::{
 };
 use crate::logger::Logging;
 use crate::output::ring::Limits;
+use crate::source::serial::ModemLine;
 use crate::source::{file, record, sim::Simulator};
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
@@ -133,6 +134,15 @@ struct Args {
     #[arg(long, value_name = "N")]
     interface: Option<u16>,
 
+    /// Set DTR of the port: keep it as the kernel has it, which raises it [default: off for mstp,
+    /// else keep]
+    #[arg(long, value_enum, value_name = "STATE")]
+    dtr: Option<LineState>,
+
+    /// Set RTS of the port, as --dtr. With off an RS-485 adapter never drives the bus
+    #[arg(long, value_enum, value_name = "STATE")]
+    rts: Option<LineState>,
+
     /// Text that starts the sniffer, in place of the protocol's own (pinoccio); \r and \n are known
     #[arg(long, value_name = "STRING")]
     init: Option<String>,
@@ -167,6 +177,11 @@ struct Args {
     #[arg(long)]
     wait: bool,
 
+    /// When a port vanishes, wait for the same adapter (by serial number, or where it is plugged in)
+    /// and do not go on with another one of that name
+    #[arg(long)]
+    same_adapter: bool,
+
     /// End when a port vanishes, with exit status 1 as tcpdump has it, and all streams complete
     #[arg(long)]
     once: bool,
@@ -182,6 +197,27 @@ struct Args {
     /// Say less on stderr: warnings only; twice: errors only
     #[arg(short, long, action = ArgAction::Count)]
     quiet: u8,
+}
+
+/// What becomes of a modem line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LineState {
+    /// Raised
+    On,
+    /// Dropped
+    Off,
+    /// Left alone
+    Keep,
+}
+
+impl From<LineState> for ModemLine {
+    fn from(state: LineState) -> Self {
+        match state {
+            LineState::On => Self::On,
+            LineState::Off => Self::Off,
+            LineState::Keep => Self::Keep,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -361,6 +397,7 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
         count: args.count,
         wait: args.wait,
         once: args.once,
+        same_adapter: args.same_adapter,
     };
     Ok(Request { config, level, log_file: args.log_file, warnings_of: None, remarks: Vec::new() })
 }
@@ -524,6 +561,7 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
     if args.interface.is_some() && !protocol.takes_interface && alone {
         return Err(usage(format!("--interface: {} has none to choose from", protocol.name)));
     }
+    let line = if protocol.drop_lines { ModemLine::Off } else { ModemLine::Keep };
     Ok(Port {
         name: name.to_owned(),
         protocol,
@@ -546,6 +584,8 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
             timed,
         },
         transmit: named.is_some() && !one_way,
+        dtr: args.dtr.map_or(line, ModemLine::from),
+        rts: args.rts.map_or(line, ModemLine::from),
         direction,
         recorded: recorded.is_some(),
         paced: args.replay_paced,

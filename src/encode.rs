@@ -346,6 +346,9 @@ fn comment(packet: &Packet<'_>, dropped: u64, dated: &Dated) -> Option<String> {
     if packet.gap_ns > 0 {
         parts.push(format!("port gone for {} before this one", seconds(packet.gap_ns)));
     }
+    if packet.stranger {
+        parts.push("from another adapter than the packets before".to_owned());
+    }
     if packet.missing > 0 {
         let missing = packet.missing;
         parts.push(format!("{missing} bytes before this one are missing in the recording"));

@@ -247,6 +247,8 @@ impl Call {
             ("--channel", channel),
             ("--interface", radio),
             ("--init", profile.and_then(|profile| profile.init.as_deref())),
+            ("--dtr", profile.and_then(|profile| profile.dtr.as_deref())),
+            ("--rts", profile.and_then(|profile| profile.rts.as_deref())),
         ];
         for (name, value) in options {
             args.extend(value.map(|value| format!("{name}={value}")));

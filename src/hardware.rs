@@ -46,6 +46,10 @@ pub struct Profile {
     pub baud: Option<u32>,
     /// What makes it start, if not the protocol's own command: as for `--init`.
     pub init: Option<String>,
+    /// What is done with DTR, if not what the protocol wants: as for `--dtr`.
+    pub dtr: Option<String>,
+    /// The same of RTS.
+    pub rts: Option<String>,
     /// A sentence or two for those who have one.
     pub notes: String,
     /// The file in `hardware/` that shows how to connect it.

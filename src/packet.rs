@@ -246,6 +246,8 @@ pub struct Packet<'a> {
     pub wall: Wall,
     /// How long its port was gone directly before it, if it was.
     pub gap_ns: u64,
+    /// Whether its port was another adapter before that.
+    pub stranger: bool,
     /// Octets directly before it that a recording lacks.
     pub missing: u64,
 }
@@ -259,6 +261,7 @@ pub struct Batch {
     wall: Wall,
     gap_ns: u64,
     missing: u64,
+    stranger: bool,
     octets: Vec<u8>,
     frames: Vec<Frame>,
 }
@@ -302,6 +305,11 @@ impl Batch {
         self.missing = octets;
     }
 
+    /// Says that the port was another adapter before its first frame.
+    pub fn set_stranger(&mut self, is_one: bool) {
+        self.stranger = is_one;
+    }
+
     /// Which port the frames came from, counted from 0.
     pub fn port(&self) -> usize {
         self.port.into()
@@ -334,8 +342,9 @@ impl Batch {
 
     /// Some of the frames in order; none where there are not as many.
     pub fn packets_in(&self, frames: Range<usize>) -> impl Iterator<Item = Packet<'_>> {
-        let first = if frames.start == 0 { (self.gap_ns, self.missing) } else { (0, 0) };
-        let (mut gap_ns, mut missing) = first;
+        let first = (self.gap_ns, self.missing, self.stranger);
+        let first = if frames.start == 0 { first } else { Default::default() };
+        let (mut gap_ns, mut missing, mut stranger) = first;
         self.frames.get(frames).unwrap_or_default().iter().map(move |frame| Packet {
             port: self.port,
             data: &self.octets[frame.start as usize..][..frame.len as usize],
@@ -347,6 +356,7 @@ impl Batch {
             wall: self.wall,
             gap_ns: std::mem::take(&mut gap_ns),
             missing: std::mem::take(&mut missing),
+            stranger: std::mem::take(&mut stranger),
         })
     }
 

@@ -8,13 +8,15 @@
 use crate::error::Error;
 use crate::framing::Channel;
 use crate::hardware::{self, Kind, Profile};
-use crate::source::{holder::holder, serial};
+use crate::printable::printable;
+use crate::source::holder::{Holder, holder};
+use crate::source::tty::{self, Tty};
 use rustix::fs::{Access, access};
-use serialport::{SerialPortInfo, SerialPortType, UsbPortInfo};
+use serialport::UsbPortInfo;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const HELP: &str = "\
 Lists the serial ports of this machine, and opens none of them
@@ -35,7 +37,7 @@ pub fn run(args: &[OsString]) -> Option<u8> {
     let words: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
     let said = match words.iter().map(AsRef::as_ref).collect::<Vec<&str>>()[..] {
         ["ports"] => {
-            let found: Vec<_> = serial::ports().into_iter().map(Found::about).collect();
+            let found: Vec<_> = tty::list().into_iter().map(Found::about).collect();
             if found.is_empty() {
                 let _ = writeln!(
                     io::stderr(),
@@ -66,29 +68,28 @@ struct Found {
     profile: Option<Profile>,
     /// Names that stay, the best one first.
     stable: Vec<String>,
-    holder: Option<(u32, String)>,
+    holder: Option<Holder>,
+    is_console: bool,
     /// Whether we may open it.
     ours: bool,
 }
 
 impl Found {
-    fn about(port: SerialPortInfo) -> Self {
-        let path = Path::new(&port.port_name);
-        let (stable, holder) = (stable_names(path), holder(path));
-        let ours = access(path, Access::READ_OK | Access::WRITE_OK).is_ok();
-        let usb = match port.port_type {
-            SerialPortType::UsbPort(usb) => Some(usb),
-            _ => None,
-        };
-        let profile = usb.as_ref().and_then(hardware::profile);
-        Self { name: port.port_name, usb, profile, stable, holder, ours }
+    fn about(port: Tty) -> Self {
+        let (stable, holder) = (stable_names(&port), holder(&port.path));
+        let ours = access(&port.path, Access::READ_OK).is_ok();
+        let profile = port.usb.as_ref().and_then(hardware::profile);
+        let name = port.path.display().to_string();
+        let is_console = port.is_console;
+        Self { name, usb: port.usb, profile, stable, holder, is_console, ours }
     }
 
     /// All but the product is one word.
     fn columns(&self) -> [String; 5] {
         let usb = self.usb.as_ref();
         let serial_number = usb.and_then(|usb| usb.serial_number.as_deref());
-        let holder = self.holder.as_ref().map(|(pid, program)| format!("{program}[{pid}]"));
+        let holder = self.holder.as_ref();
+        let holder = holder.map(|holder| format!("{}[{}]", holder.program, holder.pid));
         let product = usb.and_then(|usb| usb.product.as_deref());
         let product = product.filter(|product| !product.trim().is_empty());
         [
@@ -102,8 +103,13 @@ impl Found {
 
     /// What to do with it.
     fn advice(&self) -> String {
-        if let Some((pid, program)) = &self.holder {
-            return format!("in use: {} (process {pid}) has it open", clean(program));
+        if self.is_console {
+            return "the console of this machine: the kernel writes its messages there".to_owned();
+        }
+        if let Some(holder) = &self.holder {
+            let login = ["agetty", "getty", "mgetty", "login"].contains(&holder.program.as_str());
+            let what = if login { "a login" } else { "in use" };
+            return format!("{what}: {} has it open", clean(&holder.to_string()));
         }
         if !self.ours {
             return "not yours to open: sudo usermod -aG dialout $USER, and log in again"
@@ -126,6 +132,11 @@ impl Found {
             if let Some(baud) = profile.baud {
                 let _ = write!(command, " -b {baud}");
             }
+            for (option, state) in [("--dtr", &profile.dtr), ("--rts", &profile.rts)] {
+                if let Some(state) = state {
+                    let _ = write!(command, " {option} {state}");
+                }
+            }
             if let Some(init) = &profile.init {
                 let _ = write!(command, " --init '{init}'");
             }
@@ -135,11 +146,15 @@ impl Found {
     }
 }
 
-/// The links to a port in the directories of stable names.
-fn stable_names(port: &Path) -> Vec<String> {
-    let Ok(target) = port.canonicalize() else { return Vec::new() };
+/// The links to a port in the directories of stable names, the best one first. Where another
+/// adapter of the same kind has no serial number either, both would be called the same by it, and
+/// the link leads to the one that came last: there the place is the better name.
+fn stable_names(port: &Tty) -> Vec<String> {
+    let Ok(target) = port.path.canonicalize() else { return Vec::new() };
     let mut names = Vec::new();
-    for dir in STABLE {
+    let by_place = ["/dev/serial/by-path"];
+    let dirs = if port.has_own_number() { &STABLE[..] } else { &by_place };
+    for dir in dirs {
         let links = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|link| link.path());
         let mut ours: Vec<PathBuf> =
             links.filter(|link| link.canonicalize().is_ok_and(|file| file == target)).collect();
@@ -151,7 +166,7 @@ fn stable_names(port: &Path) -> Vec<String> {
 
 /// What a device says of itself is not for the terminal to obey.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    printable(text).into_owned()
 }
 
 /// The same as one word.

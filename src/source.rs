@@ -7,6 +7,7 @@ pub mod record;
 pub mod serial;
 pub mod sim;
 pub mod tcp;
+pub mod tty;
 
 use crate::bell::Bell;
 use crate::error::{Error, words};
@@ -15,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What came of waiting for octets.
@@ -43,6 +45,11 @@ pub trait Source: Send {
     /// Waits until a port that is gone is back, and returns since when; `None` when the stop bell
     /// was rung instead.
     fn reopen(&mut self) -> Option<Timestamp>;
+
+    /// What is there since the last [`reopen`](Self::reopen), if it is something else than what went.
+    fn stranger(&mut self) -> Option<String> {
+        None
+    }
 
     /// Sends octets to the sniffer; only ever called with what a dialogue says.
     ///
@@ -128,7 +135,9 @@ pub fn open(
         }
         file::Kind::Terminal => Err(Error::new("standard input", "is a terminal")
             .hint("pipe octets into it, or name the port: serialshark /dev/ttyUSB0")),
-        file::Kind::Other => Ok(Box::new(serial::Serial::open(name, settings, wait, clock, stop)?)),
+        file::Kind::Other => {
+            Ok(Box::new(serial::Serial::open(Path::new(name), settings, wait, clock, stop)?))
+        }
     }
 }
 

@@ -24,7 +24,7 @@ fn a_port_that_is_none_gets_one_line_and_a_hint() {
     fails(&["/dev/ttyUSB99"], "/dev/ttyUSB99: cannot open: No such file or directory");
     fails(&["/dev/ttyUSB99"], "  hint: ");
     fails(&["/dev/null"], "/dev/null: is not a serial port");
-    fails(&["/tmp"], "/tmp: cannot open: Is a directory");
+    fails(&["/tmp"], "/tmp: is not a serial port");
 }
 
 #[test]

@@ -192,6 +192,10 @@ impl Machine {
             std::fs::write(device.join("serial"), format!("{serial}\n")).unwrap();
         }
         std::fs::create_dir(self.path("class").join(name)).unwrap();
+        let number = name.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let major = if name.starts_with("ttyUSB") { 188 } else { 166 };
+        let numbers = format!("{major}:{number}\n");
+        std::fs::write(self.path("class").join(name).join("dev"), numbers).unwrap();
         symlink(&port, self.path("class").join(name).join("device")).unwrap();
         symlink(pty.path(), self.path("dev").join(name)).unwrap();
     }
@@ -249,7 +253,7 @@ fn ports_are_listed_with_all_that_is_known_and_what_to_type() {
     let should = format!(
         "\
 PORT          PROFILE         SERIAL   {:wide$}  PRODUCT
-/dev/ttyACM0  nrf52840        F9       {:wide$}  nRF [2J
+/dev/ttyACM0  nrf52840        F9       {:wide$}  nRF\\u{{1b}}[2J
   not read by serialshark yet: nRF52840 with nRF Sniffer for 802.15.4
 /dev/ttyACM1  pinoccio-scout  -        {:wide$}  Scout
   try: serialshark /dev/ttyACM1 -p pinoccio --init 'module.enable(\"sniffer\"); \

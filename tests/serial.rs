@@ -349,8 +349,8 @@ fn a_port_that_vanishes_is_opened_again_and_streams_stay_open() {
 
 #[test]
 fn while_the_port_is_gone_the_program_ends_within_a_second() {
-    let pty = Pty::new();
-    let mut program = Program::start([pty.path()]);
+    let (dir, pty) = (TempDir::new().unwrap(), Pty::new());
+    let mut program = Program::start([named(&dir, &pty)]);
     program.wait_for("reading mstp");
     drop(pty);
     program.wait_for("waiting for its return");
@@ -392,4 +392,131 @@ fn an_idle_program_sleeps() {
     let mut reader = FifoReader::open(Path::new(&fifo));
     reader.header();
     assert_eq!(wakeups_in_3_s(&program), 0);
+}
+
+/// A name for a port, so that it is no numbered pseudo-terminal.
+fn named(dir: &TempDir, pty: &Pty) -> std::path::PathBuf {
+    let link = dir.path().join("ttyUSB0");
+    let next = dir.path().join("next");
+    symlink(&pty.path, &next).unwrap();
+    std::fs::rename(&next, &link).unwrap();
+    link
+}
+
+/// Its number is soon another terminal's, a shell's for one.
+#[test]
+fn a_numbered_pseudo_terminal_does_not_come_back() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("a.pcap");
+    let pty = Pty::new();
+    let path = pty.path().to_owned();
+    let mut program = Program::start([&path, "-w", file.to_str().unwrap()]);
+    program.wait_for("reading mstp");
+    pty.send(&numbered_frame(1));
+    eventually("a packet", || {
+        (pcap_records_so_far(&std::fs::read(&file).ok()?).len() == 1).then_some(())
+    });
+    drop(pty);
+    assert_eq!(program.wait().code(), Some(0));
+    program.wait_for("its number may be another terminal's soon");
+    assert_eq!(pcap_records(&std::fs::read(&file).unwrap()).len(), 1);
+}
+
+#[test]
+fn ones_own_terminal_is_no_port_by_any_name() {
+    let dir = TempDir::new().unwrap();
+    let screen = Pty::new();
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+    let slave = || -> std::fs::File {
+        rustix::fs::open(&screen.path, flags, rustix::fs::Mode::empty()).unwrap().into()
+    };
+    let link = named(&dir, &screen);
+    for port in ["/dev/tty", "/dev/stdin", "/dev/fd/0", screen.path(), link.to_str().unwrap()] {
+        let before = tcgetattr(slave()).unwrap();
+        let mut command = std::process::Command::new("setsid");
+        command.args(["--wait", "--ctty", env!("CARGO_BIN_EXE_serialshark"), port]);
+        let output = command.stdin(slave()).output().unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{port}: {stderr}");
+        let says = "is the terminal that this program was started in\n  hint: ";
+        assert!(stderr.contains(says), "{port}: {stderr}");
+        assert_eq!(stderr.lines().count(), 2, "{stderr}");
+        assert_eq!(tcgetattr(slave()).unwrap().local_modes, before.local_modes, "{port}");
+    }
+}
+
+/// The end of a pseudo-terminal that is its user's is often open in the program that made it.
+#[test]
+fn a_pseudo_terminal_that_another_program_has_open_is_warned_of() {
+    let pty = Pty::new();
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+    let kept: std::fs::File =
+        rustix::fs::open(&pty.path, flags, rustix::fs::Mode::empty()).unwrap().into();
+    let mut holder = std::process::Command::new("sleep").arg("1000").stdin(kept).spawn().unwrap();
+    let mut program = Program::start([pty.path()]);
+    let warned = program.wait_for("has it open as well");
+    assert!(warned.contains(&format!("sleep (process {})", holder.id())), "{warned}");
+    program.wait_for("reading mstp");
+    program.terminate();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+}
+
+/// Octets of somebody else's session are not split, nor its rate changed, nor its lines raised:
+/// the port is not opened at all while another program has it.
+#[test]
+fn while_another_program_has_a_port_it_is_not_opened() {
+    // A real tty, which no driver answers for here, and its holder.
+    let Some(machine) = Holder::new() else { return };
+    let (code, said, opened) = machine.run(&[]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("cannot open: another program uses it"), "{said}");
+    assert!(said.contains(&format!("(process {}) has it open", machine.pid())), "{said}");
+    assert_eq!(opened, 0, "it was opened");
+    let (code, said, opened) = machine.run(&["--wait"]);
+    assert_eq!((code, opened), (None, 0), "{said}");
+    assert!(said.contains("used by"), "{said}");
+}
+
+/// A process that has the port /dev/ttyS0 of this machine open, without a lock.
+struct Holder(std::process::Child);
+
+impl Holder {
+    const PORT: &str = "/dev/ttyS0";
+
+    fn new() -> Option<Self> {
+        let port = std::fs::OpenOptions::new().write(true).open(Self::PORT);
+        let Ok(port) = port else {
+            eprintln!("SKIPPED: {} cannot be opened, so nobody has it", Self::PORT);
+            return None;
+        };
+        let mut command = std::process::Command::new("sleep");
+        Some(Self(command.arg("1000").stdout(port).spawn().unwrap()))
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Exit status if it ends by itself, what it says, and how often it opens the port.
+    fn run(&self, more: &[&str]) -> (Option<i32>, String, usize) {
+        let dir = TempDir::new().unwrap();
+        let log = dir.path().join("strace");
+        let mut command = std::process::Command::new("timeout");
+        command.args(["--preserve-status", "-s", "INT", "3", "strace", "-f", "-e", "openat", "-o"]);
+        command.arg(&log).args([env!("CARGO_BIN_EXE_serialshark"), Self::PORT]).args(more);
+        let output = command.output().unwrap();
+        let traced = std::fs::read_to_string(&log).unwrap_or_default();
+        let opened = traced.lines().filter(|line| line.contains(&format!("\"{}\"", Self::PORT)));
+        let ended = !text(&output.stderr).contains("octets =");
+        let code = output.status.code().filter(|_| ended);
+        (code, text(&output.stderr), opened.count())
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

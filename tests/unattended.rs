@@ -131,8 +131,9 @@ fn a_port_that_another_program_has_is_waited_for_too() {
     let mut other = Program::start([pty.path(), "-w", "/dev/null"]);
     other.wait_for("reading mstp");
     let mut program = Program::start([pty.path(), "--wait", "-w", path(&file)]);
-    program.wait_for("used by another program; waiting for it to come");
-    program.wait_for("cannot open: another program uses it");
+    let who = format!("used by serialshark (process {}); waiting for it to come", other.child.id());
+    program.wait_for(&who);
+    rest(&program);
     other.terminate();
     program.wait_for("is there after");
     pty.send(&numbered_frame(0));
@@ -145,7 +146,7 @@ fn a_port_that_may_not_be_opened_is_no_port_that_is_missing() {
     let dir = TempDir::new().unwrap();
     let mut program = Program::start([path(dir.path()), "--wait"]);
     assert_eq!(program.wait().code(), Some(1));
-    program.wait_for("cannot open: Is a directory");
+    program.wait_for("is not a serial port");
 }
 
 #[test]

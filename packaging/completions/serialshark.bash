@@ -32,7 +32,7 @@ _serialshark() {
 
     case "${cmd}" in
         serialshark)
-            opts="-p -b -w -C -G -W -B -t -x -c -v -q -h -V --config --protocol --baud --fifo --tcp --unix --write --rotate-size --rotate-seconds --rotate-files --format --history --history-size --buffer-size --force --channel --interface --init --record --replay-paced --time --hex --no-tokens --count --wait --once --log-file --verbose --quiet --help --version ports check-config extcap"
+            opts="-p -b -w -C -G -W -B -t -x -c -v -q -h -V --config --protocol --baud --fifo --tcp --unix --write --rotate-size --rotate-seconds --rotate-files --format --history --history-size --buffer-size --force --channel --interface --dtr --rts --init --record --replay-paced --time --hex --no-tokens --count --wait --same-adapter --once --log-file --verbose --quiet --help --version ports check-config extcap"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -128,6 +128,14 @@ _serialshark() {
                     ;;
                 --interface)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dtr)
+                    COMPREPLY=($(compgen -W "on off keep" -- "${cur}"))
+                    return 0
+                    ;;
+                --rts)
+                    COMPREPLY=($(compgen -W "on off keep" -- "${cur}"))
                     return 0
                     ;;
                 --init)

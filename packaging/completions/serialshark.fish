@@ -17,6 +17,12 @@ complete -c serialshark -l history-size -d 'Memory that --history may take, in M
 complete -c serialshark -s B -l buffer-size -d 'Memory that packets may take while they wait for a slow reader, in MiB for each reader' -r
 complete -c serialshark -l channel -d 'Radio channel: 11 to 26 (riot, pinoccio), 0 to 10 below 1 GHz (riot)' -r
 complete -c serialshark -l interface -d 'Number of the sniffer\'s network interface that is its radio, as its ifconfig lists them (riot) [default: the first IEEE 802.15.4 radio]' -r
+complete -c serialshark -l dtr -d 'Set DTR of the port: keep it as the kernel has it, which raises it [default: off for mstp, else keep]' -r -f -a "on\t'Raised'
+off\t'Dropped'
+keep\t'Left alone'"
+complete -c serialshark -l rts -d 'Set RTS of the port, as --dtr. With off an RS-485 adapter never drives the bus' -r -f -a "on\t'Raised'
+off\t'Dropped'
+keep\t'Left alone'"
 complete -c serialshark -l init -d 'Text that starts the sniffer, in place of the protocol\'s own (pinoccio); \\r and \\n are known' -r
 complete -c serialshark -l record -d 'Store the octets and their times in this file, which as PORT gives the same packets again' -r -F
 complete -c serialshark -s c -l count -d 'End after this many packets' -r
@@ -27,6 +33,7 @@ complete -c serialshark -s t -l time -d 'Times of printed packets, as tcpdump ha
 complete -c serialshark -s x -l hex -d 'Print the bytes of each packet in hex'
 complete -c serialshark -l no-tokens -d 'Print no packets that only keep the network going: tokens and polls for masters of MS/TP'
 complete -c serialshark -l wait -d 'Wait for a port that is missing at the start, or in use; without, that is an error. One that vanishes later is waited for anyway'
+complete -c serialshark -l same-adapter -d 'When a port vanishes, wait for the same adapter (by serial number, or where it is plugged in) and do not go on with another one of that name'
 complete -c serialshark -l once -d 'End when a port vanishes, with exit status 1 as tcpdump has it, and all streams complete'
 complete -c serialshark -s v -l verbose -d 'Say more on stderr; twice: still more. RUST_LOG is heard too'
 complete -c serialshark -s q -l quiet -d 'Say less on stderr: warnings only; twice: errors only'

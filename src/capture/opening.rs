@@ -63,7 +63,9 @@ pub fn open(
         let opening = source::Opening {
             settings: serial::Settings {
                 baud: port.setup.baud,
-                drop_lines: port.protocol.drop_lines,
+                dtr: port.dtr,
+                rts: port.rts,
+                same_adapter: config.same_adapter,
             },
             paced: port.paced,
             wait: config.wait,

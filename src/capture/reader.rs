@@ -33,7 +33,7 @@ pub fn read(
         .then(|| Hearing::new(port.protocol, port.setup.baud, shared.clock.now()));
     let mut again = Again(None);
     let mut was_there = source.is_open();
-    let (mut gap_ns, mut missing) = (0, 0);
+    let (mut gap_ns, mut missing, mut is_stranger) = (0, 0, false);
     loop {
         let dialogue_deadline = dialogue.as_ref().and_then(|dialogue| dialogue.deadline());
         let hearing_deadline = hearing.as_ref().and_then(Hearing::deadline);
@@ -109,6 +109,7 @@ pub fn read(
         if !batch.is_empty() {
             batch.set_gap_ns(std::mem::take(&mut gap_ns));
             batch.set_missing(std::mem::take(&mut missing));
+            batch.set_stranger(std::mem::take(&mut is_stranger));
         }
         match shared.publish(batch, framer.as_ref(), live) {
             Some(next) => again = next,
@@ -125,6 +126,10 @@ pub fn read(
                     if std::mem::replace(&mut was_there, true) {
                         gap_ns += absence_ns;
                         info!("{}: is back after {}", port.name, seconds(absence_ns));
+                        if let Some(stranger) = source.stranger() {
+                            warn!("{}: is another adapter now: {stranger}", port.name);
+                            is_stranger = true;
+                        }
                     } else {
                         info!("{}: is there after {}", port.name, seconds(absence_ns));
                     }

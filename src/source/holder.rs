@@ -1,32 +1,85 @@
-//! Who has a port: another program that has it open, or that has locked it.
+//! Who has a port: another program that has it open, that has locked it, or that has left a lock
+//! file for it.
+//!
+//! All of it is looked up without opening the port. What other users' processes have open is
+//! hidden from us, unless we are root; what they have locked is not.
 
-use rustix::fs::{major, minor, stat};
-use std::path::Path;
+use super::tty::is_pty;
+use rustix::fs::{Stat, major, minor, stat};
+use rustix::process::{Pid, test_kill_process};
+use std::fmt;
+use std::path::{Path, PathBuf};
 
-/// The id and the program of another process that has this file, as far as we may see: what other
-/// users' processes have open is hidden from us, what they have locked is not.
-pub fn holder(path: &Path) -> Option<(u32, String)> {
-    let target = path.canonicalize().ok()?;
-    let ours = std::process::id();
-    let pid = openers(&target)
-        .find(|pid| *pid != ours)
-        .or_else(|| lockers(&target).into_iter().find(|pid| *pid != ours))?;
-    let program = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    Some((pid, program.trim_end().to_owned()))
+/// Where programs that dial out leave their lock files (FHS 5.9): `LCK..ttyUSB0`.
+const LOCKS: [&str; 2] = ["/run/lock", "/var/lock"];
+
+/// Another process that has a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its id.
+    pub pid: u32,
+    /// Its program.
+    pub program: String,
 }
 
-fn openers(target: &Path) -> impl Iterator<Item = u32> {
-    let id = |file: &Path| stat(file).ok().map(|file| (file.st_dev, file.st_ino));
-    let ours = id(target);
-    // A name alone is not enough: in a container /dev/pts/0 is another one.
-    let is_it = move |fd: &Path| {
-        fd.read_link().is_ok_and(|file| file == target) && ours.is_some() && id(fd) == ours
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (process {})", self.program, self.pid)
+    }
+}
+
+impl Holder {
+    fn new(pid: u32) -> Self {
+        let program = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        Self { pid, program: program.trim_end().to_owned() }
+    }
+}
+
+/// Who has the file at this path, in whatever way, as far as we may see.
+pub fn holder(path: &Path) -> Option<Holder> {
+    opener(path).or_else(|| locker(path))
+}
+
+/// Who has it open.
+pub fn opener(path: &Path) -> Option<Holder> {
+    let target = stat(path).ok()?;
+    let ours = std::process::id();
+    openers(&target).find(|pid| *pid != ours).map(Holder::new)
+}
+
+/// Who has locked it, with `flock` or by a lock file.
+pub fn locker(path: &Path) -> Option<Holder> {
+    let ours = std::process::id();
+    let pid = lockers(path).into_iter().find(|pid| *pid != ours);
+    let pid = pid.or_else(|| LOCKS.iter().find_map(|dir| lock_file(Path::new(dir), path)));
+    pid.map(Holder::new)
+}
+
+/// Where lock files come and go.
+pub fn lock_folders() -> impl Iterator<Item = &'static Path> {
+    LOCKS.iter().map(Path::new)
+}
+
+fn openers(target: &Stat) -> impl Iterator<Item = u32> {
+    let target = *target;
+    // A device is known by its number, whatever node leads to it. In a container a pseudo-terminal
+    // of the same number is another one.
+    let is_it = move |file: Stat| {
+        let same_file = (file.st_dev, file.st_ino) == (target.st_dev, target.st_ino);
+        let same_device =
+            file.st_rdev == target.st_rdev && file.st_mode == target.st_mode && target.st_rdev != 0;
+        same_file || same_device && !is_pty(&target)
+    };
+    let has_it = move |fd: PathBuf| {
+        // Sockets, pipes and such have no path.
+        let may_be = fd.read_link().is_ok_and(|file| file.is_absolute());
+        may_be && stat(&fd).is_ok_and(is_it)
     };
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     processes.filter_map(move |process| {
         let pid = process.file_name().to_str()?.parse().ok()?;
         let descriptors = std::fs::read_dir(process.path().join("fd")).ok()?;
-        descriptors.flatten().any(|fd| is_it(&fd.path())).then_some(pid)
+        descriptors.flatten().any(|fd| has_it(fd.path())).then_some(pid)
     })
 }
 
@@ -51,6 +104,22 @@ fn locked_by(locks: &str, id: &str) -> impl Iterator<Item = u32> {
     })
 }
 
+/// The process that a lock file for this port names, if it lives: ten digits, or four octets of
+/// older programs.
+fn lock_file(dir: &Path, port: &Path) -> Option<u32> {
+    let target = port.canonicalize().ok()?;
+    let file = dir.join(format!("LCK..{}", target.file_name()?.to_str()?));
+    let octets = std::fs::read(file).ok()?;
+    let text = std::str::from_utf8(&octets).ok().map(str::trim);
+    let pid = match text.and_then(|text| text.split_whitespace().next()?.parse().ok()) {
+        Some(pid) => pid,
+        None => u32::from_ne_bytes(*octets.first_chunk()?),
+    };
+    let process = Pid::from_raw(pid.try_into().ok()?)?;
+    let lives = !matches!(test_kill_process(process), Err(rustix::io::Errno::SRCH));
+    (lives && pid != std::process::id()).then_some(pid)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,7 +130,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let path = file.path().canonicalize().expect("its path");
         let ours = std::process::id();
-        assert!(openers(&path).any(|pid| pid == ours));
+        assert!(openers(&stat(&path).unwrap()).any(|pid| pid == ours));
         assert!(lockers(&path).is_empty());
         flock(file.as_file(), FlockOperation::LockExclusive).expect("a lock");
         assert_eq!(lockers(&path), [ours]);
@@ -76,5 +145,27 @@ mod tests {
                      3: FLOCK  ADVISORY  WRITE 0 00:06:87 0 EOF\n\
                      4: FLOCK  ADVISORY  WRITE 19 00:06:871 0 EOF\n";
         assert_eq!(locked_by(locks, "00:06:87").collect::<Vec<_>>(), [17, 18]);
+    }
+
+    #[test]
+    fn a_lock_file_counts_as_long_as_its_process_lives() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let port = tempfile::NamedTempFile::new().unwrap();
+        let name = port.path().file_name().unwrap().to_str().unwrap();
+        let lock = dir.path().join(format!("LCK..{name}"));
+        assert_eq!(lock_file(dir.path(), port.path()), None);
+        std::fs::write(&lock, format!("{:10}\n", 1)).unwrap();
+        assert_eq!(lock_file(dir.path(), port.path()), Some(1));
+        std::fs::write(&lock, format!("{:10} minicom root\n", 1)).unwrap();
+        assert_eq!(lock_file(dir.path(), port.path()), Some(1));
+        std::fs::write(&lock, 1u32.to_ne_bytes()).unwrap();
+        assert_eq!(lock_file(dir.path(), port.path()), Some(1));
+        // The highest id that there may be, and so one of nobody's here.
+        std::fs::write(&lock, "4194304").unwrap();
+        assert_eq!(lock_file(dir.path(), port.path()), None);
+        std::fs::write(&lock, std::process::id().to_string()).unwrap();
+        assert_eq!(lock_file(dir.path(), port.path()), None, "our own");
+        std::fs::write(&lock, "x").unwrap();
+        assert_eq!(lock_file(dir.path(), port.path()), None);
     }
 }

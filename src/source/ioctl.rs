@@ -50,6 +50,15 @@ pub(super) fn set_low_latency(port: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether somebody has asked to be alone with this terminal (`TIOCEXCL`). The superuser may open
+/// it all the same.
+pub(super) fn is_exclusive(port: BorrowedFd<'_>) -> bool {
+    const TIOCGEXCL: u32 = 0x8004_5440;
+    // SAFETY: the call writes an int, and keeps nothing of it.
+    let exclusive = unsafe { ioctl(port, Getter::<{ TIOCGEXCL as _ }, c_int>::new()) };
+    exclusive.is_ok_and(|exclusive| exclusive != 0)
+}
+
 /// Hands an open port to serialport, which also claims it for us alone (TIOCEXCL, flock).
 ///
 /// serialport's own `open` does other things before it sets raw mode, and until then the kernel

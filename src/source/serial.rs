@@ -1,11 +1,9 @@
 //! A tty as a source: a serial port, a PTY, a symbolic link to one.
 //!
-//! The order of the calls after `open` matters. A tty comes up with echo on, so that octets
-//! which arrive before raw mode is set are sent back onto the bus: raw mode is the first thing
-//! that changes the port, directly after the lock that tells whether it is ours to change.
-//! What came before that is thrown away, since the kernel took it for typing: a CR has become
-//! an LF by then, a ^D a NUL, and a ^U has wiped out what was before it. Then DTR and RTS are
-//! dropped, where the protocol wants it, and only then the rest follows.
+//! A port that vanishes is waited for, under the path that the user named. What comes there is
+//! looked at before it is opened: it may belong to another program by then, or be another
+//! adapter, which is told, or with `--same-adapter` waited out. A pseudo-terminal that was
+//! named by its number does not come back: the number is soon somebody else's.
 //!
 //! We wait for the descriptor and read it ourselves: serialport's `read` may hang after `poll`, loses
 //! the error number, and lets signals through that the program has blocked.
@@ -14,22 +12,20 @@
 //! is set, so that no octet is dropped, and none is doubled or replaced. What they do to a
 //! frame its check sequence tells.
 
+mod port;
 mod watch;
 
-use super::holder::holder;
-use super::{Input, Source, Woken, ioctl, read_once, timeout, wait};
+use super::holder::{Holder, lock_folders};
+use super::tty::{self, Identity};
+use super::{Input, Source, Woken, read_once, timeout, wait};
 use crate::bell::Bell;
 use crate::error::Error;
-use crate::packet::{Clock, Timestamp};
-use log::{debug, warn};
-use rustix::event::epoll;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
-use rustix::io::Errno;
-use rustix::termios::{
-    ControlModes, InputModes, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex,
-    Termios, isatty, tcflush, tcgetattr, tcsetattr,
-};
-use serialport::{SerialPort, SerialPortInfo, TTYPort};
+use crate::packet::{Clock, Timestamp, seconds};
+use log::{info, warn};
+use port::Refused;
+use rustix::event::{PollFd, PollFlags, epoll, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serialport::{SerialPortInfo, SerialPortType, TTYPort};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
@@ -37,22 +33,40 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use watch::Watch;
 
-/// Where the kernel lists its ttys.
-const SYSFS: &str = "/sys/class/tty";
+/// A line from us to the adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModemLine {
+    /// Raised.
+    On,
+    /// Dropped.
+    Off,
+    /// As the kernel leaves it: raised at the opening.
+    Keep,
+}
 
 /// How a port is set up: 8N1, raw, no flow control, and this.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Bits per second.
     pub baud: u32,
-    /// Whether DTR and RTS are dropped at open.
-    pub drop_lines: bool,
+    /// What is done with DTR.
+    pub dtr: ModemLine,
+    /// What is done with RTS.
+    pub rts: ModemLine,
+    /// Whether only the same adapter may come back.
+    pub same_adapter: bool,
 }
 
 /// One octet more than Linux lets a tty hold ready, so that a read that fills it is rare.
 const BUFFER: usize = 4096;
 /// How long a port that vanished is left alone if nothing tells of its return.
 const RETRY_NS: u64 = 1_000_000_000;
+
+/// A port that went so soon after it came may have been taken away by another program.
+const SOON_NS: u64 = 10_000_000_000;
+/// Adapters that brltty takes for a Braille display: CH340, CP210x, FT232.
+const BRLTTY: [(u16, u16); 4] =
+    [(0x1a86, 0x7523), (0x10c4, 0xea60), (0x0403, 0x6001), (0x1a86, 0x5523)];
 
 /// A serial port, open or waiting to be back.
 pub struct Serial {
@@ -62,9 +76,14 @@ pub struct Serial {
     stop: Arc<Bell>,
     port: Option<Port>,
     /// Why there was none at the start.
-    absence: &'static str,
-    /// Whether octets came since it was opened.
-    heard: bool,
+    absence: String,
+    /// What it was when it was opened last.
+    identity: Option<Identity>,
+    /// What is there in its place, if that is to be told.
+    stranger: Option<String>,
+    opened: Timestamp,
+    /// A pseudo-terminal named by its number.
+    is_numbered: bool,
     buffer: Box<[u8]>,
 }
 
@@ -123,23 +142,100 @@ impl Serial {
     /// # Errors
     /// When it is missing, no tty, not ours to open, or used by another program.
     pub fn open(
-        name: &str,
+        name: &Path,
         settings: Settings,
         wait: bool,
         clock: Clock,
         stop: Arc<Bell>,
     ) -> Result<Self, Error> {
-        let path = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
-        let (port, absence) = match open_descriptor(&path) {
-            Ok(fd) => (Some(Port::set_up(fd, &path, settings, &stop)?), ""),
-            Err(errno) if wait && is_missing(errno) => (None, "not there"),
-            Err(Errno::BUSY) if wait => (None, "used by another program"),
-            Err(errno) => return Err(cannot_open(&path, errno)),
+        let path = std::path::absolute(name).unwrap_or_else(|_| name.to_owned());
+        let mut serial = Self {
+            is_numbered: path.starts_with("/dev/pts") && !path.is_symlink(),
+            path,
+            settings,
+            clock,
+            stop,
+            port: None,
+            absence: String::new(),
+            identity: None,
+            stranger: None,
+            opened: clock.now(),
+            buffer: vec![0; BUFFER].into_boxed_slice(),
         };
-        let buffer = vec![0; BUFFER].into_boxed_slice();
-        // One that comes while it is waited for is opened at once.
-        let heard = port.is_none();
-        Ok(Self { path, settings, clock, stop, port, absence, heard, buffer })
+        match serial.try_open() {
+            Ok(()) => {}
+            Err(Refused::Missing(_)) if wait => serial.absence = "not there".to_owned(),
+            Err(Refused::Busy(holder)) if wait => {
+                let by = holder.map_or("another program".to_owned(), |holder| holder.to_string());
+                serial.absence = format!("used by {by}");
+            }
+            Err(refused) => return Err(refused.into_error(&serial.path)),
+        }
+        Ok(serial)
+    }
+
+    /// Looks at what is there now, and opens it if nothing speaks against that.
+    fn try_open(&mut self) -> Result<(), Refused> {
+        let identity = port::examine(&self.path)?;
+        let stranger = self.identity.as_ref().filter(|known| !known.is_same(&identity));
+        if let Some(known) = stranger {
+            if self.settings.same_adapter {
+                let what = format!("{identity} is there, which is not {known}; waiting for that");
+                return Err(Refused::Wrong(Error::new(self.path.display(), what)));
+            }
+            self.stranger = Some(format!("{identity} in place of {known}"));
+        }
+        let fd = port::open(&self.path)?;
+        let tty = port::set_up(&fd, &self.path, self.settings).map_err(Refused::Wrong)?;
+        let waiter = Waiter::new(&fd, &self.stop).map_err(|error| {
+            let error = Error::new(self.path.display(), "cannot be waited for").because(error);
+            Refused::Wrong(error)
+        })?;
+        self.port = Some(Port { fd, waiter, _tty: tty });
+        self.identity = Some(identity);
+        self.opened = self.clock.now();
+        Ok(())
+    }
+
+    /// Why it went, and what may have taken it.
+    fn why_gone(&self, why: String) -> String {
+        let lived = self.clock.now().ns_since(self.opened);
+        let ids = self.identity.as_ref().and_then(Identity::usb_ids);
+        if lived < SOON_NS && !self.path.exists() && ids.is_some_and(|ids| BRLTTY.contains(&ids)) {
+            return format!(
+                "{why} {} after it was opened; brltty takes such adapters away, see \
+                 hardware/README.md",
+                seconds(lived)
+            );
+        }
+        why
+    }
+
+    /// Waits until something changes on the way to the port, until its holder ends or closes it,
+    /// or, where that cannot be told, for a second; `false` when the stop bell was rung.
+    fn wait_for_change(&self, watch: Option<&Watch>, holder: Option<&Holder>) -> bool {
+        let pid = holder.and_then(|holder| Pid::from_raw(holder.pid.try_into().ok()?));
+        let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        match (watch, &pidfd) {
+            (Some(watch), Some(pidfd)) => {
+                let stop: &Bell = &self.stop;
+                loop {
+                    let mut fds = [
+                        PollFd::new(stop, PollFlags::IN),
+                        PollFd::new(watch, PollFlags::IN),
+                        PollFd::new(pidfd, PollFlags::IN),
+                    ];
+                    if poll(&mut fds, None).is_ok() {
+                        return fds[0].revents().is_empty();
+                    }
+                }
+            }
+            _ => {
+                let retry = self.clock.now().plus_ns(RETRY_NS);
+                let changed = watch.map(AsFd::as_fd);
+                wait(changed, Some(retry), &self.clock, &self.stop) != Woken::Stop
+            }
+        }
     }
 }
 
@@ -157,7 +253,6 @@ impl Source for Serial {
             match read_once(&port.fd, &mut self.buffer) {
                 Ok(0) => {}
                 Ok(len) => {
-                    self.heard = true;
                     if len == self.buffer.len() {
                         port.waiter.look_again(&port.fd);
                     }
@@ -166,7 +261,12 @@ impl Source for Serial {
                 Err(why) => {
                     // Closed at once, or the kernel gives the returning port another name.
                     self.port = None;
-                    return Input::Gone(why, self.clock.now());
+                    if self.is_numbered {
+                        let name = self.path.display();
+                        info!("{name}: {why}: its number may be another terminal's soon");
+                        return Input::Ended;
+                    }
+                    return Input::Gone(self.why_gone(why), self.clock.now());
                 }
             }
         }
@@ -174,39 +274,38 @@ impl Source for Serial {
 
     fn reopen(&mut self) -> Option<Timestamp> {
         let watch = Watch::new();
-        // A port that hangs up as soon as it is opened must not be opened in a loop.
-        let mut at_once = self.heard;
         let mut refusal = Refusal::default();
+        // Who has it at the start was told already.
+        let mut told = !std::mem::take(&mut self.absence).is_empty();
         loop {
             // Before the port is looked for, so that nothing can happen in between.
             if let Some(watch) = &watch {
                 watch.follow(&self.path);
+                lock_folders().for_each(|folder| watch.folder(folder));
             }
-            if at_once {
-                let refused = match open_descriptor(&self.path) {
-                    Ok(fd) => match Port::set_up(fd, &self.path, self.settings, &self.stop) {
-                        Ok(port) => {
-                            self.port = Some(port);
-                            self.heard = false;
-                            return Some(self.clock.now());
-                        }
-                        Err(error) => Some(error),
-                    },
-                    Err(errno) if is_missing(errno) => None,
-                    Err(errno) => Some(cannot_open(&self.path, errno)),
-                };
-                refusal.hear(refused, self.clock.now());
+            let (refused, holder) = match self.try_open() {
+                Ok(()) => return Some(self.clock.now()),
+                Err(Refused::Missing(_)) => (None, None),
+                Err(Refused::Busy(holder)) => {
+                    (Some(Refused::Busy(holder.clone()).into_error(&self.path)), holder)
+                }
+                Err(refused) => (Some(refused.into_error(&self.path)), None),
+            };
+            if !(told && holder.is_some()) {
+                refusal.hear(refused, holder.is_some(), self.clock.now());
+                told = false;
             }
-            at_once = true;
-            let retry = self.clock.now().plus_ns(RETRY_NS);
-            let changed = watch.as_ref().map(AsFd::as_fd);
-            if wait(changed, Some(retry), &self.clock, &self.stop) == Woken::Stop {
+            if !self.wait_for_change(watch.as_ref(), holder.as_ref()) {
                 return None;
             }
             if let Some(watch) = &watch {
                 watch.clear();
             }
         }
+    }
+
+    fn stranger(&mut self) -> Option<String> {
+        self.stranger.take()
     }
 
     fn is_open(&self) -> bool {
@@ -229,141 +328,41 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn hear(&mut self, error: Option<Error>, now: Timestamp) {
-        match (error, &self.why) {
-            (Some(error), Some((before, since))) if error == *before => {
-                if now.ns_since(*since) >= RETRY_NS && !std::mem::replace(&mut self.said, true) {
-                    warn!("{error:#}");
-                }
+    /// It cannot be opened for this reason, if for one; `lasts` if nothing but its holder ends that.
+    fn hear(&mut self, error: Option<Error>, lasts: bool, now: Timestamp) {
+        let Some(error) = error else {
+            *self = Self::default();
+            return;
+        };
+        let since = match &self.why {
+            Some((before, since)) if error == *before => *since,
+            _ => {
+                *self = Self { why: Some((error.clone(), now)), said: false };
+                now
             }
-            (Some(error), _) => *self = Self { why: Some((error, now)), said: false },
-            (None, _) => *self = Self::default(),
+        };
+        if (lasts || now.ns_since(since) >= RETRY_NS) && !std::mem::replace(&mut self.said, true) {
+            warn!("{error:#}");
         }
-    }
-}
-
-/// By its path, which may lead to another port each time. `BUSY` if another program has locked it.
-fn open_descriptor(path: &Path) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(path, flags, Mode::empty())?;
-    flock(&fd, FlockOperation::NonBlockingLockExclusive).map_err(|_| Errno::BUSY)?;
-    Ok(fd)
-}
-
-fn is_missing(errno: Errno) -> bool {
-    matches!(errno, Errno::NOENT | Errno::NXIO | Errno::NODEV)
-}
-
-impl Port {
-    fn set_up(fd: OwnedFd, path: &Path, settings: Settings, stop: &Bell) -> Result<Self, Error> {
-        let name = path.display();
-        if !isatty(&fd) {
-            return Err(Error::new(name, "is not a serial port").hint(known_ports()));
-        }
-        set_raw(&fd).map_err(|errno| Error::new(&name, "cannot set raw mode").because(errno))?;
-
-        let copy = fd.try_clone().map_err(|e| Error::new(&name, "cannot open").because(e))?;
-        let mut tty = ioctl::adopt(copy);
-        if settings.drop_lines {
-            let dropped = tty
-                .write_request_to_send(false)
-                .and_then(|()| tty.write_data_terminal_ready(false));
-            if let Err(error) = dropped {
-                debug!("{name}: has no DTR and RTS to drop: {error}");
-            }
-        }
-        tty.set_baud_rate(settings.baud).map_err(|error| {
-            Error::new(&name, format!("cannot set {} baud: {error}", settings.baud))
-                .hint("the adapter or its driver does not know this rate; try another with --baud")
-        })?;
-        match tty.baud_rate() {
-            Ok(actual) if actual.abs_diff(settings.baud) > settings.baud / 50 => {
-                warn!("{name}: asked for {} baud, the driver took {actual}", settings.baud);
-            }
-            _ => {}
-        }
-        if let Err(error) = ioctl::set_low_latency(fd.as_fd()) {
-            debug!("{name}: no low latency mode: {error}");
-        }
-        let waiter = Waiter::new(&fd, stop)
-            .map_err(|error| Error::new(&name, "cannot be waited for").because(error))?;
-        Ok(Self { fd, waiter, _tty: tty })
-    }
-}
-
-/// Raw, 8N1, no flow control, modem lines ignored, a read returns what there is: all of it as it
-/// was on the line.
-fn set_raw(fd: &OwnedFd) -> rustix::io::Result<()> {
-    let mut termios = tcgetattr(fd)?;
-    let was_edited = edits_input(&termios);
-    termios.make_raw();
-    termios.input_modes &=
-        !(InputModes::IGNPAR | InputModes::INPCK | InputModes::IXOFF | InputModes::IXANY);
-    termios.control_modes &= !(ControlModes::CSTOPB | ControlModes::CRTSCTS);
-    termios.control_modes |= ControlModes::CREAD | ControlModes::CLOCAL;
-    termios.special_codes[SpecialCodeIndex::VMIN] = 1;
-    termios.special_codes[SpecialCodeIndex::VTIME] = 0;
-    tcsetattr(fd, OptionalActions::Now, &termios)?;
-    if was_edited { tcflush(fd, QueueSelector::IOFlush) } else { Ok(()) }
-}
-
-/// Whether the kernel changes or drops octets on their way to us, or sends them back.
-fn edits_input(termios: &Termios) -> bool {
-    let edits = InputModes::ISTRIP
-        | InputModes::INLCR
-        | InputModes::IGNCR
-        | InputModes::ICRNL
-        | InputModes::IUCLC
-        | InputModes::IXON
-        | InputModes::PARMRK;
-    termios.local_modes.intersects(LocalModes::ICANON | LocalModes::ISIG | LocalModes::ECHO)
-        || termios.input_modes.intersects(edits)
-}
-
-fn cannot_open(path: &Path, errno: Errno) -> Error {
-    let error = Error::new(path.display(), "cannot open").because(errno);
-    match errno {
-        Errno::NOENT | Errno::NXIO | Errno::NODEV | Errno::ISDIR => error.hint(known_ports()),
-        Errno::ACCESS | Errno::PERM => error.hint(
-            "add yourself to the group dialout (sudo usermod -aG dialout $USER), and log in again",
-        ),
-        Errno::BUSY => busy(path),
-        _ => error,
-    }
-}
-
-fn busy(path: &Path) -> Error {
-    let error = Error::new(path.display(), "cannot open: another program uses it");
-    match holder(path) {
-        Some((pid, program)) => error.hint(format!("{program} (process {pid}) has it open")),
-        None => error.hint(format!("find the program with: sudo fuser -v {}", path.display())),
     }
 }
 
 /// The ports of this machine, none of them opened.
 pub fn ports() -> Vec<SerialPortInfo> {
-    // serialport panics where there is no /sys.
-    if !Path::new(SYSFS).exists() {
-        return Vec::new();
-    }
-    let mut ports = serialport::available_ports().unwrap_or_default();
-    ports.retain(|port| {
-        // The kernel has a ttyS for each UART that a PC could have; 0 means that it has not.
-        let name = port.port_name.strip_prefix("/dev/").unwrap_or(&port.port_name);
-        let uart = std::fs::read_to_string(format!("{SYSFS}/{name}/type"));
-        uart.map_or(true, |uart| uart.trim() != "0")
-    });
-    ports.sort_by(|one, other| one.port_name.cmp(&other.port_name));
-    ports
+    let port = |tty: tty::Tty| SerialPortInfo {
+        port_name: tty.path.display().to_string(),
+        port_type: tty.usb.map_or(SerialPortType::Unknown, SerialPortType::UsbPort),
+    };
+    tty::list().into_iter().map(port).collect()
 }
 
 /// The ports of this machine, as a hint.
 fn known_ports() -> String {
-    let ports = ports();
+    let ports = tty::list();
     if ports.is_empty() {
         return "no serial port found; try the simulated one: sim:mstp".to_owned();
     }
-    let names: Vec<_> = ports.into_iter().map(|port| port.port_name).collect();
+    let names: Vec<_> = ports.iter().map(|port| port.path.display().to_string()).collect();
     format!("ports found: {}; serialshark ports says more", names.join(", "))
 }
 

@@ -26,6 +26,9 @@ impl Watch {
     /// Watches the directory that the path is in, or the nearest one that exists, and the same
     /// for each link that it leads through.
     pub fn follow(&self, path: &Path) {
+        // That somebody closes it shows at the file itself, if it is there.
+        let closed = inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::CLOSE_NOWRITE;
+        let _ = inotify::add_watch(&self.0, path, closed);
         let mut path = path.to_owned();
         for _ in 0..MOST_LINKS {
             self.watch_nearest(&path);
@@ -33,6 +36,12 @@ impl Watch {
             path.pop();
             path.push(target);
         }
+    }
+
+    /// Watches a folder for what goes from it.
+    pub fn folder(&self, path: &Path) {
+        let flags = inotify::WatchFlags::DELETE | inotify::WatchFlags::MASK_ADD;
+        let _ = inotify::add_watch(&self.0, path, flags);
     }
 
     fn watch_nearest(&self, path: &Path) {
