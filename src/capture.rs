@@ -25,6 +25,7 @@ mod history;
 mod merge;
 mod opening;
 mod outbox;
+mod patience;
 mod reader;
 mod recording;
 mod report;

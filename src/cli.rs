@@ -49,6 +49,7 @@ Exit status: 0 ended as asked, 1 failed while running, 2 wrong usage.";
           after_help = EXAMPLES, max_term_width = 100)]
 struct Args {
     /// Serial port (/dev/ttyUSB0, any tty, a link to one), tcp:HOST:PORT (ser2net in raw mode),
+    /// rfc2217:HOST:PORT or telnet:HOST:PORT (ser2net with telnet), unix:PATH,
     /// a file (octets, or what --record made), octets on standard input with -, or sim:mstp,
     /// sim:riot. Of several, each may have its protocol before it (mstp:/dev/ttyUSB0), and after it
     /// =in or =out where it is one direction of a full-duplex line
@@ -484,12 +485,15 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 
 /// A port as it was typed: `[PROTOCOL:]PORT[=in|=out]`.
 fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
-    let (name, direction) = match typed.rsplit_once('=') {
+    // The whole name first: a port may be called anything.
+    let is_there = std::fs::exists(typed.strip_prefix("unix:").unwrap_or(typed)).unwrap_or(false);
+    let (name, direction) = match typed.rsplit_once('=').filter(|_| !is_there) {
         Some((name, "in")) => (name, Direction::Inbound),
         Some((name, "out")) => (name, Direction::Outbound),
         _ => (typed, Direction::Unknown),
     };
-    let (own, name) = match name.split_once(':').map(|(own, rest)| (protocol(own), rest)) {
+    let prefixed = name.split_once(':').filter(|_| !std::fs::exists(name).unwrap_or(false));
+    let (own, name) = match prefixed.map(|(own, rest)| (protocol(own), rest)) {
         Some((Some(own), rest)) => (Some(own), rest),
         _ => (None, name),
     };
@@ -500,19 +504,25 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
         let names = Simulator::NAMES.map(|name| format!("sim:{name}")).join(", ");
         return Err(usage(format!("no simulated port {name}; there are {names}")));
     }
-    if let Some(host) = name.strip_prefix("tcp:")
+    let network = ["tcp", "telnet", "rfc2217"];
+    if let Some((scheme, host)) = name.split_once(':')
+        && network.contains(&scheme)
         && host
             .rsplit_once(':')
             .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().unwrap_or(0) == 0)
     {
-        return Err(usage(format!("{name}: the form is tcp:HOST:PORT")));
+        return Err(usage(format!("{name}: the form is {scheme}:HOST:PORT")));
+    }
+    if name == "unix:" {
+        return Err(usage("unix: the form is unix:PATH"));
     }
     let octets = file::kind(name);
     if args.replay_paced && octets != file::Kind::Stored {
         return Err(usage("--replay-paced needs a file as the port"));
     }
     // Nobody listens at the other end.
-    let one_way = simulated.is_some() || octets != file::Kind::Other;
+    let is_two_way = matches!(octets, file::Kind::Other | file::Kind::Socket);
+    let one_way = simulated.is_some() || !is_two_way;
     // What is wrong with a file is said when it is opened.
     let recorded = record::header(name).ok().flatten();
     let timed = octets != file::Kind::Stored || recorded.is_some();
@@ -596,7 +606,7 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
 /// Whether octets come from a network or a pipe, which may stall for longer than a line.
 fn is_remote(name: &str) -> bool {
     ["tcp:", "telnet:", "rfc2217:", "unix:"].iter().any(|scheme| name.starts_with(scheme))
-        || file::kind(name) == file::Kind::Piped
+        || matches!(file::kind(name), file::Kind::Piped | file::Kind::Socket)
 }
 
 fn in_words(channels: &RangeInclusive<u8>) -> &'static str {

@@ -1,12 +1,14 @@
 //! Sources: where octets come from. With `output` one of the two ends that do I/O.
 
+pub mod connection;
 pub mod file;
 pub mod holder;
 mod ioctl;
 pub mod record;
+pub mod resolver;
 pub mod serial;
 pub mod sim;
-pub mod tcp;
+pub mod telnet;
 pub mod tty;
 
 use crate::bell::Bell;
@@ -119,8 +121,9 @@ pub fn open(
             .ok_or_else(|| Error::new(name, "no such simulated port"))?;
         return Ok(Box::new(Simulated::new(simulator, settings.baud, clock, stop)));
     }
-    if let Some(host) = name.strip_prefix("tcp:") {
-        return Ok(Box::new(tcp::Tcp::open(name, host, wait, clock, stop)?));
+    if let Some(target) = target(name, settings) {
+        let connection = connection::Connection::open(name, target, wait, clock, stop)?;
+        return Ok(Box::new(connection));
     }
     match file::kind(name) {
         file::Kind::Stored => {
@@ -135,10 +138,31 @@ pub fn open(
         }
         file::Kind::Terminal => Err(Error::new("standard input", "is a terminal")
             .hint("pipe octets into it, or name the port: serialshark /dev/ttyUSB0")),
-        file::Kind::Other => {
+        // A socket is a target, above.
+        file::Kind::Other | file::Kind::Socket => {
             Ok(Box::new(serial::Serial::open(Path::new(name), settings, wait, clock, stop)?))
         }
     }
+}
+
+/// Where to connect to, if this name says so: `tcp:`, `telnet:`, `rfc2217:HOST:PORT`, `unix:PATH`, or
+/// a path that is a socket.
+fn target(name: &str, settings: serial::Settings) -> Option<connection::Target> {
+    use connection::{Speech, Target};
+    let state = |line: serial::ModemLine| line.state();
+    let port =
+        telnet::ComPort { baud: settings.baud, dtr: state(settings.dtr), rts: state(settings.rts) };
+    let speeches =
+        [("tcp:", Speech::Raw), ("telnet:", Speech::Telnet), ("rfc2217:", Speech::ComPort(port))];
+    for (scheme, speech) in speeches {
+        if let Some(host) = name.strip_prefix(scheme) {
+            return Some(Target::Tcp(host.to_owned(), speech));
+        }
+    }
+    if let Some(path) = name.strip_prefix("unix:") {
+        return Some(Target::Unix(path.into()));
+    }
+    (file::kind(name) == file::Kind::Socket).then(|| Target::Unix(name.into()))
 }
 
 /// Which of the things waited for came true.

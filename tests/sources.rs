@@ -702,3 +702,172 @@ fn a_disk_that_stalls_costs_a_recording_what_it_says_and_nobody_else_anything() 
         assert!(says.contains(&comment), "{comment}");
     }
 }
+
+/// A serial server that is in use says so and hangs up, however often it is called.
+#[test]
+fn a_peer_that_hangs_up_at_once_is_called_ever_more_seldom() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&calls);
+    let serves = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let does_serve = std::sync::Arc::clone(&serves);
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            if does_serve.load(std::sync::atomic::Ordering::SeqCst) {
+                client.write_all(&numbered_frame(1)).unwrap();
+                std::mem::forget(client);
+            } else {
+                client.write_all(b"Port already in use\r\n").unwrap();
+            }
+        }
+    });
+    let name = format!("tcp:127.0.0.1:{port}");
+    let mut program = Program::start([&name]);
+    let said = program.wait_for("as soon as it is opened");
+    assert!(said.contains("(it said: Port already in use)"), "{said}");
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(4) {
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    let called = calls.load(std::sync::atomic::Ordering::SeqCst);
+    assert!((2..=4).contains(&called), "{called} calls in 4 s");
+    assert!(program.stderr().len() <= 5, "{:#?}", program.stderr());
+    serves.store(true, std::sync::atomic::Ordering::SeqCst);
+    program.wait_for("works again, after");
+    program.terminate();
+}
+
+#[test]
+fn a_unix_socket_is_a_port_by_its_scheme_or_by_its_path() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("line=in");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    for name in [format!("unix:{}", str(&path)), str(&path).to_owned()] {
+        let mut program = Program::start([&name, "-c", "2", "-w", "-"]);
+        program.wait_for("reading mstp");
+        let (mut line, _) = listener.accept().unwrap();
+        line.write_all(&[numbered_frame(1), numbered_frame(2)].concat()).unwrap();
+        assert_eq!(program.wait().code(), Some(0));
+        let mut capture = Vec::new();
+        program.child.stdout.take().unwrap().read_to_end(&mut capture).unwrap();
+        assert_eq!(frames(&pcap_records(&capture)), [numbered_frame(1), numbered_frame(2)]);
+    }
+}
+
+#[test]
+fn a_file_in_place_of_a_port_is_no_capture_of_its_octets() {
+    let dir = TempDir::new().unwrap();
+    let link = dir.path().join("ttyUSB0");
+    let pty = Pty::new();
+    std::os::unix::fs::symlink(&pty.path, &link).unwrap();
+    let mut program = Program::start([str(&link)]);
+    program.wait_for("reading mstp");
+    std::fs::remove_file(&link).unwrap();
+    std::fs::write(&link, numbered_frame(1)).unwrap();
+    drop(pty);
+    program.wait_for("is not a serial port");
+    program.terminate();
+    program.wait_for(": 0 frames");
+}
+
+/// ser2net, which answers a telnet negotiation and sets its port as RFC 2217 says.
+struct Ser2net {
+    child: std::process::Child,
+    port: u16,
+    line: Pty,
+    _dir: TempDir,
+}
+
+impl Ser2net {
+    fn start() -> Option<Self> {
+        tool_without_version("ser2net")?;
+        let (dir, line, port) = (TempDir::new().unwrap(), Pty::new(), free_port());
+        let config = dir.path().join("ser2net.yaml");
+        let text = format!(
+            "%YAML 1.1\n---\nconnection: &line\n  accepter: telnet(rfc2217),tcp,127.0.0.1,{port}\n  \
+             connector: serialdev,{},9600n81,local\n",
+            line.path()
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = std::process::Command::new("ser2net");
+        command.args(["-n", "-c", str(&config)]).stdin(std::process::Stdio::null());
+        let child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+        eventually("ser2net", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        Some(Self { child, port, line, _dir: dir })
+    }
+}
+
+impl Drop for Ser2net {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_far_port_is_set_by_rfc_2217_and_nothing_of_telnet_is_in_the_packets() {
+    let Some(server) = Ser2net::start() else { return };
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("a.pcap");
+    let name = format!("rfc2217:127.0.0.1:{}", server.port);
+    let args = [&name, "-b", "76800", "--wait", "-w", str(&file)];
+    let mut program = Program::start(args);
+    eventually("the rate", || {
+        let termios = rustix::termios::tcgetattr(&server.line.master).ok()?;
+        (termios.output_speed() == 76_800).then_some(())
+    });
+    // Octets that mean something to telnet among them.
+    let sent: Vec<_> = (0..50u8)
+        .map(|n| mstp(5, n, 0xff, &[0xff, 0xf0, 13, 0, 13, 10, 0xff, 0xfa, n, 0xff, 0xff]))
+        .collect();
+    for frame in &sent {
+        server.line.send(frame);
+    }
+    let records = eventually("all frames", || {
+        let records = pcap_records_so_far(&std::fs::read(&file).ok()?);
+        (records.len() == sent.len()).then_some(records)
+    });
+    assert_eq!(frames(&records), sent);
+    assert_eq!(server.line.received_now(), b"", "sent onto the bus");
+    program.terminate();
+    program.wait_for(": 50 frames, 0 damaged");
+    program.wait_for("+ 0 skipped");
+}
+
+#[test]
+fn telnet_on_a_raw_connection_is_recognised_and_named() {
+    let Some(server) = Ser2net::start() else { return };
+    let host = format!("127.0.0.1:{}", server.port);
+    let mut program = Program::start([format!("tcp:{host}"), "--wait".into()]);
+    let said = program.wait_for("speaks telnet");
+    assert!(said.contains(&format!("rfc2217:{host}")), "{said}");
+    program.terminate();
+}
+
+/// A name server that does not answer holds up neither the end nor anything else.
+#[test]
+fn a_look_up_that_hangs_does_not_hold_up_the_end() {
+    let Ok(_silent) = std::net::UdpSocket::bind("127.0.0.77:53") else {
+        eprintln!("SKIPPED: nobody but root can be a name server");
+        return;
+    };
+    let dir = TempDir::new().unwrap();
+    let config = dir.path().join("resolv.conf");
+    std::fs::write(&config, "nameserver 127.0.0.77\n").unwrap();
+    let mount = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+    for wait in [&["--wait"][..], &[]] {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--mount", "sh", "-c", mount]).arg(&config);
+        command.arg(env!("CARGO_BIN_EXE_serialshark")).arg("tcp:serial-server.test:3333");
+        command.args(wait).stdout(std::process::Stdio::null());
+        let mut program = Program::spawn(command);
+        eventually("a look-up", || program.thread("resolver"));
+        let start = Instant::now();
+        program.signal(rustix::process::Signal::TERM);
+        assert_eq!(program.wait().code(), Some(0), "{:#?}", program.stderr());
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+}

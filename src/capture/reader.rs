@@ -3,13 +3,14 @@
 use super::Port;
 use super::ending::News;
 use super::hearing::{self, Hearing, Told};
+use super::patience::{Going, Patience};
 use super::recording::{Recording, Tee};
 use super::shared::{Again, Shared};
 use crate::error::Error;
 use crate::packet::{Batch, seconds};
 use crate::source::record::Kind;
 use crate::source::{Input, Pace, Source};
-use log::{debug, info, warn};
+use log::{Level, debug, info, warn};
 
 /// Reads until the port ends or the stop bell rings; with `once`, until it vanishes.
 pub fn read(
@@ -33,6 +34,8 @@ pub fn read(
         .then(|| Hearing::new(port.protocol, port.setup.baud, shared.clock.now()));
     let mut again = Again(None);
     let mut was_there = source.is_open();
+    let (mut opened, mut good_frames) = (shared.clock.now(), 0);
+    let mut patience = Patience::default();
     let (mut gap_ns, mut missing, mut is_stranger) = (0, 0, false);
     loop {
         let dialogue_deadline = dialogue.as_ref().and_then(|dialogue| dialogue.deadline());
@@ -46,6 +49,10 @@ pub fn read(
                     tee.stage(Kind::Octets, arrival, octets);
                 }
                 framer.push(octets, arrival, &mut batch);
+                let frames = framer.tally().good_frames > good_frames;
+                if let Some(failures) = patience.hear(octets, frames) {
+                    info!("{}: works again, after {failures} failures", port.name);
+                }
                 if let Some(hearing) = &mut hearing {
                     let told = hearing.octets(&framer.tally(), arrival);
                     tell(shared, port, index, hearing, told);
@@ -76,9 +83,7 @@ pub fn read(
                     shared.tell(News::PortGone(Error::new(&port.name, format!("is gone: {why}"))));
                     ended = true;
                 } else {
-                    let what = if was_there { "its return" } else { "it to come" };
-                    warn!("{}: {why}; waiting for {what}", port.name);
-                    gone = Some(when);
+                    gone = Some((when, why));
                 }
             }
             Input::Missing(octets, when) => {
@@ -115,17 +120,27 @@ pub fn read(
             Some(next) => again = next,
             None => ended = true,
         }
-        if let (Some(gone), false) = (gone, ended) {
+        if let (Some((gone, why)), false) = (gone, ended) {
+            let going = if was_there && source.pace() == Pace::Arrival {
+                patience.gone(gone.ns_since(opened))
+            } else {
+                Going::default()
+            };
+            say_gone(port, &why, was_there, going, patience.last_words());
             shared.settle(index, live);
+            shared.pause(going.pause);
             match source.reopen() {
                 Some(back) => {
                     if let Some(tee) = &mut tee {
                         tee.event(Kind::Back, back, "");
                     }
                     let absence_ns = back.ns_since(gone);
+                    (opened, good_frames) = (back, framer.tally().good_frames);
                     if std::mem::replace(&mut was_there, true) {
                         gap_ns += absence_ns;
-                        info!("{}: is back after {}", port.name, seconds(absence_ns));
+                        // Of a series only start and end are told.
+                        let level = if going.failures > 1 { Level::Debug } else { Level::Info };
+                        log::log!(level, "{}: is back after {}", port.name, seconds(absence_ns));
                         if let Some(stranger) = source.stranger() {
                             warn!("{}: is another adapter now: {stranger}", port.name);
                             is_stranger = true;
@@ -170,5 +185,18 @@ fn tell(shared: &Shared, port: &Port, index: usize, hearing: &Hearing, told: Opt
     match told {
         Told::Wrong(text) => warn!(target: hearing::TARGET, "{}: {text}", port.name),
         Told::Right(text) => info!(target: hearing::TARGET, "{}: {text}", port.name),
+    }
+}
+
+/// Tells that a port has gone; of several failures in a row the first two.
+fn say_gone(port: &Port, why: &str, was_there: bool, going: Going, words: Option<String>) {
+    let name = &port.name;
+    let words = words.filter(|_| going.failures > 0);
+    let words = words.map(|words| format!(" (it said: {words})")).unwrap_or_default();
+    match going.failures {
+        _ if !was_there => warn!("{name}: {why}; waiting for it to come"),
+        0 | 1 => warn!("{name}: {why}{words}; waiting for its return"),
+        2 => warn!("{name}: {why} as soon as it is opened{words}; trying again, ever more seldom"),
+        failures => debug!("{name}: {why}, for the {failures}th time"),
     }
 }

@@ -183,6 +183,13 @@ impl Shared {
         }
     }
 
+    /// Waits for so long, or until the end begins.
+    pub fn pause(&self, pause: Duration) {
+        if !pause.is_zero() && !self.stopping.load(Ordering::SeqCst) {
+            self.stop.wait(pause);
+        }
+    }
+
     /// A stream has ended: nothing more is for it.
     pub fn close(&self, delivery: &Arc<Delivery>) {
         let mut streams = self.streams();

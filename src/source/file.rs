@@ -35,6 +35,8 @@ pub enum Kind {
     Piped,
     /// Standard input that is a terminal.
     Terminal,
+    /// A socket with a path.
+    Socket,
     /// None of them: a serial port, or nothing.
     Other,
 }
@@ -52,6 +54,7 @@ pub fn kind(name: &str) -> Kind {
     match stat.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
         Ok(FileType::RegularFile) => Kind::Stored,
         Ok(FileType::Fifo) => Kind::Piped,
+        Ok(FileType::Socket) if name != "-" => Kind::Socket,
         _ if name == "-" => Kind::Piped,
         _ => Kind::Other,
     }

@@ -179,7 +179,7 @@ pub(super) fn set_up(fd: &OwnedFd, path: &Path, settings: Settings) -> Result<TT
 
 impl ModemLine {
     /// What to set it to, if at all.
-    fn state(self) -> Option<bool> {
+    pub fn state(self) -> Option<bool> {
         match self {
             Self::On => Some(true),
             Self::Off => Some(false),
