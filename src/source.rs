@@ -48,6 +48,12 @@ pub trait Source: Send {
     /// was rung instead.
     fn reopen(&mut self) -> Option<Timestamp>;
 
+    /// Whether a port that has just gone could be opened again at once, as far as can be seen. One
+    /// that was unplugged is not there; what comes in its place is somebody's doing.
+    fn is_still_there(&self) -> bool {
+        true
+    }
+
     /// What is there since the last [`reopen`](Self::reopen), if it is something else than what went.
     fn stranger(&mut self) -> Option<String> {
         None

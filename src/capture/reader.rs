@@ -121,7 +121,8 @@ pub fn read(
             None => ended = true,
         }
         if let (Some((gone, why)), false) = (gone, ended) {
-            let going = if was_there && source.pace() == Pace::Arrival {
+            let may_loop = source.pace() == Pace::Arrival && source.is_still_there();
+            let going = if was_there && may_loop {
                 patience.gone(gone.ns_since(opened))
             } else {
                 Going::default()

@@ -304,6 +304,10 @@ impl Source for Serial {
         }
     }
 
+    fn is_still_there(&self) -> bool {
+        self.path.exists()
+    }
+
     fn stranger(&mut self) -> Option<String> {
         self.stranger.take()
     }
