@@ -336,3 +336,22 @@ fn the_tests_that_security_md_names_are_there() {
         assert!(found, "{file}::{test} is not there");
     }
 }
+
+/// systemd looks a name up in /proc/devices when the service starts; the driver of an adapter that is
+/// plugged in later is not there yet, and the service would never get it.
+#[test]
+fn the_service_admits_drivers_that_are_loaded_after_it() {
+    let unit = read("packaging/serialshark@.service");
+    let allowed: Vec<_> = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("DeviceAllow=")?.strip_suffix(" rw"))
+        .collect();
+    for device in &allowed {
+        let number = device.strip_prefix("char-").unwrap();
+        assert!(number.parse::<u32>().is_ok(), "{device} is resolved too early");
+    }
+    // Of the kernel's devices.txt: ttyS, ttyACM, ttyUSB, ttyAMA, ttymxc.
+    for number in [4, 166, 188, 204, 207] {
+        assert!(allowed.contains(&format!("char-{number}").as_str()), "{number}");
+    }
+}
