@@ -25,6 +25,7 @@ use log::LevelFilter;
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::ops::RangeInclusive;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -342,14 +343,18 @@ fn validate(args: Args) -> Result<Request, clap::Error> {
     }
     for path in &args.write {
         let output = match path {
-            path if path == Path::new("-") => Output::Stdout,
+            path if is_stdout(path) => Output::Stdout,
+            path if is_given_pipe(path) => Output::Pipe(path.clone()),
             path => Output::File(path.clone()),
         };
         outputs.push((output, format(&args, path)));
     }
     for (i, (output, _)) in outputs.iter().enumerate() {
-        if outputs[..i].iter().any(|(other, _)| is_same_output(output, other)) {
-            return Err(usage("the same output is named twice"));
+        if let Some((other, _)) =
+            outputs[..i].iter().find(|(other, _)| is_same_output(output, other))
+        {
+            let (one, two) = (in_words(other), in_words(output));
+            return Err(usage(format!("the same output is named twice: {one} and {two}")));
         }
     }
     for path in args.write.iter().chain(&args.record).filter(|path| *path != Path::new("-")) {
@@ -457,6 +462,28 @@ fn mebibytes(number: u16) -> usize {
     usize::from(number) << 20
 }
 
+/// An output as it was typed.
+fn in_words(output: &Output) -> String {
+    match output {
+        Output::Fifo(path) => format!("--fifo {}", path.display()),
+        Output::Unix(path) => format!("--unix {}", path.display()),
+        Output::Tcp(address) => format!("--tcp {address}"),
+        Output::Pipe(path) | Output::File(path) => format!("-w {}", path.display()),
+        Output::Stdout => "-w -".to_owned(),
+    }
+}
+
+/// Standard output by any of its names.
+fn is_stdout(path: &Path) -> bool {
+    ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == Path::new(name))
+}
+
+/// Whether a path is a pipe that this process was given: `>(program)` of a shell.
+fn is_given_pipe(path: &Path) -> bool {
+    ["/dev/fd", "/proc/self/fd"].iter().any(|dir| path.starts_with(dir))
+        && path.metadata().is_ok_and(|file| file.file_type().is_fifo())
+}
+
 /// Whether both would write to the same place.
 fn is_same_output(one: &Output, other: &Output) -> bool {
     let path = |output: &Output| match output {
@@ -551,7 +578,7 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
             return Err(usage(format!(
                 "{} needs --channel, {}: its sniffer is told to tune to it",
                 protocol.name,
-                in_words(&protocol.channels)
+                channels_in_words(&protocol.channels)
             )));
         }
         (Channel::Optional | Channel::Required, Some(channel))
@@ -560,7 +587,7 @@ fn port(typed: &str, args: &Args) -> Result<Port, clap::Error> {
             return Err(usage(format!(
                 "--channel {channel}: {} has {}",
                 protocol.name,
-                in_words(&protocol.channels)
+                channels_in_words(&protocol.channels)
             )));
         }
         _ => {}
@@ -609,20 +636,20 @@ fn is_remote(name: &str) -> bool {
         || matches!(file::kind(name), file::Kind::Piped | file::Kind::Socket)
 }
 
-fn in_words(channels: &RangeInclusive<u8>) -> &'static str {
+fn channels_in_words(channels: &RangeInclusive<u8>) -> &'static str {
     if channels.contains(&0) { "11 to 26, or 0 to 10 below 1 GHz" } else { "11 to 26" }
 }
 
 /// The format that was asked for, else what the file's name says, else pcap.
 fn format(args: &Args, path: &Path) -> Format {
+    let has_extension =
+        |name: &str| path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case(name));
     match args.format {
         Some(FileFormat::Pcap) => Format::Pcap,
         Some(FileFormat::Pcapng) => Format::Pcapng,
-        None if path.extension().is_some_and(|ext| ext == "pcapng") => Format::Pcapng,
+        None if has_extension("pcapng") => Format::Pcapng,
         // Only pcapng can tell which packet came from where.
-        None if args.ports.len() > 1 && path.extension().is_none_or(|ext| ext != "pcap") => {
-            Format::Pcapng
-        }
+        None if args.ports.len() > 1 && !has_extension("pcap") => Format::Pcapng,
         None => Format::Pcap,
     }
 }

@@ -25,8 +25,8 @@
 //! chosen by the port's name, under which another adapter may come; so the dialogue tells which
 //! one it was chosen for, and another one is sent nothing.
 //!
-//! A capture filter is taken and not heeded: there is no filter language for these packets
-//! before they are dissected.
+//! A capture filter is refused, and called wrong when Wireshark asks: there is no filter language for
+//! these packets before they are dissected.
 //!
 //! A port that another serialshark has is no failure if that one shares its packets: then they
 //! are passed on, and what was before Start with them, as far as the dialogue's history goes.
@@ -53,6 +53,10 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// What is said to any capture filter.
+const NO_FILTER: &str =
+    "serialshark has no capture filters: leave it empty, and use a display filter";
 
 /// What all our interfaces begin with; what follows is the port.
 const PREFIX: &str = "serialshark-";
@@ -83,6 +87,7 @@ pub struct Call {
     channel: Option<String>,
     radio: Option<String>,
     history: Option<String>,
+    filter: Option<String>,
     adapter: Option<String>,
 }
 
@@ -117,7 +122,7 @@ impl Call {
                     call.interface = value().map(text).unwrap_or_default();
                 }
                 Some("--extcap-reload-option") => call.reload = value().map(text),
-                Some("--extcap-capture-filter") => drop(value()),
+                Some("--extcap-capture-filter") => call.filter = value().map(text).filter(filled),
                 Some("--fifo") => call.fifo = value().map(PathBuf::from),
                 Some("--protocol") => call.protocol = value().map(text).filter(filled),
                 Some("--baud") => call.baud = value().map(text).filter(filled),
@@ -148,6 +153,9 @@ impl Call {
     pub fn text(&self, ports: &[SerialPortInfo]) -> String {
         if self.interfaces {
             interfaces(ports)
+        } else if self.filter.is_some() {
+            // Whatever is said to this question is why a filter is wrong.
+            format!("{NO_FILTER}\n")
         } else if self.dlts {
             dlts(&self.interface)
         } else if self.config {
@@ -165,7 +173,8 @@ impl Call {
         };
         let ports = serial::ports();
         let request = self
-            .history()
+            .unfiltered()
+            .and_then(|()| self.history())
             .and_then(|history| Ok((history, self.request(usb(&self.interface, &ports))?)));
         let (history, mut request) = match request {
             Ok(request) => request,
@@ -193,6 +202,14 @@ impl Call {
             })
         };
         end.map_or_else(|error| fail(&error), |()| 0)
+    }
+
+    /// There is no filter language for these packets before they are dissected.
+    fn unfiltered(&self) -> Result<(), Error> {
+        match &self.filter {
+            Some(filter) => Err(Error::new(filter, NO_FILTER)),
+            None => Ok(()),
+        }
     }
 
     /// How much is wanted of what was before Start; all if `None`.

@@ -333,3 +333,63 @@ fn the_simulator_of_a_radio_needs_no_channel() {
     assert_eq!(stdout[20..24], 283u32.to_ne_bytes());
     assert_eq!(pcap_records(&stdout).len(), 10);
 }
+
+#[test]
+fn the_same_output_twice_is_named_with_both_options() {
+    let (code, _, stderr) = run(&["sim:mstp", "--fifo", "/tmp/x", "-w", "/tmp/../tmp/x"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("named twice: --fifo /tmp/x and -w /tmp/../tmp/x"), "{stderr}");
+}
+
+#[test]
+fn an_extension_counts_in_any_case() {
+    let dir = tempfile::TempDir::new().unwrap();
+    for (name, magic) in
+        [("a.PCAPNG", 0x0a0d_0d0a_u32), ("b.PcapNg", 0x0a0d_0d0a), ("c.PCAP", 0xa1b2_c3d4)]
+    {
+        let file = dir.path().join(name);
+        let (code, _, stderr) = run(&["sim:mstp", "-c", "2", "-w", file.to_str().unwrap()]);
+        assert_eq!(code, 0, "{stderr}");
+        assert_eq!(std::fs::read(&file).unwrap()[..4], magic.to_ne_bytes(), "{name}");
+    }
+}
+
+/// By the names that a shell gives them.
+#[test]
+fn standard_output_and_pipes_of_a_shell_are_written_by_their_names() {
+    let program = env!("CARGO_BIN_EXE_serialshark");
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = dir.path().join("piped");
+    for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        let (code, stdout, stderr) = run(&["sim:mstp", "-q", "-c", "3", "-w", name]);
+        assert_eq!((code, pcap_records(&stdout).len()), (0, 3), "{name}: {stderr}");
+    }
+    let script =
+        format!("{program} sim:mstp -q -c 3 -w >(cat > {0}.part; mv {0}.part {0})", file.display());
+    let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let piped = eventually("what the pipe was given", || std::fs::read(&file).ok());
+    assert_eq!(pcap_records(&piped).len(), 3);
+}
+
+/// Not even with `--force`: it would be emptied under another program's hands.
+#[test]
+fn a_file_that_another_program_writes_is_left_alone() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = dir.path().join("a.pcap");
+    let file = file.to_str().unwrap();
+    let pty = Pty::new();
+    let mut first = Program::start([pty.path(), "-w", file]);
+    first.wait_for("reading mstp");
+    pty.send(&numbered_frame(1));
+    eventually("a packet", || {
+        (pcap_records_so_far(&std::fs::read(file).ok()?).len() == 1).then_some(())
+    });
+    for option in ["-w", "--record"] {
+        let (code, _, stderr) = run(&["sim:mstp", "-c", "2", "--force", option, file]);
+        assert_eq!(code, 1, "{stderr}");
+        assert!(stderr.contains("is being written by another program"), "{stderr}");
+    }
+    assert_eq!(pcap_records(&std::fs::read(file).unwrap()).len(), 1);
+    first.terminate();
+}

@@ -173,7 +173,7 @@ fn questions_are_answered_at_once_and_silently() {
 fn a_port_with_options_captures_pcapng() {
     let pty = Pty::new();
     let interface = format!("serialshark-{}", pty.path().strip_prefix("/dev/").unwrap());
-    let options = ["--extcap-capture-filter", "tok", "--later", "9", "--raw", "--baud", "19200"];
+    let options = ["--extcap-capture-filter", "", "--later", "9", "--raw", "--baud", "19200"];
     let mut capture = Capture::start(&interface, &options);
     let header = capture.read_until(|octets| octets.len() > 100);
     assert_eq!(header[..4], 0x0a0d_0d0a_u32.to_ne_bytes());
@@ -185,6 +185,22 @@ fn a_port_with_options_captures_pcapng() {
     assert_eq!(pty.received_now(), b"", "a listener does not transmit");
     capture.program.terminate();
     assert!(capture.program.stderr().is_empty(), "{:?}", capture.program.stderr());
+}
+
+/// Wireshark asks whether a filter is right, and takes whatever is said for what is wrong with it.
+#[test]
+fn any_capture_filter_is_called_wrong_and_none_is_ignored() {
+    let asked = ["--extcap-interface", SIM, "--extcap-capture-filter"];
+    for filter in ["tok", "mstp.src == 5", "host 1.2.3.4"] {
+        let said = answer(&[&asked[..], &[filter]].concat());
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains("has no capture filters"), "{said}");
+        let mut capture = Capture::start(SIM, &["--extcap-capture-filter", filter]);
+        assert_eq!(capture.read_until(|_| false), b"");
+        assert_eq!(capture.program.wait().code(), Some(1));
+        capture.program.wait_for("has no capture filters");
+    }
+    assert_eq!(answer(&[&asked[..], &[""]].concat()), "");
 }
 
 #[test]

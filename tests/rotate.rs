@@ -724,3 +724,23 @@ fn without_descriptors_for_the_next_file_packets_are_dropped_and_counted_until_t
     assert!(told > 0);
     assert_eq!(there.len() as u32 + told, sent);
 }
+
+/// However seldom packets come: the next file begins at an even time after the first one.
+#[test]
+fn files_of_a_second_do_not_drift_with_the_packets() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("a.pcap");
+    let pty = Pty::new();
+    let mut program = Program::start([pty.path(), "-w", file.to_str().unwrap(), "-G", "1"]);
+    program.wait_for("reading mstp");
+    let start = Instant::now();
+    for n in 0..13 {
+        pty.send(&numbered_frame(n));
+        std::thread::park_timeout(Duration::from_millis(400));
+    }
+    let seconds = start.elapsed().as_secs() as usize;
+    program.terminate();
+    let files = std::fs::read_dir(dir.path()).unwrap().count();
+    // One for each second that had a packet: with a file each 1.2 s there would be fewer.
+    assert!(files >= seconds, "{files} files in {seconds} s");
+}

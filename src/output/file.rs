@@ -10,7 +10,7 @@ use super::{Kind, Stream, may_follow};
 use crate::copier::Copier;
 use crate::error::Error;
 use crate::packet::Timestamp;
-use rustix::fs::{Mode, OFlags, SeekFrom, seek};
+use rustix::fs::{FlockOperation, Mode, OFlags, SeekFrom, flock, seek};
 use rustix::io::Errno;
 use std::any::Any;
 use std::fs::{File, Metadata, OpenOptions};
@@ -121,12 +121,21 @@ pub fn create(path: &Path, force: bool) -> Result<Stream, Error> {
     let file = OpenOptions::new()
         .write(true)
         .create(true)
-        .truncate(true)
+        .truncate(false)
         .mode(0o660)
         .custom_flags(no_follow.bits().cast_signed())
         .open(path)
         .map_err(|error| Error::new(&name, "cannot write").because(error))?;
     let is_regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    if is_regular {
+        // Before it is emptied: another serialshark may be writing it.
+        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        if locked == Err(Errno::WOULDBLOCK) {
+            return Err(Error::new(&name, "is being written by another program")
+                .hint("choose another name, or end the other serialshark"));
+        }
+        file.set_len(0).map_err(|error| Error::new(&name, "cannot write").because(error))?;
+    }
     let disk = Disk {
         is_regular,
         directory: path.parent().and_then(|parent| {

@@ -93,6 +93,8 @@ pub(super) struct Ring {
     /// The highest number so far.
     number: u64,
     opened: Timestamp,
+    /// Whether no file was made yet.
+    is_first: bool,
     /// Whether the current file was written to.
     begun: bool,
     warned: bool,
@@ -149,6 +151,7 @@ impl Ring {
             current: OsString::new(),
             number,
             opened: now,
+            is_first: true,
             begun: true, // there is no file to take back yet
             warned: false,
         };
@@ -190,11 +193,23 @@ impl Ring {
                     debug!("writing {}", name.display());
                     self.number += 1;
                     self.current = name;
-                    self.opened = now;
+                    self.opened = self.boundary(now);
+                    self.is_first = false;
                     self.begun = false;
                     return Ok(file);
                 }
             }
+        }
+    }
+
+    /// Since when a file that is made `now` counts: from a multiple of the seconds after the first,
+    /// so that files begin at even times however seldom packets come.
+    fn boundary(&self, now: Timestamp) -> Timestamp {
+        let seconds = self.limits.seconds.filter(|_| !self.current.is_empty());
+        let period = seconds.map_or(0, |seconds| seconds.saturating_mul(1_000_000_000));
+        match now.ns_since(self.opened).checked_rem(period) {
+            Some(over) if !self.is_first => now.minus_ns(over),
+            _ => now,
         }
     }
 
