@@ -5,12 +5,11 @@
 use libfuzzer_sys::fuzz_target;
 use rustix::fs::{MemfdFlags, memfd_create};
 use serialshark::bell::Bell;
-use serialshark::framing::{PROTOCOLS, Protocol, Setup, protocol};
+use serialshark::framing::{PROTOCOLS, Protocol, SILENCE_NS, Setup, protocol};
 use serialshark::packet::{Batch, Clock, Timestamp};
-use serialshark::source::record::{Header, Recorder, header};
-use serialshark::source::serial::Settings;
+use serialshark::source::record::{Header, Kind, encode, header};
+use serialshark::source::serial::{ModemLine, Settings};
 use serialshark::source::{self, Input, Opening, Source};
-use serialshark::wall::WallClock;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsRawFd;
@@ -21,6 +20,7 @@ use std::sync::Arc;
 enum Event {
     Octets(Vec<u8>, Timestamp, i64),
     Silence(Timestamp, i64),
+    Missing(u64, Timestamp, i64),
     Gone(String, Timestamp),
     Back(Timestamp),
 }
@@ -28,23 +28,21 @@ enum Event {
 fuzz_target!(|octets: &[u8]| {
     let (mut file, name) = memory_file();
     file.write_all(octets).expect("fits into memory");
-    let Some(source) = open(&name) else { return };
+    let Some(mut source) = open(&name) else { return };
     let known =
         header(&name).expect("has just been read").filter(|h| protocol(&h.protocol).is_some());
     let header_again = known.unwrap_or_else(|| Header {
         protocol: PROTOCOLS[0].name.to_owned(),
         baud: 38_400,
         channel: None,
+        silence_ns: SILENCE_NS,
         port: name.clone(),
     });
-    let (mut copy, copy_name) = memory_file();
-    let append = Box::new(move |octets: &[u8]| copy.write_all(octets));
-    let wall_clock = Arc::new(WallClock::new(Clock::start()));
-    let recorder = Recorder::new(source, copy_name.clone(), append, &header_again, wall_clock);
-    let mut recorder: Box<dyn Source> = Box::new(recorder);
-    let first = events(recorder.as_mut());
+    let first = events(source.as_mut());
     let row = protocol(&header_again.protocol).expect("is in the table");
     check_frames(row, header_again.baud, &first);
+    let (mut copy, copy_name) = memory_file();
+    copy.write_all(&recorded(&header_again, &first)).expect("fits into memory");
 
     let again = header(&copy_name).expect("can be read").expect("is a recording");
     assert_eq!((&again.protocol, again.baud), (&header_again.protocol, header_again.baud));
@@ -52,6 +50,30 @@ fuzz_target!(|octets: &[u8]| {
     let mut replay = open(&copy_name).expect("is a recording");
     assert_eq!(events(replay.as_mut()), first);
 });
+
+/// These events as a recording.
+fn recorded(header: &Header, events: &[Event]) -> Vec<u8> {
+    let mut out = header.encode();
+    let mut lead = 0;
+    for event in events {
+        if let Event::Octets(.., now) | Event::Silence(_, now) | Event::Missing(.., now) = event
+            && *now != lead
+        {
+            lead = *now;
+            encode(&mut out, Kind::Wall, Timestamp::default(), &lead.to_le_bytes());
+        }
+        match event {
+            Event::Octets(octets, time, _) => encode(&mut out, Kind::Octets, *time, octets),
+            Event::Silence(time, _) => encode(&mut out, Kind::Silence, *time, b""),
+            Event::Missing(octets, time, _) => {
+                encode(&mut out, Kind::Missing, *time, &octets.to_le_bytes());
+            }
+            Event::Gone(why, time) => encode(&mut out, Kind::Gone, *time, why.as_bytes()),
+            Event::Back(time) => encode(&mut out, Kind::Back, *time, b""),
+        }
+    }
+    out
+}
 
 /// A file in memory, and a name to open it by while it is there.
 fn memory_file() -> (File, String) {
@@ -61,7 +83,8 @@ fn memory_file() -> (File, String) {
 }
 
 fn open(name: &str) -> Option<Box<dyn Source>> {
-    let settings = Settings { baud: 38_400, drop_lines: false };
+    let settings =
+        Settings { baud: 38_400, dtr: ModemLine::Keep, rts: ModemLine::Keep, same_adapter: false };
     let opening = Opening { settings, paced: false, wait: false };
     let stop = Arc::new(Bell::new().expect("a descriptor"));
     source::open(name, opening, Clock::start(), stop).ok()
@@ -73,13 +96,16 @@ fn events(source: &mut dyn Source) -> Vec<Event> {
         events.push(match source.read(None) {
             Input::Octets(octets, arrival) => Event::Octets(octets.to_vec(), arrival, 0),
             Input::Silence(now) => Event::Silence(now, 0),
+            Input::Missing(octets, when) => Event::Missing(octets, when, 0),
             Input::Gone(why, when) => Event::Gone(why, when),
             Input::Ended => return events,
             Input::Stopped => panic!("nobody rang"),
         });
         let wall = source.wall().map_or(0, |wall| wall.lead_ns);
         match events.last_mut() {
-            Some(Event::Octets(_, _, lead) | Event::Silence(_, lead)) => *lead = wall,
+            Some(Event::Octets(.., lead) | Event::Silence(_, lead) | Event::Missing(.., lead)) => {
+                *lead = wall
+            }
             Some(Event::Gone(..)) => {
                 events.push(Event::Back(source.reopen().expect("nobody rang")))
             }
@@ -100,7 +126,7 @@ fn check_frames(row: &Protocol, baud: u32, events: &[Event]) {
                 pushed += octets.len() as u64;
             }
             Event::Silence(now, _) => framer.expire(*now, &mut batch),
-            Event::Gone(..) => framer.finish(&mut batch),
+            Event::Gone(..) | Event::Missing(..) => framer.finish(&mut batch),
             Event::Back(_) => {}
         }
     }
