@@ -20,7 +20,10 @@ fuzz_target!(|octets: &[u8]| {
         port_type: SerialPortType::UsbPort(adapter(id.unwrap_or_default(), name)),
     };
     let ports: Vec<_> = args.iter().map(|arg| port(&arg.to_string_lossy())).collect();
-    for line in call.text(&ports).lines() {
+    // What is wrong with a filter is told in words.
+    let text = call.text(&ports);
+    let is_refusal = text.lines().count() == 1 && text.contains("has no capture filters");
+    for line in text.lines().filter(|_| !is_refusal) {
         assert!(is_sentence(line), "{line:?}");
     }
     let usb = args.first().map(|arg| adapter(id.unwrap_or_default(), &arg.to_string_lossy()));
