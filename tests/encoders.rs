@@ -102,7 +102,7 @@ impl Capture {
                         | u32::from(damage.has(Damage::TOO_LONG)) << 25
                         | u32::from(damage.has(Damage::TOO_SHORT)) << 26;
                     found.dropped = packet.dropped;
-                    found.comment = comment(packet);
+                    found.comment = comment(packet, latest - packet.notes.time.as_ns());
                 }
                 found
             })
@@ -110,7 +110,8 @@ impl Capture {
     }
 }
 
-fn comment(packet: &Packet) -> String {
+/// Of a packet that began so much earlier than its time in the capture says.
+fn comment(packet: &Packet, late_ns: u64) -> String {
     let Packet { data, notes, dropped, gap_ms, .. } = packet;
     let mut parts = Vec::new();
     let lack = notes.original_len as usize > data.len();
@@ -129,6 +130,13 @@ fn comment(packet: &Packet) -> String {
     if *gap_ms > 0 {
         let (seconds, ms) = (gap_ms / 1000, gap_ms % 1000);
         parts.push(format!("port gone for {seconds}.{ms:03} s before this one"));
+    }
+    if late_ns >= 1_000_000 {
+        let ms = (late_ns + 500_000) / 1_000_000;
+        let (seconds, ms) = (ms / 1000, ms % 1000);
+        parts.push(format!(
+            "began {seconds}.{ms:03} s earlier, and came after others that began later"
+        ));
     }
     parts.join("; ")
 }
