@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a frame costs, counted and not timed: the same numbers, within 5 %, on any machine at any load.
+"""What a frame costs, counted and not timed: the same numbers, within hundredths, at any load.
 
     counts.py SERIALSHARK COUNTED BOUNDS.toml
 
@@ -7,7 +7,7 @@
   the program does once is taken off by counting twice, with twice as many frames. COUNTED is a
   build that callgrind can run (scripts/counts.sh makes it).
 - System calls a frame on a slow line, by strace: a frame at a time through a PTY, to a reader of
-  the FIFO.
+  the FIFO; and a thousand frames at full speed, from a file to a file.
 
 Prints a table, and ends with 1 if a count is above its bound. Needs valgrind and strace.
 """
@@ -23,7 +23,11 @@ import tty
 
 FRAMES = 40_000
 SLOW_FRAMES = 100
+# How often the octets of FRAMES are in the file that is read at full speed.
+LAPS = 10
 PCAP_HEADER = 24
+# How often what is above its bound is measured before that is believed.
+TRIES = 4
 
 
 def crc(octets, start, poly):
@@ -78,14 +82,33 @@ def calls(program, frames, folder):
         os.write(master, octets)
         read_exactly(reader, 16 + len(octets))
     assert traced.wait() == 0, "serialshark failed"
-    with open(log) as file:
-        lines = [line for line in file if "<unfinished" not in line and "+++" not in line]
     os.remove(link)
     if os.path.exists(fifo):
         os.remove(fifo)
     for descriptor in (reader, master, slave):
         os.close(descriptor)
-    return len(lines)
+    return traced_calls(log)
+
+
+def calls_at_full_speed(program, octets, folder):
+    """System calls of a run that reads these octets from a file and writes a file."""
+    source, log = (os.path.join(folder, name) for name in ("octets", "strace"))
+    with open(source, "wb") as file:
+        file.write(octets)
+    subprocess.run(["strace", "-f", "-qq", "-o", log, program, "-q", source, "--force", "-w",
+                    os.path.join(folder, "a.pcap")], check=True, stdin=subprocess.DEVNULL)
+    return traced_calls(log)
+
+
+def traced_calls(log):
+    with open(log) as file:
+        return sum("<unfinished" not in line and "+++" not in line for line in file)
+
+
+def calls_a_thousand_frames(program, folder):
+    once = b"".join(frame(n) for n in range(FRAMES))
+    one, many = (calls_at_full_speed(program, once * laps, folder) for laps in (1, LAPS + 1))
+    return (many - one) / (LAPS * FRAMES / 1000)
 
 
 def read_exactly(descriptor, count):
@@ -95,21 +118,37 @@ def read_exactly(descriptor, count):
         count -= len(octets)
 
 
+def least(measure, bound):
+    """The least of some measurements: a thread that waits for another one adds to a count, and
+    nothing takes away from it. One that is within the bound is enough."""
+    count = measure()
+    for _ in range(TRIES - 1):
+        if count <= bound:
+            break
+        count = min(count, measure())
+    return count
+
+
 def main():
     program, counted, bounds_file = sys.argv[1:]
     with open(bounds_file, "rb") as file:
         bounds = tomllib.load(file)
     with tempfile.TemporaryDirectory() as folder:
         long = bytes(range(250)) * 2
-        found = {
-            "instructions a token, pcap": instructions_a_frame(counted, b"", "a.pcap", folder),
-            "instructions a token, pcapng": instructions_a_frame(counted, b"", "a.pcapng", folder),
+        measures = {
+            "instructions a token, pcap":
+                lambda: instructions_a_frame(counted, b"", "a.pcap", folder),
+            "instructions a token, pcapng":
+                lambda: instructions_a_frame(counted, b"", "a.pcapng", folder),
             "instructions a frame of 510 bytes, pcap":
-                instructions_a_frame(counted, long, "a.pcap", folder),
+                lambda: instructions_a_frame(counted, long, "a.pcap", folder),
             "system calls a frame on a slow line":
-                (calls(program, 2 * SLOW_FRAMES, folder) - calls(program, SLOW_FRAMES, folder))
-                / SLOW_FRAMES,
+                lambda: (calls(program, 2 * SLOW_FRAMES, folder)
+                         - calls(program, SLOW_FRAMES, folder)) / SLOW_FRAMES,
+            "system calls a thousand frames at full speed":
+                lambda: calls_a_thousand_frames(program, folder),
         }
+        found = {what: least(measure, bounds[what]) for what, measure in measures.items()}
     failed = False
     print("| count | found | at most |\n|---|---|---|")
     for what, count in found.items():

@@ -5,30 +5,69 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serialshark::encode::text::Style;
 use serialshark::encode::{Encoder, Format, Interface};
 use serialshark::framing::{PROTOCOLS, Setup, protocol};
-use serialshark::packet::{Batch, Timestamp};
+use serialshark::line::Line;
+use serialshark::packet::Batch;
 use serialshark::source::sim::Simulator;
+use serialshark::time::Timestamp;
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
 
-/// A megabyte of what a simulated line says, or of octets from a real one.
+/// A megabyte of what a simulated line says, or of the golden captures of this protocol.
 fn line(name: &str) -> Vec<u8> {
     let mut octets = Vec::new();
-    let mut simulator = Simulator::named(name, 115_200);
-    let recorded = include_str!("../tests/data/pinoccio-touchlink/input.txt");
+    let mut simulator = Simulator::named(name, Line::at(115_200));
+    let recorded = if simulator.is_none() { golden(name) } else { Vec::new() };
     while octets.len() < 1 << 20 {
         match &mut simulator {
             Some(simulator) => octets.extend(simulator.next_burst().octets),
-            None => octets.extend(recorded.lines().filter_map(hex).flatten()),
+            None => octets.extend_from_slice(&recorded),
         }
     }
     octets
 }
 
-/// The octets of a line such as `25000: 55ff00`.
-fn hex(line: &str) -> Option<Vec<u8>> {
-    let (_time, octets) = line.split_once(": ")?;
-    let pairs = octets.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+/// The octets of all golden captures of a protocol.
+fn golden(name: &str) -> Vec<u8> {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let mut inputs: Vec<_> = std::fs::read_dir(data)
+        .unwrap()
+        .filter_map(|entry| std::fs::read_to_string(entry.unwrap().path().join("input.txt")).ok())
+        .filter(|input| input.lines().any(|line| line == format!("protocol: {name}")))
+        .collect();
+    inputs.sort();
+    let octets: Vec<u8> = inputs.iter().flat_map(|input| input.lines()).flat_map(octets).collect();
+    assert!(!octets.is_empty(), "{name} has no golden capture");
+    octets
+}
+
+/// The octets of a line such as `25000: 55ff00`, `25000: "text\n"`, or what goes on with either.
+fn octets(line: &str) -> Vec<u8> {
+    let octets = match line.split_once(": ") {
+        Some((time, octets)) if time.bytes().all(|octet| octet.is_ascii_digit()) => octets,
+        None if line.starts_with(' ') => line.trim(),
+        _ => return Vec::new(),
+    };
+    let Some(text) = octets.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
+        let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16);
+        return octets.as_bytes().chunks(2).map(|two| pair(two).unwrap()).collect();
+    };
+    let mut octets = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(octet) = rest.next() {
+        octets.push(match (octet, if octet == b'\\' { rest.next() } else { None }) {
+            (_, None) => octet,
+            (_, Some(b'n')) => b'\n',
+            (_, Some(b'r')) => b'\r',
+            (_, Some(b't')) => b'\t',
+            (_, Some(b'x')) => {
+                let two = [rest.next().unwrap(), rest.next().unwrap()];
+                u8::from_str_radix(std::str::from_utf8(&two).unwrap(), 16).unwrap()
+            }
+            (_, Some(other)) => other,
+        });
+    }
+    octets
 }
 
 fn noise() -> Vec<u8> {
@@ -46,7 +85,7 @@ fn noise() -> Vec<u8> {
 /// The frames of `octets`, read 4096 at a time.
 fn frames(protocol_name: &str, octets: &[u8]) -> Vec<Batch> {
     let row = protocol(protocol_name).unwrap();
-    let mut framer = (row.framer)(&Setup::new(row.baud));
+    let mut framer = (row.framer)(&Setup::new(row.line.baud));
     let mut time = Timestamp::from_ns(1_700_000_000_000_000_000);
     octets
         .chunks(4096)
@@ -63,7 +102,7 @@ fn framers(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("framer");
     let noise = noise();
     group.throughput(Throughput::Bytes(noise.len() as u64));
-    for row in &PROTOCOLS {
+    for row in PROTOCOLS {
         let line = line(row.name);
         group.throughput(Throughput::Bytes(line.len() as u64));
         group.bench_function(row.name, |bench| bench.iter(|| frames(row.name, black_box(&line))));
@@ -81,8 +120,9 @@ fn encoders(criterion: &mut Criterion) {
     let interfaces: Arc<[Interface]> = Arc::new([Interface {
         name: "sim:mstp".into(),
         description: "bench".into(),
-        baud: 115_200,
-        protocol: &PROTOCOLS[0],
+        line: Line::at(115_200),
+        protocol: PROTOCOLS[0],
+        link_type: PROTOCOLS[0].link_type,
         direction: serialshark::encode::Direction::Unknown,
         recorded: false,
     }]);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The README's table of figures, measured on this machine: some ten minutes on a quiet one.
+# The table of benches/README.md, measured on this machine: some ten minutes on a quiet one.
 # Needs cargo, a C compiler and Python 3.11. RUNS sets how often each is measured.
 set -euo pipefail
 cd "$(dirname "$0")/.."

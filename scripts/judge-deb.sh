@@ -24,9 +24,11 @@ not() { ! "$@"; }
 as() { setpriv --reuid="$1" --regid="$2" --clear-groups "${@:3}"; }
 
 files >/tmp/before
-dpkg --install /root/serialshark.deb
+dpkg --install /root/serialshark.deb | tee /tmp/said
 
 echo '* what is there'
+[ "$(grep -c '^serialshark: .*\(serialshark ports\|/serialshark\.toml\)$' /tmp/said)" = 2 ]
+[ -e /usr/share/doc/serialshark/docs/recipes.md ]
 serialshark --version
 [ "$(serialshark -q sim:mstp -c 3 | wc -l)" = 3 ]
 [ -e /usr/share/man/man1/serialshark.1.gz ]
@@ -56,6 +58,21 @@ fifo=/run/serialshark/trunk.fifo
 [ "$(as 1234 dialout head -c 60 $fifo | wc -c)" = 60 ]
 not as 1234 1234 cat $fifo 2>/dev/null
 [ "$(stat -c '%U %G %a' $fifo)" = 'serialshark dialout 660' ]
+
+echo '* what it may open, and what it says of itself'
+shown() { systemctl show --property="$1" --value serialshark@trunk; }
+[ "$(shown DevicePolicy)" = closed ]
+unit=/usr/lib/systemd/system/serialshark@.service
+# ProtectClock= adds a clock that may be read.
+[ "$(shown DeviceAllow | sort)" = \
+    "$({ sed -n 's/^DeviceAllow=//p' $unit; echo 'char-rtc r'; } | sort)" ]
+# Readers are told of as they come and go, and packets with them.
+says() { grep -Eqx "$1" <<<"$(shown StatusText)"; }
+exec 4<$fifo
+[ "$(head -c 60 <&4 | wc -c)" = 60 ]
+eventually says '[0-9]+ packets, 0 dropped, 1 readers'
+exec 4<&-
+eventually says '[1-9][0-9]* packets, 0 dropped, 0 readers'
 
 echo '* the next file, on reload'
 captures() { [ "$(find /var/log/serialshark -name 'trunk_*.pcapng' -size +0 | wc -l)" -ge "$1" ]; }

@@ -4,10 +4,35 @@
 //! it is recorded and says what it is sure of; of a damaged one no more than what its header
 //! says. One file for each protocol.
 
+pub mod at;
+pub mod ax25;
 pub mod bacnet;
+pub mod can;
+pub mod cmux;
+pub mod dlms;
+pub mod dmx;
+pub mod dnp3;
+pub mod ebus;
+pub mod h4;
+pub mod iec101;
+pub mod ip;
+pub mod knx;
+pub mod lin;
+pub mod mbus;
+pub mod modbus;
 pub mod mstp;
+pub mod nmea;
 mod octets;
+pub mod p1;
+pub mod ppp;
+pub mod profibus;
+pub mod raw;
+pub mod rdm;
 pub mod wpan;
+pub mod zniffer;
+pub mod zwave;
+
+use crate::printable::printable;
 
 /// What a line of text says about a packet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +62,11 @@ impl Words {
             (None, None) => String::new(),
         }
     }
+}
+
+/// Text from the line, safe to show in a line of its own.
+fn text(octets: &[u8]) -> String {
+    printable(&String::from_utf8_lossy(octets)).into_owned()
 }
 
 /// Words for a packet as it is recorded; with `intact` false its octets may be wrong or missing.

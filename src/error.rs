@@ -46,8 +46,15 @@ impl Error {
 
 /// The system's words for an error, without the number that std appends.
 pub fn words(cause: impl Into<std::io::Error>) -> String {
-    let text = cause.into().to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
+    words_of(&cause.into())
+}
+
+/// The same for one that is kept.
+pub fn words_of(cause: &std::io::Error) -> String {
+    let text = cause.to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    // Windows ends them as sentences.
+    words.trim_end().trim_end_matches('.').to_owned()
 }
 
 impl fmt::Display for Error {

@@ -1,5 +1,5 @@
 //! Wireshark's extcap dialogue: our ports in its interface list, in and out of the same
-//! [`Config`](crate::capture::Config) as the command line.
+//! [`Config`](crate::config::Config) as the command line.
 //!
 //! Wireshark calls the program several times, and each call is one question:
 //!
@@ -34,24 +34,27 @@
 //! A capture that fails must open the FIFO nevertheless, or Wireshark waits for it for ever.
 
 mod install;
+#[cfg(target_os = "linux")]
 mod relay;
 mod sentences;
 
-use crate::capture::{Output, hearing};
-use crate::cli;
+pub use install::manage;
+
+use crate::capture::hearing;
+use crate::cli::{self, AUTO};
+use crate::config::Output;
 use crate::encode::Format;
 use crate::error::Error;
-use crate::framing::{Channel, protocol};
+use crate::framing::{self, Channel, protocol};
 use crate::hardware::{self, Profile};
 use crate::output::pipe;
 use crate::source::serial;
-use relay::Relay;
+use crate::sys::{os_string, tty};
 use sentences::{config, dlts, identity, interfaces};
 use serialport::{SerialPortInfo, SerialPortType, UsbPortInfo};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What is said to any capture filter.
@@ -62,13 +65,11 @@ const NO_FILTER: &str =
 const PREFIX: &str = "serialshark-";
 /// A simulated port in the name of an interface, which is a preference's name as well.
 const SIMULATED: &str = "sim-";
-/// Answers if Wireshark has called, or the user named `extcap`: the exit code. `None` if the
-/// arguments are an ordinary command line.
+/// Answers if Wireshark has called: the exit code. `None` if the arguments are an ordinary command
+/// line.
 pub fn run(args: &[OsString]) -> Option<u8> {
-    if args.first().is_some_and(|arg| arg == "extcap") {
-        return Some(install::manage(&args[1..]));
-    }
-    let is_call = |arg: &OsString| arg == "--capture" || arg.as_bytes().starts_with(b"--extcap-");
+    let is_call =
+        |arg: &OsString| arg == "--capture" || arg.as_encoded_bytes().starts_with(b"--extcap-");
     args.iter().any(is_call).then(|| Call::parse(args).answer())
 }
 
@@ -84,11 +85,14 @@ pub struct Call {
     fifo: Option<PathBuf>,
     protocol: Option<String>,
     baud: Option<String>,
+    line: Option<String>,
     channel: Option<String>,
     radio: Option<String>,
     history: Option<String>,
     filter: Option<String>,
     adapter: Option<String>,
+    /// Names and values of what a protocol has in its row.
+    settings: Vec<(&'static str, String)>,
 }
 
 impl Call {
@@ -97,13 +101,10 @@ impl Call {
         let mut call = Self::default();
         let mut args = args.iter();
         while let Some(arg) = args.next() {
-            let (name, mut attached) = match arg.as_bytes().iter().position(|octet| *octet == b'=')
-            {
-                Some(at) => {
-                    let (name, value) = arg.as_bytes().split_at(at);
-                    (OsStr::from_bytes(name), Some(OsString::from_vec(value[1..].to_vec())))
-                }
-                None => (arg.as_os_str(), None),
+            let octets = arg.as_encoded_bytes();
+            let (name, mut attached) = match octets.iter().position(|octet| *octet == b'=') {
+                Some(at) => (os_string(&octets[..at]), Some(os_string(&octets[at + 1..]))),
+                None => (arg.clone(), None),
             };
             let mut value = || {
                 let value = attached.take().or_else(|| args.next().cloned());
@@ -126,12 +127,23 @@ impl Call {
                 Some("--fifo") => call.fifo = value().map(PathBuf::from),
                 Some("--protocol") => call.protocol = value().map(text).filter(filled),
                 Some("--baud") => call.baud = value().map(text).filter(filled),
+                Some("--line") => call.line = value().map(text).filter(filled),
                 Some("--channel") => {
                     call.channel = value().map(text).filter(filled).filter(|value| value != "none");
                 }
                 Some("--interface") => call.radio = value().map(text).filter(filled),
                 Some("--history") => call.history = value().map(text).filter(filled),
                 Some("--adapter") => call.adapter = value().map(text).filter(filled),
+                Some(option) => {
+                    let known = framing::settings().into_iter();
+                    let mut known = known.map(|(setting, _)| setting.name);
+                    let name = option
+                        .strip_prefix("--")
+                        .and_then(|name| known.find(|known| *known == name));
+                    let given =
+                        name.and_then(|name| Some((name, value().map(text).filter(filled)?)));
+                    call.settings.extend(given);
+                }
                 // --extcap-version, --extcap-cleanup-postkill, and what is to come
                 _ => {}
             }
@@ -169,7 +181,7 @@ impl Call {
     /// Captures until Wireshark has enough.
     fn start(&self) -> u8 {
         let Some(fifo) = &self.fifo else {
-            return fail(&Error::new("--capture", "needs --fifo").hint("Wireshark gives it"));
+            return fail(&Error::new("--capture", "needs --fifo").hint("Wireshark passes it"));
         };
         let ports = serial::ports();
         let request = self
@@ -185,12 +197,8 @@ impl Call {
                 return exit_code;
             }
         };
-        let relay = match simulated(&self.interface) {
-            Some(_) => None,
-            None => port(&self.interface).and_then(|port| Relay::find(&port)),
-        };
-        let end = if let Some(relay) = relay {
-            pipe::open(fifo).and_then(|stream| relay.run(stream, history))
+        let end = if let Some(end) = self.relayed(fifo, history) {
+            end
         } else {
             // Else a capture that stays empty does not say why.
             request.warnings_of = Some(hearing::TARGET);
@@ -202,6 +210,22 @@ impl Call {
             })
         };
         end.map_or_else(|error| fail(&error), |()| 0)
+    }
+
+    /// Passes on the packets of another serialshark, if one has the port and shares them.
+    #[cfg(target_os = "linux")]
+    fn relayed(&self, fifo: &Path, history: Option<Duration>) -> Option<Result<(), Error>> {
+        if simulated(&self.interface).is_some() {
+            return None;
+        }
+        let relay = relay::Relay::find(&port(&self.interface)?)?;
+        Some(pipe::open(fifo).and_then(|stream| relay.run(stream, history)))
+    }
+
+    /// The same where there are no sockets for it.
+    #[cfg(not(target_os = "linux"))]
+    fn relayed(&self, _fifo: &Path, _history: Option<Duration>) -> Option<Result<(), Error>> {
+        None
     }
 
     /// There is no filter language for these packets before they are dissected.
@@ -219,7 +243,7 @@ impl Call {
             .parse()
             .map(Duration::from_secs)
             .map(Some)
-            .map_err(|_| Error::new("history", format!("is no number of seconds: {seconds}")))
+            .map_err(|_| Error::new("history", format!("is not a number of seconds: {seconds}")))
     }
 
     /// The request that the options of a capture make, for a port with this adapter.
@@ -228,39 +252,46 @@ impl Call {
     /// When the command line would not take them, or the interface is none of ours.
     pub fn request(&self, usb: Option<&UsbPortInfo>) -> Result<cli::Request, Error> {
         let port = port(&self.interface)
-            .ok_or_else(|| Error::new(&self.interface, "is no interface of serialshark"))?;
+            .ok_or_else(|| Error::new(&self.interface, "is not an interface of serialshark"))?;
         let profile = usb.and_then(hardware::profile);
         let suggested = profile.as_ref().and_then(Profile::protocol);
         let named = match simulated(&self.interface) {
             Some(_) => None,
-            None => self.protocol.as_deref().or(suggested.map(|protocol| protocol.name)),
+            None => {
+                self.protocol.as_deref().or(suggested.map(|protocol| protocol.name)).or(Some(AUTO))
+            }
         };
         if let (Some(suggested), None, None) = (suggested, &self.protocol, &self.channel)
-            && suggested.dialogue.is_some()
+            && suggested.dialogue().is_some()
         {
-            let what = format!("is sent commands by {0}: choose {0} or a channel", suggested.name);
-            return Err(Error::new(port, what).hint("behind the gear beside it"));
+            let what = format!(
+                "{0} sends commands to the sniffer: choose {0} or a channel first",
+                suggested.name
+            );
+            return Err(Error::new(port, what).hint("in its options, behind the gear icon"));
         }
-        let sends = named.and_then(protocol).is_some_and(|protocol| protocol.dialogue.is_some());
+        let sends = named.and_then(protocol).is_some_and(|protocol| protocol.dialogue().is_some());
         if let Some(adapter) = &self.adapter
             && sends
             && usb.map(identity).as_ref() != Some(adapter)
         {
-            let what = format!("is not {adapter} any more, which was to be sent commands");
-            return Err(Error::new(port, what).hint("choose anew, behind the gear beside it"));
+            let what = format!("is no longer {adapter}, for which commands were allowed");
+            return Err(Error::new(port, what)
+                .hint("choose the protocol again in its options, behind the gear icon"));
         }
         let profile = profile.as_ref().filter(|_| named == suggested.map(|protocol| protocol.name));
         let baud = profile.and_then(|profile| profile.baud).map(|baud| baud.to_string());
         let has_channel =
-            named.and_then(protocol).is_some_and(|protocol| protocol.channel != Channel::None);
+            named.and_then(protocol).is_some_and(|protocol| protocol.channel() != Channel::None);
         let channel = self.channel.as_deref().filter(|_| has_channel);
         let has_interfaces =
-            named.and_then(protocol).is_some_and(|protocol| protocol.takes_interface);
+            named.and_then(protocol).is_some_and(|protocol| protocol.takes_interface());
         let radio = self.radio.as_deref().filter(|_| has_interfaces);
         let mut args = vec!["serialshark".to_owned(), "-qq".to_owned()];
         let options = [
             ("--protocol", named),
             ("--baud", self.baud.as_deref().or(baud.as_deref())),
+            ("--line", self.line.as_deref()),
             ("--channel", channel),
             ("--interface", radio),
             ("--init", profile.and_then(|profile| profile.init.as_deref())),
@@ -270,6 +301,10 @@ impl Call {
         for (name, value) in options {
             args.extend(value.map(|value| format!("{name}={value}")));
         }
+        let own = named.and_then(protocol).map_or(&[][..], |protocol| protocol.settings);
+        let is_own = |name: &str| own.iter().any(|setting| setting.name == name);
+        let settings = self.settings.iter().filter(|(name, _)| is_own(name));
+        args.extend(settings.map(|(name, value)| format!("--{name}={value}")));
         args.extend(["--".to_owned(), port.clone()]);
         cli::parse_from(args).map_err(|what| Error::new(port, what))
     }
@@ -290,7 +325,7 @@ fn simulated(interface: &str) -> Option<&str> {
 fn port(interface: &str) -> Option<String> {
     match simulated(interface) {
         Some(name) => Some(format!("sim:{name}")),
-        None => Some(format!("/dev/{}", interface.strip_prefix(PREFIX)?)),
+        None => Some(tty::path_of(interface.strip_prefix(PREFIX)?)),
     }
 }
 
@@ -303,11 +338,10 @@ fn usb<'a>(interface: &str, ports: &'a [SerialPortInfo]) -> Option<&'a UsbPortIn
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use crate::hardware::UsbId;
-    use std::path::Path;
 
     pub fn adapter(id: (u16, u16), product: Option<&str>, number: Option<&str>) -> UsbPortInfo {
         UsbPortInfo {
@@ -340,7 +374,7 @@ mod tests {
         let config = call.request(None).expect("is valid").config;
         let port = &config.ports[0];
         assert_eq!((port.name.as_str(), port.protocol.name), ("/dev/ttyUSB0", "riot"));
-        assert_eq!((port.setup.baud, port.setup.channel), (9600, Some(26)));
+        assert_eq!((port.setup.line.baud, port.setup.channel), (9600, Some(26)));
         assert!(port.transmit);
     }
 
@@ -363,7 +397,7 @@ mod tests {
         for more in ["--baud ", "--channel 26", "--channel none", "--protocol  --baud "] {
             let config = call(&format!("{plain} {more}")).request(None).expect(more).config;
             assert_eq!(config.ports[0].setup.channel, None);
-            assert_eq!(config.ports[0].setup.baud, 38_400);
+            assert_eq!(config.ports[0].setup.line.baud, 38_400);
             assert!(!config.ports[0].transmit);
         }
     }
@@ -381,9 +415,9 @@ mod tests {
             request.map(|request| request.config.ports.into_iter().next().expect("a port"))
         };
         let m3 = port("iotlab-m3", "--channel 15").expect("has been chosen");
-        assert_eq!((m3.protocol.name, m3.setup.baud, m3.transmit), ("riot", 500_000, true));
+        assert_eq!((m3.protocol.name, m3.setup.line.baud, m3.transmit), ("riot", 500_000, true));
         let m3 = port("iotlab-m3", "--channel 15 --baud 115200").expect("has been chosen");
-        assert_eq!(m3.setup.baud, 115_200);
+        assert_eq!(m3.setup.line.baud, 115_200);
         let scout = port("pinoccio-scout", "--protocol pinoccio").expect("has been chosen");
         let init = scout.setup.init.expect("its own");
         assert!(init.starts_with("module.enable") && scout.transmit, "{init}");
@@ -393,7 +427,7 @@ mod tests {
         assert_eq!((adapter.protocol.name, adapter.transmit), ("mstp", false));
         for id in ["iotlab-m3", "pinoccio-scout"] {
             let error = port(id, "--channel none --baud 9600").expect_err("nobody chose");
-            assert!(error.to_string().contains("is sent commands by"), "{error}");
+            assert!(error.to_string().contains("sends commands to the sniffer"), "{error}");
         }
     }
 
@@ -401,8 +435,8 @@ mod tests {
     fn what_was_chosen_for_one_adapter_is_not_sent_to_another() {
         let ours = adapter((0x0403, 0x6001), None, Some("A}1"));
         let dialogue = config("serialshark-ttyUSB0", Some(&ours), None);
-        let chosen = "{value=0403:6001 A)1}{display=0403:6001 A)1}{default=true}";
-        assert!(dialogue.ends_with(&format!("value {{arg=5}}{chosen}\n")), "{dialogue}");
+        let chosen = "{value=0403:6001 A)1}{display=0403:6001 A)1}{default=true}\n";
+        assert!(dialogue.ends_with(chosen), "{dialogue}");
 
         let request = |protocol, usb| {
             let options = ["--protocol", protocol, "--channel", "26", "--adapter", "0403:6001 A)1"];
@@ -414,7 +448,7 @@ mod tests {
         let others = [None, Some("A}2")].map(|number| adapter((0x0403, 0x6001), None, number));
         for other in others.iter().map(Some).chain([None]) {
             let error = request("riot", other).expect_err("is another one");
-            assert!(error.to_string().contains("is not 0403:6001 A)1 any more"), "{error}");
+            assert!(error.to_string().contains("is no longer 0403:6001 A)1"), "{error}");
             assert!(request("mstp", other).is_ok(), "it listens to whatever there is");
         }
     }
@@ -432,8 +466,8 @@ mod tests {
         let baud = refused("--extcap-interface serialshark-ttyUSB0 --baud fast");
         assert!(baud.contains("invalid value 'fast'"), "{baud}");
         assert!(refused("--extcap-interface serialshark-sim-x").contains("no simulated port"));
-        assert!(refused("--extcap-interface eth0").contains("is no interface"));
-        assert!(refused("--extcap-interface eth\n0").contains("is no interface"));
+        assert!(refused("--extcap-interface eth0").contains("is not an interface"));
+        assert!(refused("--extcap-interface eth\n0").contains("is not an interface"));
         refused("--extcap-interface serialshark-tty\nS0 --baud fast");
     }
 }

@@ -1,6 +1,6 @@
 //! Framers: from octets and their arrival times to frames. Pure, without I/O.
 //!
-//! Each framing is one file in `framing/` and one row in [`PROTOCOLS`]. The row feeds the
+//! Each framing is one file in `framing/`, with its row at the top, and one word in [`PROTOCOLS`]. The row feeds the
 //! command line, the documentation and the property tests of `tests/framers.rs`, which hold
 //! every framer to these contracts:
 //!
@@ -14,18 +14,63 @@
 //! A framer is infallible: a serial line has no syntax errors, only damaged frames and octets
 //! that belong to no frame.
 
+mod at;
+mod blueluna;
+mod cmux;
 mod device_clock;
+mod dlms;
+mod dmx;
+mod dnp3;
+mod ebus;
+mod esp;
+mod ft12;
+mod h4;
+pub mod hopping;
 mod hunt;
+mod iec101;
+mod kirale;
+mod kiss;
+mod knx;
+mod lin;
+mod lines;
+mod mbus;
+pub(crate) mod modbus;
+mod modbus_ascii;
 pub(crate) mod mstp;
+mod nmea;
+mod nrf;
+mod p1;
 mod phrase;
 mod pinoccio;
+mod ppp;
+mod profibus;
+mod raw;
+mod rdm;
+mod records;
 mod riot;
+mod script;
+mod sensniff;
+mod slcan;
+mod slip;
+mod sonoff;
+mod spinel;
+mod stuffing;
+mod ti;
+mod upper;
+mod window;
 mod wpan;
+mod zniffer;
+mod zwave;
 
-use crate::dissect::{self, Dissector};
-use crate::packet::{Batch, LinkType, Notes, Tally, Timestamp};
-use std::collections::VecDeque;
+use crate::dissect::Dissector;
+use crate::line::Line;
+use crate::line_errors::LineError;
+use crate::packet::{Batch, Direction, LinkType, Tally};
+use crate::setting::{Setting, Values};
+use crate::time::Timestamp;
+use hopping::Hops;
 use std::ops::RangeInclusive;
+use window::Window;
 
 /// Longest time that a USB serial adapter keeps received octets to itself: the default
 /// latency timer of FTDI's chips.
@@ -54,6 +99,10 @@ pub trait Framer: Send {
     /// with them to `out`.
     fn push(&mut self, octets: &[u8], arrival: Timestamp, out: &mut Batch);
 
+    /// Hears what the receiver found wrong with the octets of the next push, in their order: notes
+    /// it for the packets that they become part of.
+    fn mark(&mut self, errors: &[LineError]);
+
     /// When silence would end what is still open, if anything is.
     fn deadline(&self) -> Option<Timestamp>;
 
@@ -69,6 +118,9 @@ pub trait Framer: Send {
 
     /// Where all octets so far went; those still held are in `octets` alone.
     fn tally(&self) -> Tally;
+
+    /// Hears which channel the sniffer listens on from now on, if that is known.
+    fn tune(&mut self, _channel: Option<u8>) {}
 
     /// Whether the octets say that the sniffer has begun anew since this was last asked.
     fn restarted(&mut self) -> bool {
@@ -96,19 +148,37 @@ pub trait Dialogue: Send {
 
     /// What to send now, if anything; asked after each `hear` and at each deadline.
     fn say(&mut self, now: Timestamp) -> Option<Vec<u8>>;
+
+    /// Which channel the sniffer listens on at `now`, if it is sent from one to the next; `Some(None)`
+    /// while it is on its way.
+    fn channel(&self, _now: Timestamp) -> Option<Option<u8>> {
+        None
+    }
+
+    /// What to send at a clean end, so that the sniffer stops; nothing if it was told nothing.
+    /// Nobody waits for an answer.
+    fn stop(&mut self) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// What a protocol is told about its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setup {
-    /// Bits per second.
-    pub baud: u32,
+    /// How fast octets come, and what they are made of.
+    pub line: Line,
     /// IEEE 802.15.4 channel, as the protocol's row allows.
     pub channel: Option<u8>,
+    /// The channels to listen on in turn, in place of one.
+    pub hops: Option<Hops>,
     /// What to send to the sniffer in place of the protocol's own first command.
     pub init: Option<String>,
     /// Which network interface of the sniffer is its radio.
     pub interface: Option<u16>,
+    /// Which direction of a full-duplex line it is.
+    pub direction: Direction,
+    /// What the settings in the protocol's row say.
+    pub values: Values,
     /// Silence that ends what is still open, in nanoseconds.
     pub silence_ns: u64,
     /// Whether arrivals are those of the line; those of a file of plain octets are made up.
@@ -116,13 +186,16 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A line at `baud` and no more.
+    /// A line at `baud` with 8N1, and no more.
     pub const fn new(baud: u32) -> Self {
         Self {
-            baud,
+            line: Line::at(baud),
             channel: None,
+            hops: None,
             init: None,
             interface: None,
+            direction: Direction::Unknown,
+            values: Values::none(),
             silence_ns: SILENCE_NS,
             timed: true,
         }
@@ -149,31 +222,118 @@ pub struct Protocol {
     pub name: &'static str,
     /// One line of help.
     pub help: &'static str,
-    /// Bits per second unless told otherwise.
-    pub baud: u32,
+    /// Its line unless told otherwise.
+    pub line: Line,
     /// What capture files call its packets.
     pub link_type: LinkType,
+    /// The same where it depends on the port.
+    pub link_type_of: Option<fn(&Setup) -> LinkType>,
+    /// What only this protocol, or few others, can be told.
+    pub settings: &'static [Setting],
+    /// Whether settings go together; each is right by itself.
+    pub check: fn(&Values) -> Result<(), String>,
     /// Makes its framer.
     pub framer: fn(&Setup) -> Box<dyn Framer>,
-    /// Makes its side of the talk with the sniffer; without it nothing is ever transmitted.
-    pub dialogue: Option<MakeDialogue>,
     /// Whether DTR and RTS are dropped at open: on RS-485 adapters RTS may drive the bus,
     /// while a sniffer with native USB sends nothing until DTR is raised.
     pub drop_lines: bool,
-    /// Whether it takes a channel.
-    pub channel: Channel,
-    /// Which channels there are, if it takes one.
-    pub channels: RangeInclusive<u8>,
-    /// Whether `--init` replaces its first command.
-    pub takes_init: bool,
-    /// Whether its sniffer has several network interfaces, of which `--interface` chooses one.
-    pub takes_interface: bool,
+    /// The sniffer that brings its frames; `None` where they are on the line itself.
+    pub sniffer: Option<Sniffer>,
     /// What to look at when nothing is heard.
     pub when_silent: &'static str,
     /// What to look at when octets come and no frame is among them.
     pub when_senseless: &'static str,
     /// Words for a recorded packet, such as `Token` from 5 to 16.
     pub dissector: Dissector,
+    /// Whether those words go into captures too, as a comment: Wireshark has no dissector for it.
+    pub comment: bool,
+    /// How many bits of a good packet speak for this protocol: its check sequence, octets that are
+    /// always the same, a layout that other octets seldom have. Random octets are taken for such
+    /// a packet once in 2 to the power of that. 0 if it says nothing.
+    pub proof: fn(packet: &[u8]) -> u8,
+    /// Whether `proof` says anything of any packet: whether a line can be recognised by it.
+    pub provable: bool,
+}
+
+/// A device between the air, or another bus, and the serial line.
+pub struct Sniffer {
+    /// Makes our side of the talk with it; without it nothing is ever transmitted.
+    pub dialogue: Option<MakeDialogue>,
+    /// Whether it takes a channel.
+    pub channel: Channel,
+    /// Which channels there are, if it takes one.
+    pub channels: RangeInclusive<u8>,
+    /// Whether `--init` replaces its first command.
+    pub takes_init: bool,
+    /// Whether it has several network interfaces, of which `--interface` chooses one.
+    pub takes_interface: bool,
+}
+
+impl Protocol {
+    /// What a row says that says nothing: `..Protocol::PLAIN` is its last line.
+    pub const PLAIN: Self = Self {
+        name: "",
+        help: "",
+        line: Line::at(115_200),
+        link_type: LinkType::WIRESHARK_UPPER_PDU,
+        link_type_of: None,
+        settings: &[],
+        check: |_| Ok(()),
+        framer: |setup| Box::new(mstp::framer(setup)),
+        drop_lines: false,
+        sniffer: None,
+        when_silent: "check that the adapter is wired to the line",
+        when_senseless: "check rate and format of the line",
+        dissector: crate::dissect::mstp::words,
+        proof: |_| 0,
+        provable: true,
+        comment: false,
+    };
+
+    /// What capture files call the packets of a port.
+    pub fn link_type(&self, setup: &Setup) -> LinkType {
+        self.link_type_of.map_or(self.link_type, |of| of(setup))
+    }
+
+    /// Makes our side of the talk with the sniffer, if it needs one.
+    pub fn dialogue(&self) -> Option<MakeDialogue> {
+        self.sniffer.as_ref()?.dialogue
+    }
+
+    /// Whether it takes a channel.
+    pub fn channel(&self) -> Channel {
+        self.sniffer.as_ref().map_or(Channel::None, |sniffer| sniffer.channel)
+    }
+
+    /// Which channels there are; none if it takes none.
+    #[expect(clippy::reversed_empty_ranges, reason = "there are none")]
+    pub fn channels(&self) -> RangeInclusive<u8> {
+        let channels = self.sniffer.as_ref().filter(|sniffer| sniffer.channel != Channel::None);
+        channels.map_or(1..=0, |sniffer| sniffer.channels.clone())
+    }
+
+    /// Whether its sniffer can be sent from one channel to the next, and packets have a place for the
+    /// channel.
+    pub fn hops(&self) -> bool {
+        self.channel() != Channel::None && self.link_type == LinkType::IEEE802_15_4_TAP
+    }
+
+    /// Whether `--init` replaces the sniffer's first command.
+    pub fn takes_init(&self) -> bool {
+        self.sniffer.as_ref().is_some_and(|sniffer| sniffer.takes_init)
+    }
+
+    /// Whether `--interface` chooses one of the sniffer's network interfaces.
+    pub fn takes_interface(&self) -> bool {
+        self.sniffer.as_ref().is_some_and(|sniffer| sniffer.takes_interface)
+    }
+}
+
+/// Two rows are the same if they have the same name.
+impl PartialEq for Protocol {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
 }
 
 impl std::fmt::Debug for Protocol {
@@ -182,218 +342,67 @@ impl std::fmt::Debug for Protocol {
     }
 }
 
-/// All protocols; the first is the default.
-pub static PROTOCOLS: [Protocol; 3] = [
-    Protocol {
-        name: "mstp",
-        help: "BACnet MS/TP on RS-485",
-        baud: 38_400,
-        link_type: LinkType::BACNET_MS_TP,
-        framer: |setup| Box::new(mstp::framer(setup)),
-        dialogue: None,
-        drop_lines: true,
-        channel: Channel::None,
-        channels: 0..=0,
-        takes_init: false,
-        takes_interface: false,
-        when_silent: "check that the adapter is wired to a trunk that has power",
-        when_senseless: "check the rate (-b), and that A and B are not swapped",
-        dissector: dissect::mstp::words,
-    },
-    Protocol {
-        name: "riot",
-        help: "IEEE 802.15.4 from RIOT's sniffer application",
-        baud: 115_200,
-        link_type: LinkType::IEEE802_15_4_TAP,
-        framer: |setup| Box::new(riot::Riot::new(setup)),
-        dialogue: Some(|setup| Box::new(riot::Ifconfig::new(setup))),
-        drop_lines: false,
-        channel: Channel::Required,
-        channels: 0..=26, // 0 to 10 are below 1 GHz
-        takes_init: false,
-        takes_interface: true,
-        when_silent: "check that the sniffer runs, and the channel: perhaps nobody sends there",
-        when_senseless: "check the rate (-b), and that this is RIOT's sniffer application",
-        dissector: dissect::wpan::tap_words,
-    },
-    Protocol {
-        name: "pinoccio",
-        help: "IEEE 802.15.4 from At256rfr2Sniffer or a Pinoccio Scout",
-        baud: 115_200,
-        link_type: LinkType::IEEE802_15_4_WITHFCS,
-        framer: |setup| Box::new(pinoccio::framer(setup)),
-        dialogue: Some(|setup| Box::new(pinoccio::Start::new(setup))),
-        drop_lines: false,
-        channel: Channel::Optional,
-        channels: 11..=26,
-        takes_init: true,
-        takes_interface: false,
-        when_silent: "check that the sniffer runs, and the channel: perhaps nobody sends there",
-        when_senseless: "check the rate (-b), and that this is At256rfr2Sniffer",
-        dissector: dissect::wpan::words,
-    },
+/// All protocols; the first is the default. Each has its row at the top of its file.
+pub static PROTOCOLS: [&Protocol; 36] = [
+    // Buildings, plants and meters.
+    &mstp::ROW,
+    &modbus::ROW,
+    &modbus_ascii::ROW,
+    &dnp3::ROW,
+    &iec101::ROW,
+    &profibus::ROW,
+    &mbus::ROW,
+    &dlms::ROW,
+    &p1::ROW,
+    &ebus::ROW,
+    &knx::ROW,
+    &lin::ROW,
+    &dmx::ROW,
+    &rdm::ROW,
+    // Hosts and modules.
+    &ppp::ROW,
+    &slip::ROW,
+    &kiss::ROW,
+    &h4::ROW,
+    &cmux::ROW,
+    &slcan::ROW,
+    &zwave::ROW,
+    &at::ROW,
+    &nmea::ROW,
+    // Sniffers.
+    &riot::ROW,
+    &pinoccio::ROW,
+    &sensniff::ROW,
+    &nrf::NRF,
+    &nrf::ZEPHYR,
+    &spinel::ROW,
+    &ti::ROW,
+    &sonoff::ROW,
+    &esp::ROW,
+    &blueluna::ROW,
+    &kirale::ROW,
+    &zniffer::ROW,
+    // One's own.
+    &raw::ROW,
 ];
 
 /// The protocol that the user calls `name`.
 pub fn protocol(name: &str) -> Option<&'static Protocol> {
-    PROTOCOLS.iter().find(|protocol| protocol.name == name)
+    PROTOCOLS.into_iter().find(|protocol| protocol.name == name)
 }
 
-/// Octets that were received and not yet judged, with their arrival times, and the account of
-/// those that were. What all framers have in common.
-#[derive(Debug)]
-struct Window {
-    octets: Vec<u8>,
-    /// How many of `octets` are gone; they are moved out together, once a push.
-    taken: usize,
-    /// Position in the line of the first octet in `octets`.
-    base: u64,
-    /// Ends of the chunks that have octets left here, and when they arrived.
-    arrivals: VecDeque<(u64, Timestamp)>,
-    last_arrival: Timestamp,
-    last_time: Timestamp,
-    octet_ns: u64,
-    silence_ns: u64,
-    /// Positions in the line with a pause before them, and how long that was.
-    pauses: VecDeque<(u64, u64)>,
-    skipped_run: u32,
-    tally: Tally,
-}
-
-impl Window {
-    fn new(setup: &Setup) -> Self {
-        const BITS_PER_OCTET: u64 = 10; // 8N1: start bit, eight data bits, stop bit
-        Self {
-            octets: Vec::new(),
-            taken: 0,
-            base: 0,
-            arrivals: VecDeque::new(),
-            last_arrival: Timestamp::default(),
-            last_time: Timestamp::default(),
-            octet_ns: BITS_PER_OCTET * 1_000_000_000 / u64::from(setup.baud.max(1)),
-            silence_ns: setup.silence_ns,
-            pauses: VecDeque::new(),
-            skipped_run: 0,
-            tally: Tally::default(),
-        }
-    }
-
-    /// Takes a chunk, the last octet of which arrived at `arrival`.
-    fn push(&mut self, octets: &[u8], arrival: Timestamp) {
-        if octets.is_empty() {
-            return;
-        }
-        self.octets.drain(..self.taken);
-        self.base += self.taken as u64;
-        self.taken = 0;
-        self.note_pause(octets.len(), arrival);
-        self.octets.extend_from_slice(octets);
-        let end = self.base + self.octets.len() as u64;
-        while self.arrivals.front().is_some_and(|(end, _)| *end <= self.base) {
-            self.arrivals.pop_front();
-        }
-        self.arrivals.push_back((end, arrival));
-        self.last_arrival = arrival;
-        self.tally.octets += octets.len() as u64;
-    }
-
-    /// Notes a pause before a chunk of this length, if something was open meanwhile.
-    fn note_pause(&mut self, len: usize, arrival: Timestamp) {
-        while self.pauses.front().is_some_and(|(position, _)| *position <= self.base) {
-            self.pauses.pop_front();
-        }
-        if !self.octets.is_empty() {
-            let began = arrival.minus_ns(len as u64 * self.octet_ns);
-            let pause = began.ns_since(self.last_arrival);
-            if pause > IDLE_NS {
-                self.pauses.push_back((self.base + self.octets.len() as u64, pause));
+/// Each setting that any protocol has, with the names of those that have it.
+pub fn settings() -> Vec<(&'static Setting, Vec<&'static str>)> {
+    let mut found: Vec<(&Setting, Vec<_>)> = Vec::new();
+    for row in PROTOCOLS {
+        for setting in row.settings {
+            match found.iter_mut().find(|(known, _)| known.name == setting.name) {
+                Some((_, having)) => having.push(row.name),
+                None => found.push((setting, vec![row.name])),
             }
         }
     }
-
-    /// How far it is to each octet that came after a pause, but for the first one held, and whether
-    /// no adapter explains that pause.
-    fn behind_pauses(&self) -> impl Iterator<Item = (usize, bool)> {
-        let start = self.base + self.taken as u64;
-        self.pauses
-            .iter()
-            .filter(move |(position, _)| *position > start)
-            .map(move |(position, pause)| ((position - start) as usize, *pause > IDLE_GAP_NS))
-    }
-
-    /// How long the line was silent inside the first `len` octets, in milliseconds.
-    fn pause_ms(&self, len: usize) -> u32 {
-        let start = self.base + self.taken as u64;
-        let inside = start + 1..start + len as u64;
-        let pauses = self
-            .pauses
-            .iter()
-            .filter(|(position, pause)| *pause > IDLE_GAP_NS && inside.contains(position));
-        let ns: u64 = pauses.map(|(_, pause)| pause).sum();
-        u32::try_from(ns / 1_000_000).unwrap_or(u32::MAX)
-    }
-
-    /// The octets not yet judged.
-    fn octets(&self) -> &[u8] {
-        &self.octets[self.taken..]
-    }
-
-    /// When the octet `ahead` of the first began on the wire.
-    fn time_of(&self, ahead: usize) -> Timestamp {
-        let position = self.base + (self.taken + ahead) as u64;
-        self.arrivals
-            .iter()
-            .find(|(end, _)| position < *end)
-            .map_or(self.last_arrival, |(end, arrival)| {
-                arrival.minus_ns((end - position) * self.octet_ns)
-            })
-    }
-
-    /// When silence would end what is held here.
-    fn deadline(&self) -> Option<Timestamp> {
-        (!self.octets().is_empty()).then(|| self.last_arrival.plus_ns(self.silence_ns))
-    }
-
-    /// The first `len` octets belong to no frame.
-    fn skip(&mut self, len: usize) {
-        self.taken += len;
-        self.tally.skipped_octets += len as u64;
-        self.skipped_run = self.skipped_run.saturating_add(len as u32);
-    }
-
-    /// The first `len` octets may follow a frame, and mean nothing.
-    fn pad(&mut self, len: usize) {
-        self.taken += len;
-        self.tally.padding_octets += len as u64;
-    }
-
-    /// The first `len` octets are a good frame; returns what is known of it.
-    fn good(&mut self, len: usize) -> Notes {
-        self.tally.good_octets += len as u64;
-        self.tally.good_frames += 1;
-        self.take_frame(len)
-    }
-
-    /// The first `len` octets are a damaged frame; returns what `good` does.
-    fn damaged(&mut self, len: usize) -> Notes {
-        self.tally.damaged_octets += len as u64;
-        self.tally.damaged_frames += 1;
-        self.take_frame(len)
-    }
-
-    fn take_frame(&mut self, len: usize) -> Notes {
-        let time = self.in_order(self.time_of(0));
-        let pause_ms = self.pause_ms(len);
-        self.taken += len;
-        let skipped_before = std::mem::take(&mut self.skipped_run);
-        Notes { time, skipped_before, pause_ms, ..Notes::default() }
-    }
-
-    /// `time`, or the last frame's if that is later.
-    fn in_order(&mut self, time: Timestamp) -> Timestamp {
-        self.last_time = self.last_time.max(time);
-        self.last_time
-    }
+    found
 }
 
 #[cfg(test)]
@@ -401,36 +410,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn octets_are_dated_back_from_the_end_of_their_chunk() {
-        let mut window = Window::new(&Setup::new(10_000)); // 1 ms an octet
-        window.push(b"abc", Timestamp::from_ns(10_000_000));
-        window.push(b"de", Timestamp::from_ns(20_000_000));
-        let times: Vec<u64> = (0..5).map(|i| window.time_of(i).as_ns() / 1_000_000).collect();
-        assert_eq!(times, [7, 8, 9, 18, 19]);
-        window.skip(3);
-        window.push(b"f", Timestamp::from_ns(30_000_000));
-        assert_eq!(window.time_of(0).as_ns(), 18_000_000);
-        assert_eq!(window.time_of(2).as_ns(), 29_000_000);
-        assert_eq!(window.deadline(), Some(Timestamp::from_ns(30_000_000 + SILENCE_NS)));
-        window.skip(3);
-        assert_eq!(window.deadline(), None);
-    }
-
-    #[test]
-    fn a_frame_is_never_earlier_than_the_one_before() {
-        let mut window = Window::new(&Setup::new(10_000));
-        window.push(b"a", Timestamp::from_ns(50_000_000));
-        window.push(&[0; 40], Timestamp::from_ns(51_000_000));
-        assert_eq!(window.good(1).time.as_ns(), 49_000_000);
-        assert_eq!(window.good(40).time.as_ns(), 49_000_000);
-    }
-
-    #[test]
     fn names_are_unique_and_rates_sensible() {
         for (i, row) in PROTOCOLS.iter().enumerate() {
             assert!(PROTOCOLS[..i].iter().all(|other| other.name != row.name));
-            assert!(row.baud > 0 && !row.help.is_empty());
-            assert!(row.channel != Channel::Required || row.dialogue.is_some());
+            assert!(row.line.baud > 0 && !row.help.is_empty());
+            assert!(row.channel() != Channel::Required || row.dialogue().is_some());
         }
     }
 }

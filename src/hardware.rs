@@ -19,9 +19,9 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 16] = files!(
+const FILES: [(&str, &str); 17] = files!(
     "ft232r" "ft2232" "ft4232h" "ft232h" "ft-x" "cp2102" "cp2105" "cp2108" "ch340" "ch341" "ch343"
-    "ch9102" "iotlab-m3" "riot" "pinoccio-scout" "nrf52840"
+    "ch9102" "iotlab-m3" "riot" "pinoccio-scout" "nrf52840" "catsniffer"
 );
 
 /// What is known of an adapter or a sniffer.
@@ -34,7 +34,7 @@ pub struct Profile {
     /// What people call it.
     pub name: String,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ProfileKind,
     /// How the kernel sees it.
     pub usb: Vec<UsbId>,
     /// How many ports one of them has.
@@ -63,7 +63,7 @@ fn one() -> u8 {
 /// What a profile is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum ProfileKind {
     /// An adapter from USB to RS-485 or a UART, with anything behind it.
     Adapter,
     /// A radio that hears packets, and tells of them.

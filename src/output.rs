@@ -3,55 +3,96 @@
 //! A [`Listener`] yields a [`Stream`] for each reader that comes; standard output and files
 //! are streams from the start. A stream is one run of header, whole records and trailer.
 
-mod entrance;
+mod admission;
+pub mod board;
+#[cfg(target_os = "linux")]
 pub mod fifo;
 pub mod file;
-mod likeness;
+pub mod file_set;
+#[cfg(all(unix, feature = "http"))]
+pub mod http;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
+#[cfg(windows)]
+pub mod named_pipe;
+#[cfg(target_os = "linux")]
+mod ownership;
+pub mod permissions;
 pub mod pipe;
-pub mod ring;
-pub mod shortage;
-pub mod socket;
+pub mod post_rotate;
+pub mod report_file;
+pub mod tcp;
+#[cfg(target_os = "linux")]
 mod unix_path;
+#[cfg(target_os = "linux")]
+pub mod unix_socket;
+pub mod viewer;
 
 use crate::error::Error;
-use crate::packet::{Clock, Timestamp};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use shortage::Shortage;
+use crate::sys::{Shortage, Sink, files};
+use crate::time::{MonoClock, Timestamp};
+use permissions::Permissions;
 use std::any::Any;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Whether a link at this path may be followed: not where everybody may put one, as in /tmp, unless
 /// it is the user's or the directory owner's, which nobody else can replace there.
 ///
-/// The kernel has the same rule, but can be told to forget it, and does not hear of a link that
-/// a program resolves by itself.
-///
 /// # Errors
 /// When there is a link of somebody else.
 fn may_follow(path: &Path) -> Result<bool, Error> {
-    let parent = path.parent().filter(|parent| *parent != Path::new(""));
-    let Ok(directory) = parent.unwrap_or(Path::new(".")).metadata() else { return Ok(true) };
-    if directory.mode() & 0o1002 != 0o1002 {
-        return Ok(true);
-    }
-    match path.symlink_metadata() {
-        Ok(link) if link.is_symlink() => {
-            let us = rustix::process::geteuid().as_raw();
-            if [us, directory.uid()].contains(&link.uid()) {
-                return Ok(true);
-            }
-            Err(Error::new(path.display(), "is somebody else's link, in a directory for everybody")
-                .hint("choose another name, or a directory of your own"))
-        }
-        _ => Ok(false),
-    }
+    files::may_follow(path).ok_or_else(|| {
+        Error::new(path.display(), "is another user's symlink in a world-writable directory")
+            .hint("choose another path, or a directory that only you can write to")
+    })
 }
 
-/// Accepts readers. `accept`, `tend` and `stop` are called from a thread each.
+/// A place that readers open by its path: a FIFO, or on Windows a named pipe.
+///
+/// # Errors
+/// When it cannot be made.
+#[cfg(target_os = "linux")]
+pub fn fifo(path: &Path, permissions: Permissions) -> Result<Box<dyn Listener>, Error> {
+    Ok(Box::new(fifo::Fifo::listen(path, permissions)?))
+}
+
+#[allow(missing_docs, clippy::missing_errors_doc)] // as above
+#[cfg(windows)]
+pub fn fifo(path: &Path, _permissions: Permissions) -> Result<Box<dyn Listener>, Error> {
+    Ok(Box::new(named_pipe::NamedPipe::listen(path)?))
+}
+
+#[allow(missing_docs, clippy::missing_errors_doc)] // as above
+#[cfg(not(any(target_os = "linux", windows)))]
+pub fn fifo(path: &Path, _permissions: Permissions) -> Result<Box<dyn Listener>, Error> {
+    Err(not_here(path, "FIFOs"))
+}
+
+/// A Unix socket.
+///
+/// # Errors
+/// When it cannot be made.
+#[cfg(target_os = "linux")]
+pub fn unix_socket(path: &Path, permissions: Permissions) -> Result<Box<dyn Listener>, Error> {
+    Ok(Box::new(unix_socket::UnixSocket::listen(path, permissions)?))
+}
+
+#[allow(missing_docs, clippy::missing_errors_doc)] // as above
+#[cfg(not(target_os = "linux"))]
+pub fn unix_socket(path: &Path, _permissions: Permissions) -> Result<Box<dyn Listener>, Error> {
+    Err(not_here(path, "Unix sockets"))
+}
+
+/// What is said of an output that this system has not.
+#[cfg(not(target_os = "linux"))]
+fn not_here(path: &Path, what: &str) -> Error {
+    Error::new(path.display(), format!("serialshark makes no {what} on this system"))
+        .hint("use --tcp PORT, or a file: -w FILE")
+}
+
+/// Accepts readers. `accept`, `watch_path` and `stop` are called from a thread each.
 pub trait Listener: Send + Sync {
     /// Blocks until a reader comes; `None` once [`stop`](Self::stop) was called.
     ///
@@ -61,9 +102,9 @@ pub trait Listener: Send + Sync {
 
     /// Blocks until [`stop`](Self::stop) is called, and meanwhile keeps the place in order
     /// where readers come in.
-    fn tend(&self);
+    fn watch_path(&self);
 
-    /// Makes `accept` and `tend` return, now and from now on.
+    /// Makes `accept` and `watch_path` return, now and from now on.
     fn stop(&self);
 
     /// What to call it in a message.
@@ -73,16 +114,12 @@ pub trait Listener: Send + Sync {
     fn how_to_read(&self) -> &str;
 }
 
-/// How a stream's descriptor behaves.
+/// Where a stream's octets go.
 #[derive(Debug)]
-enum Kind {
-    /// A pipe of our own, non-blocking.
-    Pipe,
-    /// A descriptor shared with other programs, which must stay in blocking mode.
-    Shared,
-    /// A connected stream socket of our own, non-blocking.
-    Socket,
-    /// A file: never full, never without a reader.
+enum StreamEnd {
+    /// To a reader.
+    Sink(Sink),
+    /// Into a file: never full, never without a reader.
     File(file::Disk),
 }
 
@@ -90,51 +127,77 @@ enum Kind {
 #[derive(Debug)]
 pub struct Stream {
     name: String,
-    fd: OwnedFd,
-    kind: Kind,
-    /// Readable once the reader has gone, where the descriptor itself may not tell.
-    latch: Option<OwnedFd>,
+    end: StreamEnd,
     /// Octets written so far.
     written: u64,
+    /// The last packets alone, of so much time, instead of all that come.
+    last: Option<Duration>,
     /// Dropped with the stream, to tell its listener.
     _lease: Option<Box<dyn Any + Send>>,
 }
 
 impl Stream {
+    /// A reader, and what is dropped with its stream.
+    fn new(name: &str, sink: Sink, lease: Option<Box<dyn Any + Send>>) -> Self {
+        Self {
+            name: name.to_owned(),
+            end: StreamEnd::Sink(sink),
+            written: 0,
+            last: None,
+            _lease: lease,
+        }
+    }
+
+    /// A file.
+    fn file(name: &str, disk: file::Disk) -> Self {
+        Self {
+            name: name.to_owned(),
+            end: StreamEnd::File(disk),
+            written: 0,
+            last: None,
+            _lease: None,
+        }
+    }
+
+    /// One that ends when it has what the history has of so much time.
+    #[cfg(all(unix, feature = "http"))]
+    fn of_last(self, last: Duration) -> Self {
+        Self { last: Some(last), ..self }
+    }
+
+    /// Of how much time it is to have the last packets, and then to end; `None` goes on.
+    pub fn last(&self) -> Option<Duration> {
+        self.last
+    }
+
     /// What to call it in a message.
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The largest run of whole records for one write, which is to go out entirely or not at
-    /// all. Pipes take up to `PIPE_BUF` octets like this. A socket that is ready has room for a
-    /// third of its buffer at least, and this is less than a third of the smallest one.
+    /// all.
     pub fn largest_write(&self) -> usize {
-        match self.kind {
-            Kind::Pipe | Kind::Shared => 4096,
-            Kind::Socket => 8192,
-            Kind::File(_) => 64 * 1024,
+        match &self.end {
+            StreamEnd::Sink(sink) => sink.largest_write(),
+            StreamEnd::File(_) => 64 * 1024,
         }
     }
 
     /// Whether [`write`](Self::write) never waits, not for a disk either.
-    pub fn is_swift(&self) -> bool {
-        matches!(self.kind, Kind::Pipe | Kind::Socket)
+    pub fn is_nonblocking(&self) -> bool {
+        match &self.end {
+            StreamEnd::Sink(sink) => sink.is_nonblocking(),
+            StreamEnd::File(_) => false,
+        }
     }
 
-    /// Whether its reader's going can be waited for.
-    pub fn watched(&self) -> Option<BorrowedFd<'_>> {
-        (!matches!(self.kind, Kind::File(_))).then(|| self.fd.as_fd())
-    }
-
-    /// Whether its reader may say something, which is of no interest, but its going is.
-    pub fn may_talk(&self) -> bool {
-        matches!(self.kind, Kind::Socket)
-    }
-
-    /// Readable once the reader has gone, where `watched` may miss it.
-    pub fn latch(&self) -> Option<BorrowedFd<'_>> {
-        self.latch.as_ref().map(AsFd::as_fd)
+    /// Its reader, if it has one, whose going can be waited for.
+    pub fn sink(&self) -> Option<&Sink> {
+        match &self.end {
+            StreamEnd::Sink(sink) => Some(sink),
+            StreamEnd::File(_) => None,
+        }
     }
 
     /// Writes what fits without waiting and returns how much that is.
@@ -143,25 +206,18 @@ impl Stream {
     /// `WouldBlock` when nothing fits, `BrokenPipe` when the reader has gone, others when a
     /// file cannot be written; a file then ends with the last write that succeeded.
     pub fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let result = match &mut self.kind {
-            Kind::Shared | Kind::Socket if !has_room(&self.fd)? => {
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-            Kind::Pipe | Kind::Shared | Kind::Socket => {
-                rustix::io::write(&self.fd, octets).map_err(io::Error::from)
-            }
-            Kind::File(disk) => disk.write(&self.fd, octets),
+        let len = match &mut self.end {
+            StreamEnd::Sink(sink) => sink.write(octets)?,
+            StreamEnd::File(disk) => disk.write(octets)?,
         };
-        if let Ok(len) = result {
-            self.written += len as u64;
-        }
-        result
+        self.written += len as u64;
+        Ok(len)
     }
 
     /// When [`sync`](Self::sync) should be called, if octets wait for it.
     pub fn sync_due(&self) -> Option<Instant> {
-        match &self.kind {
-            Kind::File(disk) => disk.sync_due(),
+        match &self.end {
+            StreamEnd::File(disk) => disk.sync_due(),
             _ => None,
         }
     }
@@ -171,8 +227,8 @@ impl Stream {
     /// # Errors
     /// When the disk could not take it.
     pub fn sync(&mut self) -> io::Result<()> {
-        match &mut self.kind {
-            Kind::File(disk) => disk.sync(&self.fd),
+        match &mut self.end {
+            StreamEnd::File(disk) => disk.sync(),
             _ => Ok(()),
         }
     }
@@ -180,23 +236,23 @@ impl Stream {
     /// Whether it may take octets again after this error, and [`write`](Self::write) or
     /// [`next`](Self::next) be tried once more.
     pub fn is_short(&self, error: &io::Error) -> bool {
-        match (&self.kind, Shortage::of_io(error)) {
-            (Kind::File(disk), Some(_)) => disk.is_regular,
+        match (&self.end, Shortage::of(error)) {
+            (StreamEnd::File(disk), Some(_)) => disk.is_regular,
             (_, Some(shortage)) => shortage == Shortage::System,
             (_, None) => false,
         }
     }
 
     /// Whether there are further streams of the same output.
-    pub fn takes_turns(&self) -> bool {
-        matches!(&self.kind, Kind::File(file::Disk { ring: Some(_), .. }))
+    pub fn rotates(&self) -> bool {
+        matches!(&self.end, StreamEnd::File(file::Disk { set: Some(_), .. }))
     }
 
     /// Whether this stream should end, and the next begin, before `more` octets are written.
-    pub fn is_complete(&self, more: usize, clock: &Clock) -> bool {
-        match &self.kind {
-            Kind::File(file::Disk { ring: Some(ring), .. }) => {
-                ring.is_complete(self.written + more as u64, clock)
+    pub fn is_complete(&self, more: usize, clock: &MonoClock) -> bool {
+        match &self.end {
+            StreamEnd::File(file::Disk { set: Some(set), .. }) => {
+                set.is_complete(self.written + more as u64, clock)
             }
             _ => false,
         }
@@ -207,18 +263,11 @@ impl Stream {
     /// # Errors
     /// When the next file cannot be made.
     pub fn next(&mut self, now: Timestamp) -> io::Result<()> {
-        if let Kind::File(disk) = &mut self.kind
-            && let Some(fd) = disk.next(now)?
+        if let StreamEnd::File(disk) = &mut self.end
+            && disk.next(now)?
         {
             self.written = 0;
-            disk.retire(std::mem::replace(&mut self.fd, fd));
         }
         Ok(())
     }
-}
-
-fn has_room(fd: &OwnedFd) -> io::Result<bool> {
-    let mut fds = [PollFd::new(fd, PollFlags::OUT)];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-    Ok(!fds[0].revents().is_empty())
 }

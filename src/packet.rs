@@ -1,133 +1,11 @@
-//! The vocabulary: time, link types, frames and the batches they travel in.
+//! The vocabulary: link types, frames and the batches they travel in.
 //!
 //! Nothing here does I/O. Everything else in the crate speaks in these words.
 
-use rustix::time::{ClockId, clock_gettime};
+use crate::line_errors::LineErrors;
+use crate::time::{Timestamp, WallOffset};
 use std::fmt;
-use std::ops::{Range, RangeInclusive};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// A point in time, in nanoseconds since 1970-01-01 00:00:00 UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Timestamp(u64);
-
-impl Timestamp {
-    /// The timestamp `ns` nanoseconds after 1970-01-01 00:00:00 UTC.
-    pub const fn from_ns(ns: u64) -> Self {
-        Self(ns)
-    }
-
-    /// Nanoseconds since 1970-01-01 00:00:00 UTC.
-    pub const fn as_ns(self) -> u64 {
-        self.0
-    }
-
-    /// The end of time (year 2554).
-    pub const MAX: Self = Self(u64::MAX);
-
-    /// `ns` nanoseconds later; stays at the end of time (year 2554).
-    #[must_use]
-    pub const fn plus_ns(self, ns: u64) -> Self {
-        Self(self.0.saturating_add(ns))
-    }
-
-    /// `ns` nanoseconds earlier; stays at 1970.
-    #[must_use]
-    pub const fn minus_ns(self, ns: u64) -> Self {
-        Self(self.0.saturating_sub(ns))
-    }
-
-    /// Nanoseconds from `earlier` to `self`; 0 if it is not earlier.
-    pub const fn ns_since(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
-    }
-
-    /// `ns` nanoseconds later, or earlier; stays within time.
-    #[must_use]
-    pub const fn shifted_ns(self, ns: i64) -> Self {
-        Self(self.0.saturating_add_signed(ns))
-    }
-
-    /// The same as a duration since 1970, which is what pcap-file takes.
-    pub const fn since_epoch(self) -> Duration {
-        Duration::from_nanos(self.0)
-    }
-}
-
-/// The monotonic clock that goes on while the machine sleeps, anchored once to wall time, so that
-/// it never runs backwards.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    boot: Timestamp,
-}
-
-impl Clock {
-    /// Anchors a new clock to the wall time of this moment.
-    pub fn start() -> Self {
-        let unanchored = Self { boot: Timestamp::default() };
-        let lead = unanchored.best_wall_lead_ns();
-        // Negative on a machine whose wall clock has just begun, in 1970.
-        Self { boot: Timestamp(lead.start().midpoint(*lead.end()).max(0).cast_unsigned()) }
-    }
-
-    /// The time now.
-    pub fn now(&self) -> Timestamp {
-        self.boot.plus_ns(ns_since_boot())
-    }
-
-    /// How far the wall clock is ahead of this one: at least and at most, since we may be
-    /// stopped between two readings.
-    pub fn wall_lead_ns(&self) -> RangeInclusive<i64> {
-        let before = self.now();
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let after = self.now();
-        let wall = i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX);
-        let lead = |clock: Timestamp| wall.saturating_sub(clock.0.cast_signed());
-        lead(after)..=lead(before)
-    }
-
-    /// The same as exactly as a few tries give it.
-    pub fn best_wall_lead_ns(&self) -> RangeInclusive<i64> {
-        let mut best = self.wall_lead_ns();
-        for _ in 0..7 {
-            let lead = self.wall_lead_ns();
-            if lead.end() - lead.start() < best.end() - best.start() {
-                best = lead;
-            }
-        }
-        best
-    }
-}
-
-/// How the wall clock stands beside the clock that packets are dated by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wall {
-    /// Nanoseconds that it is ahead.
-    pub lead_ns: i64,
-    /// How often it was set so far.
-    pub steps: u32,
-    /// Whether a recording says so, of the machine and the time that it was made at.
-    pub recorded: bool,
-}
-
-impl Wall {
-    /// What to say when it is set, by so much.
-    pub fn step_in_words(&self, step_ns: i64) -> String {
-        let way = if step_ns < 0 { "back" } else { "forward" };
-        format!("the clock was set {way} by {}", seconds(step_ns.unsigned_abs()))
-    }
-}
-
-/// A time for people, such as `12.346 s`.
-pub fn seconds(ns: u64) -> String {
-    let ms = ns.saturating_add(500_000) / 1_000_000;
-    format!("{}.{:03} s", ms / 1000, ms % 1000)
-}
-
-fn ns_since_boot() -> u64 {
-    let time = clock_gettime(ClockId::Boottime);
-    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
-}
+use std::ops::Range;
 
 /// What a capture file calls the kind of its packets: `LINKTYPE_*` of
 /// <https://www.tcpdump.org/linktypes.html>.
@@ -135,10 +13,30 @@ fn ns_since_boot() -> u64 {
 pub struct LinkType(pub u16);
 
 impl LinkType {
+    /// `LINKTYPE_PPP_HDLC`: PPP without flags, escapes and FCS.
+    pub const PPP_HDLC: Self = Self(50);
+    /// `LINKTYPE_RAW`: an IPv4 or IPv6 packet.
+    pub const RAW_IP: Self = Self(101);
     /// `LINKTYPE_BACNET_MS_TP`: a frame from its preamble to its last CRC octet.
     pub const BACNET_MS_TP: Self = Self(165);
     /// `LINKTYPE_IEEE802_15_4_WITHFCS`: a PSDU with its FCS.
     pub const IEEE802_15_4_WITHFCS: Self = Self(195);
+    /// `LINKTYPE_PPP_WITH_DIR`: 0 if it was received, else 1, then PPP as in [`PPP_HDLC`](Self::PPP_HDLC).
+    pub const PPP_WITH_DIR: Self = Self(204);
+    /// `LINKTYPE_CAN_SOCKETCAN`: a CAN frame as Linux has it, its identifier high octet first.
+    pub const CAN_SOCKETCAN: Self = Self(227);
+    /// `LINKTYPE_BLUETOOTH_HCI_H4`: a packet of HCI with its indicator.
+    pub const BLUETOOTH_HCI_H4: Self = Self(187);
+    /// `LINKTYPE_BLUETOOTH_HCI_H4_WITH_PHDR`: which way it goes, 32 bits, and then the same.
+    pub const BLUETOOTH_HCI_H4_WITH_PHDR: Self = Self(201);
+    /// `LINKTYPE_MUX27010`: 00, which way it goes, and a frame without its last flag.
+    pub const MUX27010: Self = Self(236);
+    /// `LINKTYPE_AX25_KISS`: an octet with port and command, then AX.25.
+    pub const AX25_KISS: Self = Self(202);
+    /// `LINKTYPE_LIN`: length, PID, checksum and errors, then the data of a frame.
+    pub const LIN: Self = Self(212);
+    /// `LINKTYPE_WIRESHARK_UPPER_PDU`: tags that name a dissector, then what that takes.
+    pub const WIRESHARK_UPPER_PDU: Self = Self(252);
     /// `LINKTYPE_IEEE802_15_4_TAP`: a header of TLVs (LQI, channel ...), then a PSDU.
     pub const IEEE802_15_4_TAP: Self = Self(283);
 }
@@ -197,6 +95,29 @@ impl fmt::Display for Damage {
     }
 }
 
+/// Which way a packet goes, or all of a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// Both ways, or unknown.
+    #[default]
+    Unknown,
+    /// Towards the device that the tap belongs to, or the one that asks.
+    Inbound,
+    /// Away from it.
+    Outbound,
+}
+
+impl Direction {
+    /// Bits 0 and 1 of `epb_flags`.
+    pub const fn epb_flags(self) -> u32 {
+        match self {
+            Self::Unknown => 0b00,
+            Self::Inbound => 0b01,
+            Self::Outbound => 0b10,
+        }
+    }
+}
+
 /// Where a frame lies in its batch, and what is known about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Frame {
@@ -207,6 +128,8 @@ struct Frame {
     pause_ms: u32,
     time: Timestamp,
     damage: Damage,
+    direction: Direction,
+    errors: LineErrors,
 }
 
 /// What a framer says about a frame beside its octets.
@@ -223,6 +146,10 @@ pub struct Notes {
     /// How long the line was silent inside it, in milliseconds; 0 if no longer than adapters
     /// explain.
     pub pause_ms: u32,
+    /// Which way it goes, where its content tells.
+    pub direction: Direction,
+    /// What the receiver found wrong with its octets.
+    pub errors: LineErrors,
 }
 
 /// A frame with its octets, as the encoders see it.
@@ -242,8 +169,12 @@ pub struct Packet<'a> {
     pub time: Timestamp,
     /// What is wrong with it.
     pub damage: Damage,
+    /// Which way it goes, where its content tells.
+    pub direction: Direction,
+    /// What the receiver found wrong with its octets.
+    pub errors: LineErrors,
     /// How the wall clock stood when it had come.
-    pub wall: Wall,
+    pub wall: WallOffset,
     /// How long its port was gone directly before it, if it was.
     pub gap_ns: u64,
     /// Whether its port was another adapter before that.
@@ -258,7 +189,7 @@ pub struct Packet<'a> {
 #[derive(Debug, Default)]
 pub struct Batch {
     port: u16,
-    wall: Wall,
+    wall: WallOffset,
     gap_ns: u64,
     missing: u64,
     stranger: bool,
@@ -287,11 +218,13 @@ impl Batch {
             pause_ms: notes.pause_ms,
             time: notes.time,
             damage: notes.damage,
+            direction: notes.direction,
+            errors: notes.errors,
         });
     }
 
     /// Says how the wall clock stood when its frames had come.
-    pub fn set_wall(&mut self, wall: Wall) {
+    pub fn set_wall_offset(&mut self, wall: WallOffset) {
         self.wall = wall;
     }
 
@@ -308,6 +241,12 @@ impl Batch {
     /// Says that the port was another adapter before its first frame.
     pub fn set_stranger(&mut self, is_one: bool) {
         self.stranger = is_one;
+    }
+
+    /// Forgets its frames; keeps their memory for others.
+    pub fn clear(&mut self) {
+        self.octets.clear();
+        self.frames.clear();
     }
 
     /// Which port the frames came from, counted from 0.
@@ -353,6 +292,8 @@ impl Batch {
             pause_ms: frame.pause_ms,
             time: frame.time,
             damage: frame.damage,
+            direction: frame.direction,
+            errors: frame.errors,
             wall: self.wall,
             gap_ns: std::mem::take(&mut gap_ns),
             missing: std::mem::take(&mut missing),
@@ -391,6 +332,31 @@ pub struct Tally {
     pub good_frames: u64,
     /// Damaged frames.
     pub damaged_frames: u64,
+    /// Octets with a wrong stop bit or parity, wherever they went.
+    pub symbol_errors: u64,
+    /// Breaks.
+    pub breaks: u64,
+    /// How often octets were lost before they came to us.
+    pub overruns: u64,
+}
+
+impl std::ops::Add for Tally {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            octets: self.octets + more.octets,
+            good_octets: self.good_octets + more.good_octets,
+            damaged_octets: self.damaged_octets + more.damaged_octets,
+            padding_octets: self.padding_octets + more.padding_octets,
+            skipped_octets: self.skipped_octets + more.skipped_octets,
+            good_frames: self.good_frames + more.good_frames,
+            damaged_frames: self.damaged_frames + more.damaged_frames,
+            symbol_errors: self.symbol_errors + more.symbol_errors,
+            breaks: self.breaks + more.breaks,
+            overruns: self.overruns + more.overruns,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -418,30 +384,10 @@ mod tests {
     }
 
     #[test]
-    fn seconds_are_for_people() {
-        assert_eq!(seconds(12_345_678_901), "12.346 s");
-        assert_eq!(
-            Wall::default().step_in_words(-3_600_000_000_000),
-            "the clock was set back by 3600.000 s"
-        );
-    }
-
-    #[test]
     fn damage_has_the_bits_of_pcapng() {
         assert_eq!(Damage::NONE.epb_flags(), 0);
         assert_eq!(Damage::CRC_ERROR.epb_flags(), 0x0100_0000);
         assert_eq!(Damage::TOO_SHORT.epb_flags(), 0x0400_0000);
         assert_eq!(Damage::TOO_LONG.epb_flags(), 0x0200_0000);
-    }
-
-    #[test]
-    fn the_clock_does_not_run_backwards() {
-        let clock = Clock::start();
-        let mut last = clock.now();
-        for _ in 0..1000 {
-            let now = clock.now();
-            assert!(now >= last);
-            last = now;
-        }
     }
 }

@@ -2,22 +2,20 @@
 
 pub mod connection;
 pub mod file;
-pub mod holder;
-mod ioctl;
 pub mod record;
 pub mod resolver;
 pub mod serial;
 pub mod sim;
 pub mod telnet;
-pub mod tty;
 
-use crate::bell::Bell;
-use crate::error::{Error, words};
-use crate::packet::{Clock, Timestamp, Wall};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use crate::error::Error;
+use crate::line::{Line, ModemLine, Settings};
+use crate::line_errors::LineError;
+use crate::sys::wait::{self, Waitable, Woken};
+use crate::sys::{Waker, os_string};
+use crate::time::{MonoClock, Timestamp, WallOffset};
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,6 +24,9 @@ use std::sync::Arc;
 pub enum Input<'a> {
     /// Octets, the last of which arrived at this time.
     Octets(&'a [u8], Timestamp),
+    /// What the receiver found wrong with the octets that come next, in their order; they come at
+    /// this time.
+    Errors(&'a [LineError], Timestamp),
     /// None until the deadline, which is this time or before it.
     Silence(Timestamp),
     /// The port has vanished, for this reason, at this time; [`Source::reopen`] waits for its
@@ -35,17 +36,17 @@ pub enum Input<'a> {
     Missing(u64, Timestamp),
     /// There are no more.
     Ended,
-    /// The bell given at the opening was rung.
+    /// The waker given at the opening was woken.
     Stopped,
 }
 
 /// A port with octets to read.
 pub trait Source: Send {
-    /// Waits for octets, for `deadline` (for ever if `None`), or for the stop bell.
+    /// Waits for octets, for `deadline` (for ever if `None`), or for the stop waker.
     fn read(&mut self, deadline: Option<Timestamp>) -> Input<'_>;
 
-    /// Waits until a port that is gone is back, and returns since when; `None` when the stop bell
-    /// was rung instead.
+    /// Waits until a port that is gone is back, and returns since when; `None` when the stop waker
+    /// was woken instead.
     fn reopen(&mut self) -> Option<Timestamp>;
 
     /// Whether a port that has just gone could be opened again at once, as far as can be seen. One
@@ -65,13 +66,21 @@ pub trait Source: Send {
     /// When the port does not take them all at once.
     fn write(&mut self, octets: &[u8]) -> io::Result<()>;
 
+    /// Sets the line to another rate and format, from the next octet on.
+    ///
+    /// # Errors
+    /// When the driver refuses it, or the port is no serial port.
+    fn set_line(&mut self, _line: Line) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Whether the port was there at the start; if not, [`reopen`](Self::reopen) waits for it.
     fn is_open(&self) -> bool {
         true
     }
 
     /// How the wall clock stood at the last read, if the source has an account of that.
-    fn wall(&self) -> Option<Wall> {
+    fn wall(&self) -> Option<WallOffset> {
         None
     }
 
@@ -102,7 +111,7 @@ pub enum Pace {
 #[derive(Clone, Copy, Debug)]
 pub struct Opening {
     /// How a serial port is set up.
-    pub settings: serial::Settings,
+    pub settings: Settings,
     /// Whether a file is replayed in real time, and not as fast as possible.
     pub paced: bool,
     /// Whether one that is missing is waited for.
@@ -116,146 +125,101 @@ pub struct Opening {
 /// When it is missing, no tty, not ours to open, or used by another program; when nobody
 /// answers; when a file holds something else.
 pub fn open(
-    name: &str,
+    address: &OsStr,
     opening: Opening,
-    clock: Clock,
-    stop: Arc<Bell>,
+    clock: MonoClock,
+    stop: Arc<Waker>,
 ) -> Result<Box<dyn Source>, Error> {
     let Opening { settings, paced, wait } = opening;
-    if let Some(sim_name) = name.strip_prefix("sim:") {
-        let simulator = sim::Simulator::named(sim_name, settings.baud)
+    let name = &*address.display().to_string();
+    if let Some(("sim", sim_name)) = scheme(address) {
+        let sim_name = sim_name.to_str().unwrap_or_default();
+        let simulator = sim::Simulator::named(sim_name, settings.line)
             .ok_or_else(|| Error::new(name, "no such simulated port"))?;
-        return Ok(Box::new(Simulated::new(simulator, settings.baud, clock, stop)));
+        return Ok(Box::new(Simulated::new(simulator, settings.line, clock, stop)));
     }
-    if let Some(target) = target(name, settings) {
+    if let Some(target) = target(address, settings) {
         let connection = connection::Connection::open(name, target, wait, clock, stop)?;
         return Ok(Box::new(connection));
     }
-    match file::kind(name) {
-        file::Kind::Stored => {
-            let file = std::fs::File::from(file::descriptor(name)?);
+    match file::kind(address) {
+        file::FileKind::Stored => {
+            let file = file::open(address)?;
             if let Some((_, len)) = record::inspect(name, &file)? {
                 return Ok(Box::new(record::Replay::new(name, file, len, paced, clock, stop)?));
             }
-            Ok(Box::new(file::Stored::new(name, file, settings.baud, paced, clock, stop)))
+            Ok(Box::new(file::Stored::new(name, file, settings.line, paced, clock, stop)))
         }
-        file::Kind::Piped => {
-            Ok(Box::new(file::Piped::new(name, file::descriptor(name)?, clock, stop)))
+        file::FileKind::Piped => {
+            Ok(Box::new(file::Piped::open(name, file::open(address)?, clock, stop)?))
         }
-        file::Kind::Terminal => Err(Error::new("standard input", "is a terminal")
-            .hint("pipe octets into it, or name the port: serialshark /dev/ttyUSB0")),
+        file::FileKind::Terminal => Err(Error::new("standard input", "is a terminal")
+            .hint("pipe bytes into it, or name the port: serialshark /dev/ttyUSB0")),
         // A socket is a target, above.
-        file::Kind::Other | file::Kind::Socket => {
-            Ok(Box::new(serial::Serial::open(Path::new(name), settings, wait, clock, stop)?))
+        file::FileKind::Other | file::FileKind::Socket => {
+            Ok(Box::new(serial::Serial::open(Path::new(address), settings, wait, clock, stop)?))
         }
     }
 }
 
 /// Where to connect to, if this name says so: `tcp:`, `telnet:`, `rfc2217:HOST:PORT`, `unix:PATH`, or
 /// a path that is a socket.
-fn target(name: &str, settings: serial::Settings) -> Option<connection::Target> {
+fn target(address: &OsStr, settings: Settings) -> Option<connection::Target> {
     use connection::{Speech, Target};
-    let state = |line: serial::ModemLine| line.state();
+    let state = |line: ModemLine| line.state();
     let port =
-        telnet::ComPort { baud: settings.baud, dtr: state(settings.dtr), rts: state(settings.rts) };
-    let speeches =
-        [("tcp:", Speech::Raw), ("telnet:", Speech::Telnet), ("rfc2217:", Speech::ComPort(port))];
-    for (scheme, speech) in speeches {
-        if let Some(host) = name.strip_prefix(scheme) {
-            return Some(Target::Tcp(host.to_owned(), speech));
-        }
+        telnet::ComPort { line: settings.line, dtr: state(settings.dtr), rts: state(settings.rts) };
+    let tcp = |host: &OsStr, speech| Some(Target::Tcp(host.to_str()?.to_owned(), speech));
+    match scheme(address) {
+        Some(("tcp", host)) => tcp(&host, Speech::Raw),
+        Some(("telnet", host)) => tcp(&host, Speech::Telnet),
+        Some(("rfc2217", host)) => tcp(&host, Speech::ComPort(port)),
+        Some(("unix", path)) => Some(Target::Unix(path.into())),
+        _ => (file::kind(address) == file::FileKind::Socket).then(|| Target::Unix(address.into())),
     }
-    if let Some(path) = name.strip_prefix("unix:") {
-        return Some(Target::Unix(path.into()));
-    }
-    (file::kind(name) == file::Kind::Socket).then(|| Target::Unix(name.into()))
 }
 
-/// Which of the things waited for came true.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Woken {
-    Ready,
-    Deadline,
-    Stop,
+/// What a name that is no path begins with, and what is behind the colon.
+pub fn scheme(address: &OsStr) -> Option<(&'static str, OsString)> {
+    let octets = address.as_encoded_bytes();
+    let at = octets.iter().position(|octet| *octet == b':')?;
+    let known = ["sim", "tcp", "telnet", "rfc2217", "unix"];
+    let scheme = known.into_iter().find(|known| known.as_bytes() == &octets[..at])?;
+    Some((scheme, os_string(&octets[at + 1..])))
 }
 
-/// Waits until `fd` is readable or hung up (`Ready`), for the deadline, or for the stop bell.
+/// Waits until this is ready (`Ready`), for the deadline (`Timeout`), or for the stop waker.
 fn wait(
-    fd: Option<BorrowedFd<'_>>,
+    what: Option<&dyn Waitable>,
     deadline: Option<Timestamp>,
-    clock: &Clock,
-    stop: &Bell,
+    clock: &MonoClock,
+    stop: &Waker,
 ) -> Woken {
     loop {
-        if let Ok(woken) = wait_for(fd.map(|fd| (fd, PollFlags::IN)), deadline, clock, stop) {
+        let woken = wait_once(what, deadline, clock, stop);
+        if woken != Woken::Interrupted {
             return woken;
         }
     }
 }
 
-/// A signal came while we waited.
-#[derive(Clone, Copy, Debug)]
-struct Interrupted;
-
-/// As [`wait`], for any readiness of `fd`, and ended by a signal.
-fn wait_for(
-    fd: Option<(BorrowedFd<'_>, PollFlags)>,
+/// As [`wait()`], and ended by a signal.
+fn wait_once(
+    what: Option<&dyn Waitable>,
     deadline: Option<Timestamp>,
-    clock: &Clock,
-    stop: &Bell,
-) -> Result<Woken, Interrupted> {
-    let timeout = deadline.map(|deadline| timeout(deadline, clock));
-    let mut both;
-    let mut only;
-    let fds: &mut [PollFd<'_>] = match &fd {
-        Some((fd, readiness)) => {
-            both = [PollFd::new(stop, PollFlags::IN), PollFd::new(fd, *readiness)];
-            &mut both
-        }
-        None => {
-            only = [PollFd::new(stop, PollFlags::IN)];
-            &mut only
-        }
-    };
-    match poll(fds, timeout.as_ref()) {
-        Ok(0) => Ok(Woken::Deadline),
-        Ok(_) if !fds[0].revents().is_empty() => Ok(Woken::Stop),
-        Ok(_) => Ok(Woken::Ready),
-        Err(Errno::INTR) => Err(Interrupted),
-        // Not enough memory for the call: what waits is still there afterwards.
-        Err(_) => Ok(Woken::Ready),
-    }
-}
-
-/// How long it is until `deadline`; nothing if it is over.
-fn timeout(deadline: Timestamp, clock: &Clock) -> Timespec {
-    let ns = deadline.ns_since(clock.now());
-    Timespec {
-        tv_sec: (ns / 1_000_000_000).cast_signed(),
-        tv_nsec: (ns % 1_000_000_000).cast_signed(),
-    }
-}
-
-/// Reads once from a non-blocking descriptor; 0 octets when there are none at the moment. Once,
-/// since the kernel fetches what comes next while frames are looked for in this.
-///
-/// # Errors
-/// Why there will be no more.
-fn read_once(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize, String> {
-    match rustix::io::read(&fd, buffer) {
-        Ok(0) => Err("hung up".to_owned()),
-        Ok(len) => Ok(len),
-        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-        Err(error) => Err(words(error)),
-    }
+    clock: &MonoClock,
+    stop: &Waker,
+) -> Woken {
+    let timeout_ns = deadline.map(|deadline| deadline.ns_since(clock.now()));
+    wait::wait(what, timeout_ns, stop)
 }
 
 /// A simulated port: octets of a real protocol, in real time.
 struct Simulated {
     simulator: sim::Simulator,
     octet_ns: u64,
-    clock: Clock,
-    stop: Arc<Bell>,
+    clock: MonoClock,
+    stop: Arc<Waker>,
     burst: Vec<u8>,
     /// When the last octet of `burst` is off the wire.
     due: Timestamp,
@@ -263,8 +227,8 @@ struct Simulated {
 }
 
 impl Simulated {
-    fn new(simulator: sim::Simulator, baud: u32, clock: Clock, stop: Arc<Bell>) -> Self {
-        let octet_ns = 10_000_000_000 / u64::from(baud.max(1));
+    fn new(simulator: sim::Simulator, line: Line, clock: MonoClock, stop: Arc<Waker>) -> Self {
+        let octet_ns = line.octet_ns();
         let due = clock.now();
         Self { simulator, octet_ns, clock, stop, burst: Vec::new(), due, delivered: true }
     }

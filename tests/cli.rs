@@ -20,6 +20,14 @@ fn fails(args: &[&str], says: &str) {
 }
 
 #[test]
+fn what_is_for_windows_says_what_is_here_instead() {
+    let (code, _, stderr) = run(&["sim:mstp", "--pipe", "sharkfin"]);
+    assert!(code == 2 && stderr.contains("here it is --fifo PATH"), "{stderr}");
+    let (code, _, stderr) = run(&["service", "install", "--config", "trunk.toml"]);
+    assert!(code == 2 && stderr.contains("hint: here it is a unit of systemd"), "{stderr}");
+}
+
+#[test]
 fn a_port_that_is_none_gets_one_line_and_a_hint() {
     fails(&["/dev/ttyUSB99"], "/dev/ttyUSB99: cannot open: No such file or directory");
     fails(&["/dev/ttyUSB99"], "  hint: ");
@@ -30,8 +38,7 @@ fn a_port_that_is_none_gets_one_line_and_a_hint() {
 #[test]
 fn a_port_without_permission_names_the_group() {
     if !rustix::process::geteuid().is_root() {
-        assert!(std::env::var_os("CI").is_none(), "CI is not root");
-        eprintln!("SKIPPED: only root can become somebody else");
+        skip("only root can become somebody else");
         return;
     }
     let pty = Pty::new();
@@ -51,12 +58,12 @@ fn a_port_without_permission_names_the_group() {
 #[test]
 fn wrong_usage_says_what_is_allowed() {
     for (args, says) in [
-        (&["x", "-p", "modbus"][..], "mstp, riot, pinoccio"),
-        (&["x", "-b", "0"], "not in 1.."),
-        (&["x", "-b", "fast"], "invalid digit"),
+        (&["x", "-p", "can"][..], "mstp, modbus, modbus-ascii"),
+        (&["x", "-b", "0"], "such as 38400, or auto"),
+        (&["x", "-b", "fast"], "such as 38400, or auto"),
         (&["x", "-p", "riot", "--channel", "27"], "not in 0..=26"),
         (&["x", "-p", "riot"], "riot needs --channel, 11 to 26"),
-        (&["sim:modbus"], "sim:mstp, sim:riot"),
+        (&["sim:can"], "sim:mstp, sim:modbus, sim:riot"),
         (&["x", "--format", "csv", "-w", "a"], "pcap, pcapng"),
         (&["x", "-w"], "--write <FILE>"),
         (&[], "<PORT>"),
@@ -242,7 +249,7 @@ fn a_file_that_cannot_be_made_or_written_ends_its_output_alone_and_is_a_failure_
     assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains("error: /nowhere/a: cannot write: No such"), "{stderr}");
     // Again at the end, when what was said at the start is far away.
-    assert!(stderr.ends_with("serialshark: /nowhere/a: cannot write: No such file or directory\n"));
+    assert!(stderr.ends_with("serialshark: /nowhere/a: cannot write: No such file or directory\n  hint: mkdir -p /nowhere\n"));
     assert_eq!(pcap_records(&stdout).len(), 3);
     fails(
         &["sim:mstp", "-q", "-w", "/dev/full"],
@@ -262,7 +269,7 @@ fn appending_to_a_file_on_a_full_disk_spares_what_was_there() {
         .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs", dir.path().to_str().unwrap()])
         .status();
     if !mounted.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: no small file system can be mounted here");
+        skip("no small file system can be mounted here");
         return;
     }
     let file = dir.path().join("log");
@@ -289,7 +296,7 @@ fn a_full_disk_leaves_whole_records() {
         .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs", dir.path().to_str().unwrap()])
         .status();
     if !mounted.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: no small file system can be mounted here");
+        skip("no small file system can be mounted here");
         return;
     }
     let file = dir.path().join("a.pcap");

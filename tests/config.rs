@@ -108,16 +108,19 @@ fn an_unknown_key_is_refused_with_the_nearest_one() {
 #[test]
 fn a_wrong_type_or_value_names_file_line_and_key() {
     for (line, says) in [
-        ("baud = 0", "baud: invalid value '0': 0 is not in 1.."),
+        ("baud = 0", "baud: invalid value '0': takes bits per second, such as 38400, or auto"),
         ("baud = 38.4", "baud: expected a string or a whole number, found the number 38.4"),
         ("baud = [38400]", "baud: expected a string or a whole number, found a list"),
-        ("protocol = 'modbus'", "protocol: invalid value 'modbus'\n  hint: one of mstp, riot"),
+        (
+            "protocol = 'can'",
+            "protocol: invalid value 'can'\n  hint: one of mstp, modbus, modbus-ascii",
+        ),
         ("channel = 27", "channel: invalid value '27': 27 is not in 0..=26"),
         ("force = 'yes'", "force: expected true or false, found the string \"yes\""),
         ("verbose = true", "verbose: expected a number, 0 to 9, found true"),
         ("verbose = 1000", "verbose: expected a number, 0 to 9, found the number 1000"),
         ("tcp = true", "tcp: expected a string, a whole number, or a list of them, found true"),
-        ("rotate-size = '1.5'", "rotate-size: invalid value '1.5': takes millions of octets"),
+        ("rotate-size = '1.5'", "rotate-size: invalid value '1.5': expected millions of bytes"),
         ("write = ''", "write: invalid value ''"),
     ] {
         let said = wrong(&format!("# a comment\nport = 'sim:mstp'\n{line}\n"));
@@ -132,7 +135,7 @@ fn a_wrong_type_or_value_names_file_line_and_key() {
 fn what_options_mean_together_is_the_command_lines_rule() {
     assert!(wrong("channel = 15\nport = 'sim:mstp'").contains("mstp has no channels"));
     assert!(wrong("port = 'sim:mstp'\nrotate-size = 1").contains("need a file"));
-    assert!(wrong("").contains("no port is named: port = "));
+    assert!(wrong("").contains("no port given: add port = "));
     let said = wrong("port = 'sim:mstp'\nquiet = 1\nverbose = 1\n");
     assert!(said.starts_with("trunk.toml: ") && said.contains("cannot be used with"), "{said}");
 }
@@ -155,10 +158,13 @@ fn check_config_looks_at_each_file_and_leaves_no_trace() {
 
     for args in [&["check-config"][..], &["check-config", "--all"]] {
         let (code, _, stderr) = run(args);
-        assert!(code == 2 && stderr.contains("  hint: serialshark check-config "), "{stderr}");
+        assert!(
+            code == 2 && stderr.contains("Usage: serialshark check-config <FILE>..."),
+            "{stderr}"
+        );
     }
     let (code, stdout, _) = run(&["check-config", "--help"]);
-    assert!(code == 0 && text(&stdout).contains("Usage: serialshark check-config FILE..."));
+    assert!(code == 0 && text(&stdout).contains("Usage: serialshark check-config <FILE>..."));
 }
 
 #[test]
@@ -179,4 +185,49 @@ fn a_switch_a_list_and_a_number_are_what_would_be_typed() {
     let says = "reads mstp from sim:mstp at 38400 baud, riot from sim:riot at 115200 baud; \
                 writes TCP 19000, TCP [::1]:19001\n";
     assert!(common::text(&stdout).ends_with(says), "{stdout:?}");
+}
+
+#[test]
+fn ports_may_be_tables_with_settings_of_their_own() {
+    let desk = Desk::new();
+    let file = desk.file(
+        "baud = 19200\nwrite = '/tmp/x.pcapng'\n\
+         [[port]]\nname = '/dev/a'\nprotocol = 'mstp'\nbaud = 9600\nline = '8E1'\n\
+         [[port]]\nname = 'tcp:moxa,7:4001'\ndirection = 'in'\n\
+         [[port]]\nname = '/dev/b'\nprotocol = 'pinoccio'\ninit = 'a,b'\n",
+    );
+    let (code, stdout, stderr) = run(&["check-config", &file]);
+    assert_eq!(code, 0, "{stderr}");
+    for port in ["/dev/a", "/dev/b"] {
+        assert!(stderr.contains(&format!("trunk.toml: {port} is not there now\n")), "{stderr}");
+    }
+    assert_eq!(stderr.lines().count(), 2, "{stderr}");
+    let says = "reads mstp from /dev/a at 9600 baud 8E1, mstp from tcp:moxa,7:4001 at 19200 baud, \
+                pinoccio from /dev/b at 19200 baud; writes file";
+    assert!(text(&stdout).contains(says), "{}", text(&stdout));
+    for (table, says) in [
+        ("port = [{ name = 'sim:mstp' }, 'sim:riot']\nwrite = 'a.pcapng'", ""),
+        ("[[port]]\nbaud = 1", "trunk.toml:1: a port without a name\n  hint: name = "),
+        (
+            "[[port]]\nname = 'x'\nbauds = 1",
+            "trunk.toml:3: unknown key of a port: bauds\n  hint: a port has name, protocol, baud",
+        ),
+        (
+            "[[port]]\nname = 'x'\nbaud = true",
+            "trunk.toml:3: baud: expected a string or a whole number, found true",
+        ),
+        (
+            "[[port]]\nname = 'x'\nbaud = 'fast'",
+            "x,baud=fast: invalid value 'fast' for '--baud <RATE>'",
+        ),
+        ("[[port]]\nname = ['x']", "name: expected a string"),
+        ("[[write]]\nname = 'x'", "expected a list of strings"),
+    ] {
+        if says.is_empty() {
+            assert_eq!(run(&["check-config", &desk.file(table)]).0, 0);
+        } else {
+            let said = wrong(table);
+            assert!(said.contains(says), "{table}: {said}");
+        }
+    }
 }

@@ -1,9 +1,11 @@
 //! Everything goes wrong at once: the fault harness.
 //!
 //! The real program reads a noisy line that is unplugged and replugged, and feeds two FIFOs, a
-//! Unix socket and a ring of files on a disk that is always full, while readers come, stall, are
-//! slow and leave in the middle, FIFOs are removed or replaced, and the clock is set by an hour,
-//! forward or back. SIGTERM comes at any moment.
+//! Unix socket, stdout and a file set on a disk that is always full and sometimes stalls,
+//! while readers come, stall, are slow and leave in the middle, a crowd of them comes where
+//! descriptors are few, FIFOs are removed or replaced, stderr is a terminal that is stopped or a
+//! pipe that nobody reads, and the clock is set by an hour, forward or back. SIGTERM comes at any
+//! moment, or up to four signals at once.
 //! That is one life, a few seconds long; there are as many as fit into
 //! `SERIALSHARK_FAULT_SECONDS`. `SERIALSHARK_FAULT_SEED` chooses another sequence of faults.
 //!
@@ -15,6 +17,9 @@
 //!   with their times by the wall clock, which never run backwards, none twice, as many as the
 //!   log says were delivered;
 //! - framed = delivered + dropped + abandoned, for each stream;
+//! - the log is whole, and stderr has of it what it took, and is told how much it did not;
+//! - it ends within a moment, with trailers, and its FIFOs and sockets are gone;
+//! - who comes after the crowd has left is served, and the file set goes on;
 //! - when all readers have left, threads and open files are what they were, and of the memory
 //!   no more is left than their queues took, which the allocator keeps.
 #![allow(missing_docs, clippy::unwrap_used)]
@@ -22,32 +27,50 @@
 #[path = "common/clock.rs"]
 mod clock;
 mod common;
+#[path = "faults/company.rs"]
+mod company;
+#[path = "faults/disk.rs"]
+mod disk;
+#[path = "faults/run.rs"]
+mod run;
+#[path = "faults/sniffer.rs"]
+mod sniffer;
+#[path = "faults/stall.rs"]
+mod stall;
 
 use clock::FakeClock;
 use common::*;
 use pcap_parser::pcapng::Block;
 use pcap_parser::traits::PcapNGPacketBlock;
 use pcap_parser::{PcapBlockOwned, PcapNGSlice};
+use run::Run;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_linger;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use rustix::process::Signal;
 use rustix::termios::tcgetattr;
 use serialshark::framing::{Setup, protocol};
-use serialshark::packet::{Batch, Tally, Timestamp};
+use serialshark::packet::{Batch, Tally};
+use serialshark::time::Timestamp;
+use stall::Stall;
 use std::collections::{HashMap, VecDeque};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Not the rate that a pseudo-terminal has by itself.
 const BAUD: u32 = 76_800;
 /// How long it goes on, unless the environment says otherwise.
-const SECONDS: u64 = 20;
+const SECONDS: u64 = 3;
+const SECONDS_IN_FULL: u64 = 12;
 const SEED: u64 = 1;
+const MOST_LIVES: u64 = 1 << 16;
 /// Storms in the first life, with a calm after each but the last, in which SIGTERM comes. Each
 /// life has one more than the one before, up to ten times as many: so a leak grows.
 const STORMS: u64 = 3;
@@ -58,40 +81,94 @@ const STEPS: u64 = 1000;
 const FLOOD: u64 = 1 << 16;
 /// How much more memory than at the start may be in use in a calm: what three queues took.
 const MEMORY_KB: u64 = 3 * 4096;
-/// Files that may be open at one look and not at another: the ring's current one, if the disk has
+/// Files that may be open at one look and not at another: the current one of the set, if the disk has
 /// room for one. A leak is more with each storm.
 const SPARE_FILES: usize = 2;
 /// Nanoseconds in a second.
 const NS: i64 = 1_000_000_000;
+/// Octets that a reader reads in a step.
+const APPETITES: [usize; 4] = [0, 0, 300, 1 << 20];
 /// How far off the clock may be set, in seconds.
 const CLOCKS: [i64; 3] = [-3600, 0, 3600];
-/// Where the ring is: room for six of its files, and nothing is left of it after a second.
+/// How long the end may take: half a second for readers that are slow, a third of one for stderr,
+/// and what this machine does meanwhile.
+const SOON: Duration = Duration::from_secs(3);
+/// How long two signals are one. It is half a second, but this test may be interrupted too.
+const MOMENT: Duration = Duration::from_millis(300);
+/// Where the file set is: room for six of its files, and nothing is left of it after a second.
 const DISK: &str = "size=200k";
-const RING: [&str; 4] = ["-C", "30k", "-W", "100"];
+const FILE_SET: [&str; 4] = ["-C", "30k", "-W", "100"];
+
+/// Has one life or more, each with a seed of its own, until the time is over and a life says that all
+/// was tried: on a loaded machine there may be few.
+fn live(what: &str, mut life: impl FnMut(u64, Random) -> bool) {
+    if what != "all at once" && left_to_full_runs() {
+        return;
+    }
+    let number =
+        |name| std::env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
+    let seconds = number("SERIALSHARK_FAULT_SECONDS").unwrap_or(if full() {
+        SECONDS_IN_FULL
+    } else {
+        SECONDS
+    });
+    let seed = number("SERIALSHARK_FAULT_SEED").unwrap_or(SEED);
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut was_all_tried = false;
+    for number in 0..MOST_LIVES {
+        if was_all_tried && Instant::now() >= end {
+            eprintln!("{what}: {number} lives");
+            return;
+        }
+        // Told of, for it is the first life of that seed.
+        let seed = seed.wrapping_add(number);
+        eprintln!("{what}: life {number}, SERIALSHARK_FAULT_SEED={seed}");
+        was_all_tried = life(seed, Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
+    }
+    assert!(was_all_tried, "{what}: not everything was tried in {MOST_LIVES} lives");
+}
 
 #[test]
 fn everything_goes_wrong_at_once() {
-    let number =
-        |name| std::env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
-    let seconds = number("SERIALSHARK_FAULT_SECONDS").unwrap_or(SECONDS);
-    let seed = number("SERIALSHARK_FAULT_SEED").unwrap_or(SEED);
-    eprintln!("SERIALSHARK_FAULT_SEED={seed} SERIALSHARK_FAULT_SECONDS={seconds}");
-    let end = Instant::now() + Duration::from_secs(seconds);
     let mut total = Outcome::default();
-    for life in 0.. {
-        // One or more whole lives: each begins with a seed of its own, which repeats it.
-        if life > 0 && Instant::now() >= end {
-            eprintln!("{life} lives: {total:?}");
-            break;
-        }
-        let life_seed = seed.wrapping_add(life).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        eprintln!("life {life}");
-        let storms = STORMS + life % (9 * STORMS);
-        total.add(&Life::begin(Random(life_seed)).live(storms));
-    }
-    let Outcome { damaged, skipped, unplugged, readers, delivered, dropped, .. } = total;
-    let tried = [damaged, skipped, unplugged, readers, delivered, dropped];
-    assert!(tried.iter().all(|count| *count > 0), "not everything was tried: {total:?}");
+    live("all at once", |seed, random| {
+        let storms = STORMS + seed.wrapping_sub(SEED) % (9 * STORMS);
+        total.add(&Life::begin(random).live(storms));
+        let Outcome { damaged, skipped, unplugged, readers, .. } = total;
+        let Outcome { delivered, dropped, guests, .. } = total;
+        ![damaged, skipped, unplugged, readers, delivered, dropped, guests].contains(&0)
+    });
+    eprintln!("{total:?}");
+}
+
+#[test]
+fn a_disk_stalls_and_is_full() {
+    let mut total = disk::Outcome::default();
+    live("disk", |_, random| {
+        disk::Life::begin(random).live(&mut total);
+        true
+    });
+    eprintln!("{total:?}");
+}
+
+#[test]
+fn a_second_port_is_silent_or_dribbles() {
+    let mut total = company::Outcome::default();
+    live("company", |_, random| {
+        company::Life::begin(random).live(&mut total);
+        true
+    });
+    eprintln!("{total:?}");
+}
+
+#[test]
+fn a_sniffers_clock_leaps() {
+    let mut total = sniffer::Outcome::default();
+    live("sniffer", |_, random| {
+        sniffer::Life::begin(random).live(&mut total);
+        true
+    });
+    eprintln!("{total:?}");
 }
 
 /// What came of it, to see that the faults were faults.
@@ -106,6 +183,12 @@ struct Outcome {
     delivered: u64,
     dropped: u64,
     abandoned: u64,
+    guests: u64,
+    /// Of the guests those that got a stream.
+    served: u64,
+    stalls: u64,
+    unheard: u64,
+    slowest_end_ms: u64,
     peak_memory_kb: u64,
 }
 
@@ -120,6 +203,11 @@ impl Outcome {
         self.delivered += other.delivered;
         self.dropped += other.dropped;
         self.abandoned += other.abandoned;
+        self.guests += other.guests;
+        self.served += other.served;
+        self.stalls += other.stalls;
+        self.unheard += other.unheard;
+        self.slowest_end_ms = self.slowest_end_ms.max(other.slowest_end_ms);
         self.peak_memory_kb = self.peak_memory_kb.max(other.peak_memory_kb);
     }
 }
@@ -158,6 +246,8 @@ impl Traffic {
 struct Output {
     path: PathBuf,
     is_fifo: bool,
+    /// Where no other reader can come.
+    is_stdout: bool,
     /// One at a time, so that the log's lines about them are in the same order.
     readers: Vec<Reader>,
 }
@@ -171,6 +261,18 @@ struct Reader {
 }
 
 impl Reader {
+    /// Of this FIFO, with an appetite for all; it has the header already.
+    fn of_pcap(fifo: &Path) -> Self {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(fifo, flags, Mode::empty()).unwrap();
+        let mut reader = Self { fd, octets: Vec::new(), appetite: usize::MAX, has_left: false };
+        eventually("a header", || {
+            reader.read(24 - reader.octets.len());
+            (reader.octets.len() == 24).then_some(())
+        });
+        reader
+    }
+
     /// Reads what is there, up to `limit` octets; `false` at the end of the stream.
     fn read(&mut self, limit: usize) -> bool {
         let mut chunk = vec![0; limit];
@@ -183,6 +285,7 @@ impl Reader {
                     left -= len;
                 }
                 Err(Errno::AGAIN) => break,
+                Err(Errno::CONNRESET) => return false, // turned away
                 Err(errno) => panic!("{errno}"),
             }
         }
@@ -191,6 +294,9 @@ impl Reader {
 
     /// Its records; what is behind the last whole one must be nothing, unless it left.
     fn records(&self) -> Vec<Record> {
+        if self.has_left && self.octets.len() < 24 {
+            return Vec::new();
+        }
         assert_eq!(self.octets[..4], 0xa1b2_c3d4_u32.to_ne_bytes(), "no header");
         let (mut rest, mut records) = (&self.octets[24..], Vec::new());
         while let Some((record, len)) = parse_record(rest) {
@@ -205,8 +311,20 @@ impl Reader {
 struct Life {
     random: Random,
     dir: TempDir,
-    program: Program,
+    /// The disk of the file set, if it stalls. Before the program: its threads must go on to end.
+    stall: Option<Stall>,
+    program: Run,
     outputs: Vec<Output>,
+    /// Where the crowd comes: a FIFO, a Unix socket, a TCP port.
+    fifo: PathBuf,
+    socket: PathBuf,
+    port: u16,
+    /// Who has come with the crowd, and its streams were whole.
+    guests: Vec<Reader>,
+    /// FIFOs that are not the program's.
+    own: Vec<u64>,
+    /// The thread that waits for the disk of the file set.
+    writer: u32,
     traffic: Traffic,
     pty: Option<Pty>,
     /// What was sent to each port that was plugged in.
@@ -216,7 +334,7 @@ struct Life {
     /// Steps until the line speaks again.
     silence: u64,
     clock: Option<FakeClock>,
-    /// The directory of the ring, which is there as long as this is open.
+    /// The directory of the file set, which is there as long as this is open.
     disk: OwnedFd,
     outcome: Outcome,
 }
@@ -229,31 +347,51 @@ impl Life {
         let path = |name: &str| dir.path().join(name);
         let pty = Pty::new();
         symlink(&pty.path, path("ttyUSB0")).unwrap();
-        let mut command = small_disk(&disk_path);
+        let mut command = small_disk(&disk_path, DISK, false);
         command.arg(path("ttyUSB0")).arg("-b").arg(BAUD.to_string());
         command.arg("--fifo").arg(path("a")).arg("--fifo").arg(path("b"));
         command.arg("--unix").arg(path("c")).arg("--record").arg(path("line.rec"));
-        command.arg("-w").arg(disk_path.join("ring.pcapng")).args(RING);
-        command.stdin(std::process::Stdio::null()).env_remove("RUST_LOG");
+        command.arg("-w").arg(disk_path.join("ring.pcapng")).args(FILE_SET).args(["-w", "-"]);
+        let (fifo, socket, port) = (path("d"), path("e"), free_port());
+        command.arg("--fifo").arg(&fifo).arg("--unix").arg(&socket);
+        command.arg("--tcp").arg(port.to_string()).stdout(Stdio::piped());
         let clock = FakeClock::new(dir.path());
         if let Some(clock) = &clock {
             clock.give_to(&mut command);
         }
-        let program = Program::spawn(command);
-        program.wait_for("reading mstp");
-        let seen = format!("/proc/{}/root{}", program.child.id(), disk_path.display());
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let disk = rustix::fs::open(seen, flags, Mode::empty()).unwrap();
+        let mut program = Run::start(command, dir.path(), &mut random);
+        let stdout: OwnedFd = program.child.stdout.take().unwrap().into();
+        rustix::io::ioctl_fionbio(&stdout, true).unwrap();
+        let disk = open_disk(&program, &disk_path);
         let outputs = [("a", true), ("b", true), ("c", false)].map(|(name, is_fifo)| Output {
             path: path(name),
             is_fifo,
+            is_stdout: false,
             readers: Vec::new(),
         });
+        let mut outputs = Vec::from(outputs);
+        let appetite = APPETITES[random.below(4) as usize];
+        let reader = Reader { fd: stdout, octets: Vec::new(), appetite, has_left: false };
+        outputs.push(Output {
+            path: "standard output".into(),
+            is_fifo: false,
+            is_stdout: true,
+            readers: vec![reader],
+        });
+        // Files are opened last.
+        let writer = program.thread("writer", 2);
         let noise = 1 + random.below(30);
         Self {
             random,
             program,
-            outputs: outputs.into(),
+            outputs,
+            fifo,
+            socket,
+            port,
+            guests: Vec::new(),
+            own: Vec::new(),
+            stall: None,
+            writer,
             traffic: Traffic { frames: 0, noise, unsent: VecDeque::new() },
             pty: Some(pty),
             sent: vec![Vec::new()],
@@ -267,7 +405,7 @@ impl Life {
     }
 
     fn live(mut self, storms: u64) -> Outcome {
-        eventually("the last thread", || self.has_reader_thread().then_some(()));
+        eventually("the last thread", || self.has_port_thread().then_some(()));
         let at_first = self.possessions();
         let then = memory_kb(self.program.child.id(), "VmRSS");
         for _ in 1..storms {
@@ -290,26 +428,54 @@ impl Life {
             self.stall();
         }
         self.outcome.peak_memory_kb = memory_kb(self.program.child.id(), "VmHWM");
-        self.program.signal(Signal::TERM);
+        self.stall = None;
         let told = Instant::now();
+        self.send_signals();
         let status = loop {
             if let Some(status) = self.program.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(told.elapsed() < LONG, "does not end: {:#?}", self.program.stderr());
+            assert!(told.elapsed() < LONG, "does not end: {:#?}", self.program.lines());
             self.feed();
             self.read();
         };
-        assert_eq!(status.code(), Some(0), "it said {:#?}", self.program.stderr());
+        let took = told.elapsed();
+        self.outcome.slowest_end_ms = took.as_millis() as u64;
+        self.program.check_said(status);
+        assert!(took < SOON, "the end took {took:?}: {:#?}", self.program.lines());
         self.judge();
         self.outcome
     }
 
+    /// SIGTERM, or some signals within a moment, of which one at least means the end.
+    fn send_signals(&mut self) {
+        const SIGNALS: [Signal; 3] = [Signal::TERM, Signal::INT, Signal::HUP];
+        let mut signals = vec![SIGNALS[self.random.below(2) as usize]];
+        for _ in 0..self.random.below(4) {
+            let at = self.random.below(1 + signals.len() as u64) as usize;
+            signals.insert(at, SIGNALS[self.random.below(3) as usize]);
+        }
+        let mut began = None;
+        for signal in signals {
+            if signal != Signal::HUP {
+                began.get_or_insert_with(Instant::now);
+            }
+            if began.is_some_and(|began| began.elapsed() > MOMENT) {
+                break; // it would be meant as one of its own
+            }
+            self.program.signal(signal);
+            for _ in 0..self.random.below(3) {
+                self.feed();
+                self.read();
+            }
+        }
+    }
+
     /// Whether the thread runs that is started after all others.
-    fn has_reader_thread(&self) -> bool {
+    fn has_port_thread(&self) -> bool {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.program.child.id())).unwrap();
         let names = tasks.flatten().map(|task| std::fs::read_to_string(task.path().join("comm")));
-        names.flatten().any(|name| name == "reader\n")
+        names.flatten().any(|name| name == "port\n")
     }
 
     /// Threads and open files.
@@ -329,14 +495,21 @@ impl Life {
         if self.pty.is_none() {
             self.plug();
         }
-        eventually("the port is open", || self.is_open().then_some(()));
+        self.stall = None;
+        self.program.resume_stderr();
+        eventually("the port is open", || {
+            self.program.hear();
+            self.is_open().then_some(())
+        });
     }
 
     /// Each output has a reader that does not read, and its pipe is full.
     fn stall(&mut self) {
         for output in 0..self.outputs.len() {
             self.come(output);
-            self.outputs[output].readers.last_mut().unwrap().appetite = 0;
+            if let Some(reader) = self.outputs[output].readers.last_mut() {
+                reader.appetite = 0;
+            }
         }
         (self.pace, self.silence) = (FLOOD, 0);
         for _ in 0..STEPS / 4 {
@@ -393,11 +566,12 @@ impl Life {
                 reader.read(reader.appetite);
             }
         }
+        self.program.hear();
     }
 
     fn fault(&mut self) {
-        let output = self.random.below(3) as usize;
-        match self.random.below(16) {
+        let output = self.random.below(4) as usize;
+        match self.random.below(22) {
             0 => self.unplug(),
             1..=2 if self.pty.is_none() => self.plug(),
             3..=5 => self.come(output),
@@ -416,6 +590,7 @@ impl Life {
                 let own = self.dir.path().join("own");
                 let mode = Mode::RUSR | Mode::WUSR;
                 rustix::fs::mknodat(rustix::fs::CWD, &own, FileType::Fifo, mode, 0).unwrap();
+                self.own.push(own.metadata().unwrap().ino());
                 std::fs::rename(&own, &self.outputs[output].path).unwrap();
             }
             // Longer than the silence that ends a frame, or not.
@@ -429,13 +604,112 @@ impl Life {
                     clock.set(&format!("{offset:+}"));
                 }
             }
+            16 => self.program.stop_stderr(),
+            17 => self.program.resume_stderr(),
+            18 => {
+                // Far more lines than stderr takes unread.
+                for _ in 0..self.random.below(60) {
+                    self.program.signal(Signal::USR1);
+                    self.feed();
+                    self.read();
+                }
+                self.outcome.unheard += u64::from(self.program.stderr_is_stopped());
+            }
+            19 => self.crowd(),
+            20 if self.stall.is_none() => {
+                self.stall = Stall::of(self.writer);
+                self.outcome.stalls += u64::from(self.stall.is_some());
+            }
+            21 => self.stall = None,
             _ => {}
+        }
+    }
+
+    /// Many readers come at once where descriptors are few, see what they get, and leave. Then
+    /// there are as many as before, and who comes is served.
+    fn crowd(&mut self) {
+        let used = self.possessions().1 as u64;
+        self.program.limit_descriptors(Some(used + self.random.below(80)));
+        let count = 1 + self.random.below(40);
+        let mut guests: Vec<_> = (0..count).filter_map(|_| self.guest()).collect();
+        // They share pipes that come in the same instant; so of these no stream is judged.
+        let mut waiting = Vec::new();
+        for _ in 0..self.random.below(4) {
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            waiting.extend(rustix::fs::open(&self.fifo, flags, Mode::empty()));
+        }
+        self.outcome.guests += (guests.len() + waiting.len()) as u64;
+        for _ in 0..self.random.below(100) {
+            self.feed();
+            self.read();
+            for guest in &mut guests {
+                guest.read(guest.appetite);
+            }
+        }
+        for mut guest in guests {
+            guest.read(1 << 16);
+            self.outcome.served += u64::from(!guest.octets.is_empty());
+            guest.has_left = true;
+            let nothing = rustix::fs::open("/dev/null", OFlags::CLOEXEC, Mode::empty()).unwrap();
+            drop(std::mem::replace(&mut guest.fd, nothing));
+            self.guests.push(guest);
+        }
+        drop(waiting);
+        self.program.limit_descriptors(None);
+        for at in 0..3 {
+            let guest = eventually("a connection", || self.guest_at(at));
+            self.serve(guest);
+        }
+    }
+
+    /// Who comes alone is served.
+    fn serve(&mut self, mut guest: Reader) {
+        eventually("a header", || {
+            self.program.hear();
+            guest.read(24 - guest.octets.len());
+            (guest.octets.len() == 24).then_some(())
+        });
+    }
+
+    fn guest(&mut self) -> Option<Reader> {
+        let at = 1 + self.random.below(2);
+        self.guest_at(at)
+    }
+
+    /// One at the FIFO, the Unix socket or the TCP port, who does not wait to be let in.
+    fn guest_at(&mut self, at: u64) -> Option<Reader> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = |family| socket_with(family, SocketType::STREAM, flags, None).unwrap();
+        let (fd, connected) = match at {
+            0 => {
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                (rustix::fs::open(&self.fifo, flags, Mode::empty()).ok()?, Ok(()))
+            }
+            1 => {
+                let fd = socket(AddressFamily::UNIX);
+                let connected = connect(&fd, &SocketAddrUnix::new(&self.socket).unwrap());
+                (fd, connected)
+            }
+            _ => {
+                let fd = socket(AddressFamily::INET);
+                let connected = connect(&fd, &SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)));
+                // That it leaves shows at once.
+                set_socket_linger(&fd, Some(Duration::ZERO)).unwrap();
+                (fd, connected)
+            }
+        };
+        let appetite = self.appetite();
+        let reader = Reader { fd, octets: Vec::new(), appetite, has_left: false };
+        match connected {
+            Ok(()) | Err(Errno::INPROGRESS) => Some(reader),
+            Err(Errno::AGAIN | Errno::CONNREFUSED) => None, // too many wait there already
+            Err(errno) => panic!("{errno}"),
         }
     }
 
     /// A reader is stalled, slow, or keeps up.
     fn appetite(&mut self) -> usize {
-        [0, 0, 300, 1 << 20][self.random.below(4) as usize]
+        APPETITES[self.random.below(4) as usize]
     }
 
     fn unplug(&mut self) {
@@ -461,7 +735,7 @@ impl Life {
     fn come(&mut self, output: usize) {
         let appetite = self.appetite();
         let output = &mut self.outputs[output];
-        if output.readers.last().is_some_and(|reader| !reader.has_left) {
+        if output.is_stdout || output.readers.last().is_some_and(|reader| !reader.has_left) {
             return;
         }
         let path = &output.path;
@@ -481,6 +755,7 @@ impl Life {
         };
         let mut reader = Reader { fd, octets: Vec::new(), appetite, has_left: false };
         eventually("a header", || {
+            self.program.hear();
             reader.read(24 - reader.octets.len());
             (reader.octets.len() == 24).then_some(())
         });
@@ -506,7 +781,7 @@ impl Life {
         Path::new("/proc/self/fd").join(self.disk.as_raw_fd().to_string()).join("ballast")
     }
 
-    /// Another program takes room on the disk; some is left, or the ring would have to end.
+    /// Another program takes room on the disk; some is left, or the file set would have to end.
     fn fill_disk(&mut self) {
         let octets = vec![0; self.random.below(60_000) as usize];
         // Has less room than that, most likely.
@@ -523,16 +798,26 @@ impl Life {
         let line = Line::read(&recording);
         line.check_sent(&self.sent);
         self.check_tally(&line.tally);
-        for line in self.program.stderr() {
-            assert!(!line.contains("panicked") && !line.contains("error:"), "{line}");
+        let said = self.program.lines().to_owned();
+        for line in said.iter().filter(|line| line.contains("packets framed = ")) {
+            if !line.contains(" queued; ") {
+                check_account(line);
+            }
         }
-
+        self.check_gone();
+        for guest in &self.guests {
+            let records = guest.records();
+            if records.is_empty() {
+                continue;
+            }
+            line.check_stream(records.iter().map(|r| (r.time_us, &r.data[..])), 1000);
+        }
         for output in &mut self.outputs {
             let says = format!("{}: ", output.path.display());
-            let said = self.program.stderr();
             let accounts: Vec<_> = said
                 .iter()
                 .filter(|line| line.contains(&says) && line.contains("packets framed"))
+                .filter(|line| !line.contains(" queued; "))
                 .map(|line| check_account(line))
                 .collect();
             assert_eq!(accounts.len(), output.readers.len(), "{says}{said:#?}");
@@ -553,9 +838,24 @@ impl Life {
         self.check_ring(&line);
     }
 
+    /// Nothing is left where readers came in, but the FIFOs of others and what takes their place.
+    fn check_gone(&mut self) {
+        let said = self.program.lines();
+        let paths = self.outputs.iter().filter(|output| !output.is_stdout).map(|o| &o.path);
+        for path in paths.chain([&self.fifo, &self.socket]) {
+            let Ok(metadata) = path.symlink_metadata() else { continue };
+            let is_others = self.own.contains(&metadata.ino());
+            let says = format!("{}: was re", path.display());
+            let last = said.iter().rfind(|line| line.contains(&says));
+            let in_its_place = last.is_some_and(|line| line.ends_with("; using that one"));
+            assert!(is_others || in_its_place, "{} is left", path.display());
+        }
+    }
+
     /// The log has the figures of a framer that is given the same octets here.
     fn check_tally(&mut self, tally: &Tally) {
-        let summary = self.program.wait_for("octets =");
+        let said = self.program.lines();
+        let summary = said.iter().rfind(|line| line.contains("octets =")).expect("a summary");
         let expected = format!(
             "ttyUSB0: {} frames, {} damaged; {} octets = {} in frames + {} in damaged ones + \
              {} padding + {} skipped",
@@ -574,44 +874,70 @@ impl Life {
         self.outcome.skipped = tally.skipped_octets;
     }
 
-    /// What is left of the ring: whole files, each a stream.
-    fn check_ring(&self, line: &Line) {
+    /// What is left of the file set: whole files, each a stream.
+    fn check_ring(&mut self, line: &Line) {
         let dir = Path::new("/proc/self/fd").join(self.disk.as_raw_fd().to_string());
         let mut files: Vec<PathBuf> =
             std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.retain(|path| path.extension().is_some_and(|extension| extension == "pcapng"));
         files.sort();
         assert!(!files.is_empty());
+        let end = "ring.pcapng: finished after ";
+        assert!(
+            self.program.lines().iter().any(|line| line.contains(end)),
+            "the file set has ended"
+        );
         for path in &files {
-            let mut packets = Vec::new();
-            let file = std::fs::read(path).unwrap();
-            let mut has_trailer = false;
-            for block in PcapNGSlice::from_slice(&file).unwrap() {
-                let PcapBlockOwned::NG(block) = block.expect("whole blocks") else { panic!() };
-                has_trailer = matches!(block, Block::InterfaceStatistics(_));
-                if let Block::EnhancedPacket(block) = block {
-                    let time = u64::from(block.ts_high) << 32 | u64::from(block.ts_low);
-                    packets.push((time, block.packet_data().to_vec()));
-                }
-            }
+            let (packets, has_trailer) = pcapng_packets(&std::fs::read(path).unwrap());
             assert!(has_trailer, "{}", path.display());
             line.check_stream(packets.iter().map(|(time, data)| (*time, &data[..])), 1);
         }
     }
 }
 
-/// The program with this directory on a small disk of its own. It keeps the process's number.
-fn small_disk(disk: &Path) -> Command {
+/// The program with this directory on a small disk of its own, which is full of one file or empty.
+/// It keeps the process's number.
+fn small_disk(disk: &Path, size: &str, is_full: bool) -> Command {
     let program = env!("CARGO_BIN_EXE_serialshark");
     let allowed = Command::new("unshare").args(["-rm", "true"]).status();
     if !allowed.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: unshare is not allowed here, so no disk was full");
+        skip("unshare is not allowed here, so no disk was full");
         return Command::new(program);
     }
-    let script = "mount -t tmpfs -o $1 none $2 && shift 2 && exec \"$@\"";
+    let script = "mount -t tmpfs -o $1 none $2 || exit; \
+                  if [ $3 ]; then cat /dev/zero > $2/ballast 2> /dev/null; fi; shift 3; exec \"$@\"";
     let mut command = Command::new("unshare");
-    command.args(["-rm", "sh", "-c", script, "sh", DISK]).arg(disk).arg(program);
+    command.args(["-rm", "sh", "-c", script, "sh", size]).arg(disk);
+    command.arg(if is_full { "full" } else { "" }).arg(program);
     command
+}
+
+/// Numbered frames tell how far ahead a stream's times are; tokens and parts of frames are often
+/// the same.
+fn is_numbered(octets: &[u8]) -> bool {
+    octets.len() > 40
+}
+
+/// That directory, as the program sees it.
+fn open_disk(program: &Run, disk: &Path) -> OwnedFd {
+    let seen = format!("/proc/{}/root{}", program.child.id(), disk.display());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(seen, flags, Mode::empty()).unwrap()
+}
+
+/// The packets of a pcapng stream, which must have whole blocks, with their times as they are in
+/// it; and whether it ends with its trailer.
+fn pcapng_packets(stream: &[u8]) -> (Vec<(u64, Vec<u8>)>, bool) {
+    let (mut packets, mut has_trailer) = (Vec::new(), false);
+    for block in PcapNGSlice::from_slice(stream).unwrap() {
+        let PcapBlockOwned::NG(block) = block.expect("whole blocks") else { panic!() };
+        has_trailer = matches!(block, Block::InterfaceStatistics(_));
+        if let Block::EnhancedPacket(block) = block {
+            let time = u64::from(block.ts_high) << 32 | u64::from(block.ts_low);
+            packets.push((time, block.packet_data().to_vec()));
+        }
+    }
+    (packets, has_trailer)
 }
 
 /// What the program received, as it recorded it, and what a framer makes of it.
@@ -620,6 +946,8 @@ struct Line {
     received: Vec<Vec<u8>>,
     /// Each with its time in nanoseconds.
     packets: Vec<(u64, Vec<u8>)>,
+    /// When the numbered frames among them came.
+    times: HashMap<Vec<u8>, u64>,
     tally: Tally,
 }
 
@@ -661,7 +989,9 @@ impl Line {
         framer.finish(&mut batch);
         let packets: Vec<_> =
             batch.packets().map(|packet| (packet.time.as_ns(), packet.data.to_vec())).collect();
-        Self { received, packets, tally: framer.tally() }
+        let numbered = packets.iter().filter(|(_, octets)| is_numbered(octets));
+        let times = numbered.map(|(at, octets)| (octets.clone(), *at)).collect();
+        Self { received, packets, times, tally: framer.tally() }
     }
 
     /// Each opening received the beginning of what was sent to one port, each port once at most.
@@ -685,18 +1015,11 @@ impl Line {
     /// stream.
     fn check_stream<'a>(&self, stream: impl Iterator<Item = (u64, &'a [u8])>, unit_ns: u64) {
         let stream: Vec<_> = stream.collect();
-        // Numbered frames tell how far ahead; tokens and parts of frames are often the same.
-        let numbered = |octets: &[u8]| octets.len() > 40;
-        let times: HashMap<&[u8], u64> = self
-            .packets
-            .iter()
-            .filter(|(_, octets)| numbered(octets))
-            .map(|(at, octets)| (&octets[..], *at))
-            .collect();
         let is_set = |ahead: i64| CLOCKS.iter().any(|clock| (ahead - clock * NS).abs() < NS);
         let mut leads = VecDeque::new();
-        for (number, (time, data)) in stream.iter().enumerate().filter(|(_, r)| numbered(r.1)) {
-            let at = times.get(data).unwrap_or_else(|| panic!("not on the line: {data:02x?}"));
+        for (number, (time, data)) in stream.iter().enumerate().filter(|(_, r)| is_numbered(r.1)) {
+            let at =
+                self.times.get(*data).unwrap_or_else(|| panic!("not on the line: {data:02x?}"));
             let lead = (time * unit_ns).cast_signed() - at.cast_signed();
             assert!(is_set(lead), "{lead} ns ahead at record {number}");
             leads.push_back((number, lead));

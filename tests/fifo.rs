@@ -142,7 +142,7 @@ fn two_readers_that_came_in_the_same_instant_are_told_of() {
     rig.program.signal(Signal::CONT);
     rig.program.wait_for_nth(2, "a reader has come");
     drop(first);
-    rig.program.wait_for("two readers came in the same instant and shared one stream");
+    rig.program.wait_for("two readers opened it in the same instant");
     drop(second);
     rig.program.wait_for("its reader left");
     // Of those that come one after the other nothing is told, and they share nothing.
@@ -218,7 +218,7 @@ fn a_stalled_reader_hurts_nobody_and_learns_what_it_missed() {
             pty.send(&frame);
             // As fast as the swift reader is on a loaded machine, and not faster.
             eventually("swift reader", || {
-                (sent < seen.load(Ordering::Relaxed) + 4000).then_some(())
+                (sent < seen.load(Ordering::Relaxed) + 1500).then_some(())
             });
         }
     });
@@ -478,7 +478,7 @@ fn while_descriptors_are_used_up_readers_and_a_removed_path_wait_and_nothing_is_
     // Nothing can be opened or made.
     rig.program.limit_descriptors(5);
     let mut waiting = FifoReader::open(&rig.fifo);
-    rig.program.wait_for("no reader can be served just now: Too many open files");
+    rig.program.wait_for("cannot serve another reader at the moment: Too many open files");
     assert!(!readable(&waiting.fd, Instant::now()), "served or turned away");
     rig.pty.send(&numbered_frame(1));
     assert_eq!(first.records(1)[0].data, numbered_frame(1));
@@ -491,7 +491,7 @@ fn while_descriptors_are_used_up_readers_and_a_removed_path_wait_and_nothing_is_
     }
     // Several at once: it is no weaker than before.
     let told = |pattern: &str| rig.program.stderr().iter().filter(|l| l.contains(pattern)).count();
-    assert_eq!((told("just now"), told("only one reader")), (1, 0));
+    assert_eq!((told("at the moment"), told("only one reader")), (1, 0));
     // It must wake up for that, and cannot.
     rig.program.limit_descriptors(5);
     std::fs::remove_file(&rig.fifo).unwrap();
@@ -507,7 +507,7 @@ fn without_inodes_a_reader_waits_and_the_fifo_is_as_good_as_before() {
     let options = ["-t", "tmpfs", "-o", "nr_inodes=4", "none", dir.path().to_str().unwrap()];
     let mounted = Command::new("mount").args(options).status();
     if !mounted.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: no small file system can be mounted here");
+        skip("no small file system can be mounted here");
         return;
     }
     let (pty, fifo) = (Pty::new(), dir.path().join("sharkfin"));
@@ -518,7 +518,7 @@ fn without_inodes_a_reader_waits_and_the_fifo_is_as_good_as_before() {
     let program = Program::start([pty.path(), "--fifo", fifo.to_str().unwrap()]);
     program.wait_for("reading mstp");
     let mut first = FifoReader::open(&fifo);
-    program.wait_for("no reader can be served just now: No space left on device");
+    program.wait_for("cannot serve another reader at the moment: No space left on device");
     fillers.iter().for_each(|filler| std::fs::remove_file(filler).unwrap());
     first.header();
     let mut second = FifoReader::open(&fifo);
@@ -673,7 +673,7 @@ fn what_is_no_fifo_is_refused_and_nothing_changes() {
     for (name, says) in [
         ("directory", "is not a FIFO"),
         ("file", "is not a FIFO"),
-        ("dangling", "leads nowhere"),
+        ("dangling", "dangling symlink"),
         ("missing/fifo", "mkdir -p"),
     ] {
         let (code, stdout, stderr) = run(&["sim:mstp", "--fifo", at(name).to_str().unwrap()]);
@@ -701,8 +701,7 @@ fn listing(dir: &Path) -> Vec<(PathBuf, FileType, u64)> {
 /// serialshark as user nobody, who may not do everything. Needs root, as CI has it.
 fn as_nobody(pty: &Pty, fifo: &Path) -> Option<Command> {
     if !rustix::process::geteuid().is_root() {
-        assert!(std::env::var_os("CI").is_none(), "CI is not root");
-        eprintln!("SKIPPED: only root can become somebody else");
+        skip("only root can become somebody else");
         return None;
     }
     std::fs::set_permissions(&pty.path, std::fs::Permissions::from_mode(0o666)).unwrap();

@@ -7,7 +7,7 @@ mod common;
 
 use common::*;
 use serialport::UsbPortInfo;
-use serialshark::hardware::{Kind, Profile, profile, profiles};
+use serialshark::hardware::{Profile, ProfileKind, profile, profiles};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::os::unix::fs::symlink;
@@ -84,8 +84,8 @@ fn the_table_is_in_step() {
         let protocol = match (&row.protocol, row.kind, row.baud) {
             (Some(protocol), _, Some(baud)) => format!("`{protocol}`, {baud} baud"),
             (Some(protocol), _, None) => format!("`{protocol}`"),
-            (None, Kind::Adapter, _) => "any".to_owned(),
-            (None, Kind::Sniffer, _) => "none yet".to_owned(),
+            (None, ProfileKind::Adapter, _) => "any".to_owned(),
+            (None, ProfileKind::Sniffer, _) => "none yet".to_owned(),
         };
         let ids = ids.join(", ");
         let _ = writeln!(table, "| `{}` | {name} | {ids} | {protocol} | {} |", row.id, row.notes);
@@ -111,9 +111,9 @@ fn every_file_is_compiled_in_and_says_what_can_be_true() {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         assert!(row.id.chars().all(fits), "{}", row.id);
         assert_eq!(row.protocol.is_some(), row.protocol().is_some(), "{}: protocol", row.id);
-        assert!(row.init.is_none() || row.protocol().unwrap().takes_init, "{}: init", row.id);
+        assert!(row.init.is_none() || row.protocol().unwrap().takes_init(), "{}: init", row.id);
         assert!(row.baud.is_none() || row.protocol.is_some(), "{}: baud", row.id);
-        assert!(row.kind == Kind::Sniffer || row.protocol.is_none(), "{}: any line", row.id);
+        assert!(row.kind == ProfileKind::Sniffer || row.protocol.is_none(), "{}: any line", row.id);
         assert!(!row.notes.is_empty() && !row.notes.contains('|') && !row.usb.is_empty());
         if let Some(drawing) = &row.drawing {
             assert!(in_project("hardware").join(drawing).is_file(), "{}: {drawing}", row.id);
@@ -217,7 +217,7 @@ impl Machine {
         };
         let able = there().arg("true").stderr(Stdio::null()).status();
         if !able.is_ok_and(|status| status.success()) {
-            eprintln!("SKIPPED: no machine of our own: unshare and mount need root");
+            skip("no machine of our own: unshare and mount need root");
             return None;
         }
         let program = env!("CARGO_BIN_EXE_serialshark");
@@ -254,7 +254,7 @@ fn ports_are_listed_with_all_that_is_known_and_what_to_type() {
         "\
 PORT          PROFILE         SERIAL   {:wide$}  PRODUCT
 /dev/ttyACM0  nrf52840        F9       {:wide$}  nRF\\u{{1b}}[2J
-  not read by serialshark yet: nRF52840 with nRF Sniffer for 802.15.4
+  try: serialshark /dev/ttyACM0 -p nrf --channel 26 --fifo /tmp/sharkfin
 /dev/ttyACM1  pinoccio-scout  -        {:wide$}  Scout
   try: serialshark /dev/ttyACM1 -p pinoccio --init 'module.enable(\"sniffer\"); \
             sniffer.start(1);\\r\\n' --fifo /tmp/sharkfin
@@ -293,7 +293,7 @@ fn ports_for_nobody(pty: &Pty) -> Option<String> {
 #[test]
 fn a_port_that_others_own_is_told_with_what_helps() {
     let Some(said) = ports_for_nobody(&Pty::new()) else { return };
-    assert!(said.contains("\n  not yours to open: sudo usermod -aG dialout"), "{said}");
+    assert!(said.contains("\n  no permission to open it: sudo usermod -aG dialout"), "{said}");
 }
 
 /// The service's files are hidden from those who ask why they cannot have the port.
@@ -322,7 +322,7 @@ fn ports_is_a_first_word_and_takes_no_other() {
     let (code, help, said) = run(&["ports", "--help"]);
     assert!(code == 0 && said.is_empty() && text(&help).contains("Usage: serialshark ports"));
     let (code, listed, said) = run(&["ports", "-v"]);
-    assert!(code == 2 && listed.is_empty() && said.contains("./ports"), "{said}");
+    assert!(code == 2 && listed.is_empty() && said.contains("'-v'"), "{said}");
     // On whatever machine this is: as many lines as ports, each a file of /dev.
     let (code, listed, _) = run(&["ports"]);
     assert_eq!(code, 0);
@@ -352,7 +352,7 @@ fn wireshark_hears_of_the_profile_and_its_dialogue_begins_with_it() {
         let interface = format!("serialshark-{port}");
         machine.run(&[], &[&["--extcap-interface", &interface], more].concat()).unwrap()
     };
-    for (port, protocol) in [("ttyUSB0", "mstp"), ("ttyUSB1", "riot"), ("ttyACM0", "pinoccio")] {
+    for (port, protocol) in [("ttyUSB0", "auto"), ("ttyUSB1", "riot"), ("ttyACM0", "pinoccio")] {
         let said = text(&ask(port, &["--extcap-config"]).stdout);
         let default = said.lines().find(|line| line.ends_with("{default=true}")).unwrap();
         assert!(default.contains(&format!("{{value={protocol}}}")), "{port}: {said}");
@@ -364,7 +364,7 @@ fn wireshark_hears_of_the_profile_and_its_dialogue_begins_with_it() {
     let output = ask("ttyUSB0", &[&["--capture", "--fifo", "/dev/null"], &chosen[..]].concat());
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
-    assert!(said.contains("ttyUSB0: is not 1209:7d00 7 any more"), "{said}");
+    assert!(said.contains("ttyUSB0: is no longer 1209:7d00 7"), "{said}");
     assert_eq!(ptys[0].received_now(), b"");
 
     // Its USB ids alone do not make us send anything.
@@ -372,7 +372,10 @@ fn wireshark_hears_of_the_profile_and_its_dialogue_begins_with_it() {
         let output = ask(port, &["--capture", "--fifo", "/dev/null"]);
         assert_eq!(output.status.code(), Some(1));
         let said = text(&output.stderr);
-        assert!(said.contains("is sent commands by") && said.lines().count() == 1, "{said}");
+        assert!(
+            said.contains("sends commands to the sniffer") && said.lines().count() == 1,
+            "{said}"
+        );
     }
     assert_eq!(ptys[1].received_now(), b"");
     assert_eq!(ptys[2].received_now(), b"");

@@ -161,7 +161,7 @@ fn an_address_that_cannot_be_had_is_one_line() {
     assert!(stderr.contains("cannot listen: Address already in use\n  hint: "), "{stderr}");
     let (code, _, stderr) = run(&["sim:mstp", "-q", "--tcp", "no.such.host.invalid:19000"]);
     assert_eq!(code, 1);
-    assert!(stderr.contains("no.such.host.invalid:19000: is no TCP address"), "{stderr}");
+    assert!(stderr.contains("no.such.host.invalid:19000: is not a TCP address"), "{stderr}");
     let (code, _, stderr) = run(&["sim:mstp", "-q", "--tcp", "somewhere"]);
     assert_eq!(code, 2, "{stderr}");
 }
@@ -318,14 +318,15 @@ fn stalled_readers_share_one_history() {
     rig.send(12_000);
     let before = rig.memory_kb();
     let mut stalled = Vec::new();
-    for number in 1..=6 {
+    let readers = if full() { 6 } else { 3 };
+    for number in 1..=readers {
         stalled.push(FifoReader::open(&rig.fifo));
         rig.program.wait_for_nth(1 + number, "a reader has come");
         rig.send(12_000);
     }
     let more = rig.memory_kb() - before;
     // What six queues may take, and what the allocator makes of it; no history for each.
-    assert!(more < 6 * 1024 * 2, "{more} kB more");
+    assert!(more < readers as u64 * 1024 * 2, "{more} kB more");
     rig.program.terminate();
     drop((stalled, rig.swift));
     for line in rig.program.stderr().iter().filter(|line| line.contains("packets framed")) {
@@ -472,9 +473,12 @@ fn clients_that_say_no_more_are_served_until_they_close() {
         }
     }
     // Nor does it cost anything to know.
-    let before = program.wakeups();
-    std::thread::park_timeout(Duration::from_millis(300));
-    assert_eq!(program.wakeups(), before);
+    let quiet = Duration::from_millis(300);
+    eventually("rest", || {
+        let before = program.wakeups();
+        std::thread::park_timeout(quiet);
+        (program.wakeups() == before).then_some(())
+    });
     let [tcp, unix] = clients;
     drop(unix);
     program.wait_for("its reader left");

@@ -1,18 +1,20 @@
 //! What is packaged agrees with the program: manual page, completions, service, README.
 //!
-//! `BLESS=1 cargo test --test packaging` writes the manual page and the completions anew.
+//! `BLESS=1 cargo test --test packaging` writes the manual page, the completions and the README's
+//! table of protocols anew.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 
-use clap::{Arg, ArgAction, Command, ValueHint};
+use clap::Arg;
 use clap_complete::{Shell, generate};
 use common::*;
+use serialshark::framing::PROTOCOLS;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::process::Stdio;
 use tempfile::TempDir;
 
@@ -75,30 +77,19 @@ fn the_manual_page_is_what_the_program_knows() {
     agrees(PAGE, &page);
 }
 
-/// The command line with the words that are not its own, but other things that the program does.
-fn with_first_words() -> Command {
-    let files = Arg::new("FILE").value_hint(ValueHint::FilePath).num_args(1..);
-    let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
-    serialshark::cli::command().disable_help_subcommand(true).subcommands([
-        Command::new("ports").about("The ports of this machine, and who has them"),
-        Command::new("check-config").about("What a file for --config says").arg(files),
-        Command::new("extcap")
-            .about("Ports in Wireshark's interface list")
-            .args([flag("install"), flag("uninstall")]),
-    ])
-}
-
-/// What clap has fish do for such words is in the way of the options' values.
-fn first_words_for_fish() -> String {
+/// What clap has fish do for commands is in the way of the options' values.
+fn commands_for_fish() -> String {
     let mut script = String::new();
-    for word in with_first_words().get_subcommands() {
+    for word in serialshark::cli::command().get_subcommands() {
         let (name, about) = (word.get_name(), word.get_about().unwrap().to_string());
         let about = about.replace('\'', "\\'");
         writeln!(script, "complete -c serialshark -n __fish_is_first_token -a {name} -d '{about}'")
             .unwrap();
         for option in word.get_arguments().filter_map(Arg::get_long) {
-            let condition = format!("\"__fish_seen_subcommand_from {name}\"");
-            writeln!(script, "complete -c serialshark -n {condition} -l {option}").unwrap();
+            if name != "capture" && option != "help" {
+                let condition = format!("\"__fish_seen_subcommand_from {name}\"");
+                writeln!(script, "complete -c serialshark -n {condition} -l {option}").unwrap();
+            }
         }
     }
     script
@@ -107,15 +98,15 @@ fn first_words_for_fish() -> String {
 #[test]
 fn completions_are_what_the_program_knows() {
     for (shell, path) in COMPLETIONS {
-        let mut command =
-            if shell == Shell::Fish { serialshark::cli::command() } else { with_first_words() };
         let mut script = Vec::new();
-        generate(shell, &mut command, "serialshark", &mut script);
-        let mut script = text(&script);
-        if shell == Shell::Fish {
-            script.push_str(&first_words_for_fish());
+        let is_fish = shell == Shell::Fish;
+        let mut command = serialshark::cli::command();
+        if is_fish {
+            command = serialshark::cli::capture_options();
         }
-        agrees(path, &script);
+        generate(shell, &mut command, "serialshark", &mut script);
+        let commands = if is_fish { commands_for_fish() } else { String::new() };
+        agrees(path, &(text(&script) + &commands));
     }
 }
 
@@ -145,13 +136,128 @@ fn manual_page_readme_and_help_name_the_same_options() {
         assert!(options_in(&page).contains(&option.as_str()), "{option} is not in {PAGE}");
         assert!(options_in(&text(&help)).contains(&option.as_str()), "{option} is not in --help");
     }
-    // Of other programs, or of the words check-config and extcap.
-    let others = ["--install", "--uninstall", "--now", "--release", "--path", "--test"];
-    let written = plain(read("packaging/serialshark.1.in"));
-    for (name, says) in [("README.md", read("README.md")), (PAGE, written)] {
+    // Of other programs, or of other commands.
+    let others = ["--install", "--uninstall", "--json", "--now", "--release", "--path", "--test"];
+    let others = [&others[..], &["--baseline", "--fail-on", "--html", "--latency"]].concat();
+    let mut pages = vec![(PathBuf::from(PAGE), plain(read("packaging/serialshark.1.in")))];
+    pages.extend(guides().into_iter().map(|path| (path.clone(), read(path))));
+    for (path, says) in pages {
         for option in options_in(&says) {
             let is_known = known.iter().any(|known| known == option) || others.contains(&option);
-            assert!(is_known, "{name} names {option}, which there is not");
+            assert!(is_known, "{} names {option}, which there is not", path.display());
+        }
+    }
+}
+
+/// The pages that people read.
+fn guides() -> Vec<PathBuf> {
+    let mut guides = ["README.md", "SECURITY.md", "hardware/README.md", "benches/README.md"]
+        .map(PathBuf::from)
+        .to_vec();
+    guides.extend(std::fs::read_dir("docs").unwrap().map(|file| file.unwrap().path()));
+    assert!(guides.len() > 8, "{guides:?}");
+    guides
+}
+
+#[test]
+fn the_readmes_table_of_protocols_is_that_of_the_program() {
+    let mut table = String::from("| name | what | default line | link type |\n|---|---|---|---|\n");
+    for row in PROTOCOLS {
+        let line = format!("{} {}", row.line.baud, row.line.format);
+        writeln!(table, "| `{}` | {} | {line} | {} |", row.name, row.help, row.link_type.0)
+            .unwrap();
+    }
+    let readme = read("README.md");
+    let begin = readme.find("<!-- begin of protocols").unwrap();
+    let begin = begin + readme[begin..].find('\n').unwrap() + 1;
+    let end = readme.find("<!-- end of protocols").unwrap();
+    agrees("README.md", &format!("{}{table}{}", &readme[..begin], &readme[end..]));
+}
+
+/// What links of a page lead to: path and anchor.
+fn links(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    let targets = page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+    let targets = targets.filter(|target| !target.contains("://"));
+    targets.map(|target| target.split_once('#').unwrap_or((target, "")))
+}
+
+/// The anchors that GitHub gives to a page's headings.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let anchor = |line: &str| {
+        let words = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        words.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect()
+    };
+    headings.map(anchor).collect()
+}
+
+/// A path without its `..`.
+fn plain_path(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut plain, part| {
+        match part {
+            Component::ParentDir => _ = plain.pop(),
+            part => plain.push(part),
+        }
+        plain
+    })
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut seen = 0;
+    for path in guides() {
+        let page = read(&path);
+        for (target, anchor) in links(&page) {
+            let file = match target {
+                "" => path.clone(),
+                target => plain_path(&path.parent().unwrap().join(target)),
+            };
+            let shown = path.display();
+            assert!(file.is_file(), "{shown}: {target} is not there");
+            let is_there = anchor.is_empty() || anchors(&read(&file)).iter().any(|a| a == anchor);
+            assert!(is_there, "{shown}: {target}#{anchor} is no heading");
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "{seen}");
+}
+
+/// What is in the package's directory of documentation, as in the project's: the README's links
+/// work there as well.
+fn packaged_documentation() -> BTreeSet<PathBuf> {
+    const DOCUMENTATION: &str = "usr/share/doc/serialshark/";
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let assets = manifest["package"]["metadata"]["deb"]["assets"].as_array().unwrap();
+    let mut files = BTreeSet::new();
+    for asset in assets {
+        let [from, to] = [0, 1].map(|n| asset[n].as_str().unwrap());
+        let Some(place) = to.strip_prefix(DOCUMENTATION) else { continue };
+        let from = Path::new(from);
+        let Some(extension) = from.to_str().unwrap().split_once("/*.").map(|(_, ext)| ext) else {
+            let is_directory = place.is_empty() || place.ends_with('/');
+            let name = if is_directory { from.file_name().unwrap() } else { "".as_ref() };
+            files.insert(Path::new(place).join(name).components().collect());
+            continue;
+        };
+        for file in std::fs::read_dir(from.parent().unwrap()).unwrap() {
+            let file = file.unwrap().path();
+            if file.extension().is_some_and(|other| other == extension) {
+                files.insert(Path::new(place).join(file.file_name().unwrap()));
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn the_package_has_what_its_documentation_links_to() {
+    let packaged = packaged_documentation();
+    for page in guides() {
+        assert!(packaged.contains(&page), "{} is not in the package", page.display());
+        for (target, _) in links(&read(&page)).filter(|(target, _)| !target.is_empty()) {
+            let file = plain_path(&page.parent().unwrap().join(target));
+            let shown = page.display();
+            assert!(packaged.contains(&file), "{shown}: {target} is not in the package");
         }
     }
 }
@@ -184,14 +290,14 @@ fn shells_complete_options_and_values() {
         ask("bash", &["-c", &script]).unwrap().0
     };
     assert_eq!(words("serialshark --buf"), "--buffer-size\n");
-    assert_eq!(words("serialshark --protocol r"), "riot\n");
+    assert_eq!(words("serialshark --protocol ri"), "riot\n");
     assert_eq!(words("serialshark /dev/null --fif"), "--fifo\n");
     assert_eq!(words("serialshark po"), "ports\n");
     assert_eq!(words("serialshark extcap --in"), "--install\n");
 
     for (line, wanted) in [
         ("--buf", "--buffer-size"),
-        ("-p r", "riot"),
+        ("-p ri", "riot"),
         ("/dev/null --fif", "--fifo"),
         ("po", "ports"),
         ("extcap --ins", "--install"),
@@ -257,7 +363,7 @@ fn calls(set: &str) -> Option<BTreeSet<String>> {
     Some(names)
 }
 
-/// A run with a port, a FIFO, a ring of files and a socket calls nothing but that.
+/// A run with a port, a FIFO, a file set and a socket calls nothing but that.
 #[test]
 fn the_services_filter_allows_what_the_program_calls() {
     let filters: Vec<String> = read(UNIT)
@@ -321,7 +427,9 @@ fn the_example_of_a_configuration_is_right() {
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
         let (code, says, complaints) = run(&["check-config", path.to_str().unwrap()]);
-        assert_eq!((code, complaints.as_str()), (0, ""));
+        assert_eq!(code, 0, "{complaints}");
+        // But for the port, which is another one for everybody.
+        assert!(complaints.lines().all(|line| line.ends_with(" is not there now")), "{complaints}");
         assert!(common::text(&says).contains("from /dev/serialshark/ft232r-AB0KX3Q2"), "{says:?}");
     }
 }

@@ -140,6 +140,8 @@ fn the_last_frames_of_a_port_that_vanished_wait_for_nobody_to_speak() {
         let is_it = |line: &String| line.contains("ttyUSB1: 1 frames");
         program.stderr().iter().any(is_it).then_some(())
     });
+    // First the link: the number is soon somebody else's.
+    std::fs::remove_file(&first).unwrap();
     drop(vanishing);
     program.wait_for("waiting for its return");
     let start = Instant::now();
@@ -258,5 +260,84 @@ fn a_replay_is_the_same_file_each_time_octet_for_octet() {
                 assert!(replay() == first, "{format} of {} recordings", ports.len());
             }
         }
+    }
+}
+
+/// Two lines at two rates in one capture: what stands behind a port is for it alone.
+#[test]
+fn each_port_has_settings_of_its_own() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("a.pcapng");
+    let (one, two) = (Pty::new(), Pty::new());
+    let mut program = Program::start([
+        &format!("{},baud=9600,line=7E2", one.path()),
+        two.path(),
+        "-b",
+        "76800",
+        "-w",
+        file.to_str().unwrap(),
+    ]);
+    program.wait_for(&format!("{}: reading mstp at 9600 baud 7E2", one.path()));
+    program.wait_for(&format!("{}: reading mstp at 76800 baud", two.path()));
+    let speed = |pty: &Pty| rustix::termios::tcgetattr(&pty.master).unwrap().input_speed();
+    assert_eq!((speed(&one), speed(&two)), (9600, 76_800));
+    for pty in [&one, &two] {
+        pty.send(&mstp(0, 1, 2, &[]));
+    }
+    eventually("both packets", || {
+        let octets = std::fs::read(&file).unwrap();
+        (octets.windows(2).filter(|two| *two == [0x55, 0xff]).count() == 2).then_some(())
+    });
+    program.terminate();
+    let Some(mut capinfos) = tool("capinfos") else { return };
+    let said = text(&capinfos.arg(&file).output().unwrap().stdout);
+    assert_eq!(said.matches("Encapsulation = BACnet MS/TP").count(), 2, "{said}");
+    let speeds: Vec<_> = said.lines().filter(|line| line.contains("Speed = ")).collect();
+    assert!(
+        speeds.len() == 2 && speeds[0].contains("9600") && speeds[1].contains("76800"),
+        "{said}"
+    );
+}
+
+/// On a real line it sets them; a pseudo-terminal has no bits.
+#[test]
+fn a_line_format_is_set_and_recorded_and_replayed() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("a.rec");
+    let pty = Pty::new();
+    let mut program = Program::start([
+        &format!("{},baud=300,line=8E1", pty.path()),
+        "--record",
+        file.to_str().unwrap(),
+    ]);
+    program.wait_for("reading mstp at 300 baud 8E1");
+    pty.send(&mstp(0, 1, 2, &[]));
+    eventually("the octets", || {
+        let octets = std::fs::read(&file).unwrap();
+        octets.windows(8).any(|octets| *octets == mstp(0, 1, 2, &[])[..8]).then_some(())
+    });
+    program.terminate();
+    let (code, stdout, stderr) = run(&[file.to_str().unwrap()]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("a.rec: reading mstp at 300 baud 8E1"), "{stderr}");
+    assert!(text(&stdout).contains("Token"), "{}", text(&stdout));
+}
+
+#[test]
+fn a_port_may_be_called_anything() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let dir = TempDir::new().unwrap();
+    for name in [&b"p\xff\xfe"[..], b"a,baud=1", b"x=in", b"mstp:y", b"-z"] {
+        let pty = Pty::new();
+        std::os::unix::fs::symlink(pty.path(), dir.path().join(std::ffi::OsStr::from_bytes(name)))
+            .unwrap();
+        let mut command = Program::command();
+        command.current_dir(&dir).args(["-c", "1", "-w", "out.pcap", "--force", "--"]);
+        command.arg(std::ffi::OsStr::from_bytes(name));
+        let mut program = Program::spawn(command);
+        program.wait_for("reading mstp at 38400 baud");
+        pty.send(&mstp(0, 1, 2, &[]));
+        assert_eq!(program.wait().code(), Some(0), "{name:?}: {:?}", program.stderr());
+        assert_eq!(pcap_records(&std::fs::read(dir.path().join("out.pcap")).unwrap()).len(), 1);
     }
 }

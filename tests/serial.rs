@@ -308,9 +308,10 @@ fn a_pause_ends_no_intact_frame_and_a_good_frame_behind_it_ends_a_cut_one() {
     let capture = std::fs::read(file).unwrap();
     if let Some(says) = tshark(&["-r", "-", "-T", "fields", "-e", "frame.comment"], &capture) {
         let first = says.lines().next().unwrap();
-        let ms = first.strip_prefix("its bytes came with a pause of ").unwrap();
-        let ms: u64 = ms.strip_suffix(" ms").unwrap().parse().unwrap();
-        assert!((380..30_000).contains(&ms), "{first}");
+        let ms = first.strip_prefix("pause of ").unwrap();
+        let ms: u64 = ms.strip_suffix(" ms between its bytes").unwrap().parse().unwrap();
+        // Less by what it takes to read the first part, on a loaded machine.
+        assert!((200..30_000).contains(&ms), "{first}");
     }
 }
 
@@ -329,6 +330,7 @@ fn a_port_that_vanishes_is_opened_again_and_streams_stay_open() {
     program.wait_for("reading mstp");
     let mut reader = FifoReader::open(&fifo);
     reader.header();
+    let mut back_at_once = 0;
     for round in 1..=10 {
         // Half a frame is on the wire when it goes; it came with the one before it.
         pty.send(&[&numbered_frame(round)[..], &numbered_frame(4)[..20]].concat());
@@ -342,8 +344,10 @@ fn a_port_that_vanishes_is_opened_again_and_streams_stay_open() {
         let plugged = Instant::now();
         plug(&pty);
         program.wait_for_nth(round as usize, "is back");
-        assert!(plugged.elapsed() < Duration::from_millis(900), "not by the retry timer");
+        back_at_once += u32::from(plugged.elapsed() < Duration::from_millis(900));
     }
+    // The retry timer would be there after a second each time; so is a loaded machine, now and then.
+    assert!(back_at_once > 5, "by the retry timer, but for {back_at_once} times");
     assert!(program.terminate() < Duration::from_secs(1));
 }
 
@@ -370,6 +374,18 @@ fn after_as_many_packets_as_asked_for_it_ends() {
     assert_eq!(frames, (0..3).map(numbered_frame).collect::<Vec<_>>());
 }
 
+/// Once whatever the start or a reader has set going has come to rest.
+fn wakeups_in_3_s(program: &Program) -> u64 {
+    let mut before = program.wakeups();
+    eventually("rest", || {
+        std::thread::park_timeout(Duration::from_millis(200));
+        let now = program.wakeups();
+        (std::mem::replace(&mut before, now) == now).then_some(())
+    });
+    std::thread::park_timeout(Duration::from_secs(3));
+    program.wakeups() - before
+}
+
 #[test]
 fn an_idle_program_sleeps() {
     let dir = TempDir::new().unwrap();
@@ -377,21 +393,35 @@ fn an_idle_program_sleeps() {
     let pty = Pty::new();
     let program = Program::start([pty.path(), "--fifo", fifo.to_str().unwrap()]);
     program.wait_for("reading mstp");
-    let wakeups_in_3_s = |program: &Program| {
-        // Whatever the start or the reader has set going comes to rest.
-        let mut before = program.wakeups();
-        eventually("rest", || {
-            std::thread::park_timeout(Duration::from_millis(200));
-            let now = program.wakeups();
-            (std::mem::replace(&mut before, now) == now).then_some(())
-        });
-        std::thread::park_timeout(Duration::from_secs(3));
-        program.wakeups() - before
-    };
     assert_eq!(wakeups_in_3_s(&program), 0);
     let mut reader = FifoReader::open(Path::new(&fifo));
     reader.header();
     assert_eq!(wakeups_in_3_s(&program), 0);
+}
+
+#[test]
+fn who_waits_for_a_port_sleeps_until_it_is_there() {
+    let dir = TempDir::new().unwrap();
+    let (folder, pty) = (dir.path().join("by-id"), Pty::new());
+    let link = folder.join("adapter");
+    let mut program = Program::start([link.to_str().unwrap(), "--wait"]);
+    program.wait_for("waiting for it to appear");
+    assert_eq!(wakeups_in_3_s(&program), 0, "its folder is missing too");
+    let plug = |pty: &Pty| {
+        std::fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink(&pty.path, &link).unwrap();
+    };
+    plug(&pty);
+    program.wait_for("appeared after");
+    std::fs::remove_dir_all(&folder).unwrap();
+    drop(pty);
+    program.wait_for("waiting for its return");
+    assert_eq!(wakeups_in_3_s(&program), 0);
+    // It has to be there still when it is looked for.
+    let other = Pty::new();
+    plug(&other);
+    program.wait_for("is back after");
+    program.terminate();
 }
 
 /// A name for a port, so that it is no numbered pseudo-terminal.
@@ -418,7 +448,7 @@ fn a_numbered_pseudo_terminal_does_not_come_back() {
     });
     drop(pty);
     assert_eq!(program.wait().code(), Some(0));
-    program.wait_for("its number may be another terminal's soon");
+    program.wait_for("its number may soon belong to another terminal");
     assert_eq!(pcap_records(&std::fs::read(&file).unwrap()).len(), 1);
 }
 
@@ -487,7 +517,7 @@ impl Holder {
     fn new() -> Option<Self> {
         let port = std::fs::OpenOptions::new().write(true).open(Self::PORT);
         let Ok(port) = port else {
-            eprintln!("SKIPPED: {} cannot be opened, so nobody has it", Self::PORT);
+            skip(&format!("{} cannot be opened, so nobody has it", Self::PORT));
             return None;
         };
         let mut command = std::process::Command::new("sleep");

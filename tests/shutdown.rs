@@ -47,6 +47,12 @@ fn with_a_reader_that_keeps_up_and_a_file_all_is_written_with_its_trailer() {
     eventually("all frames in the file", || {
         (count_blocks(&std::fs::read(&file).unwrap(), 6) == 100).then_some(())
     });
+    eventually("the half to be read", || {
+        program.signal(rustix::process::Signal::USR1);
+        let octets: usize = (0..100).map(|n| numbered_frame(n).len()).sum();
+        let octets = format!("; {} octets = ", octets + 20);
+        program.stderr().iter().any(|line| line.contains(&octets)).then_some(())
+    });
     assert!(program.terminate() < A_SECOND);
     let mut piped = Vec::new();
     loop {
@@ -62,7 +68,7 @@ fn with_a_reader_that_keeps_up_and_a_file_all_is_written_with_its_trailer() {
         assert_eq!(count_blocks(stream, 5), 1, "interface statistics");
     }
     if let Some(says) = tshark(&["-r", "-", "-T", "fields", "-e", "frame.comment"], &written) {
-        assert_eq!(says.lines().last().unwrap(), "damaged: too short, 20 of 44 octets");
+        assert_eq!(says.lines().last().unwrap(), "damaged: too short, 20 of 44 bytes");
     }
 }
 

@@ -111,8 +111,10 @@ fn lines_that_found_no_room_are_told_of() {
         log_much(&program, &port, &fifo);
         (log.metadata().ok()?.len() > 300_000).then_some(())
     });
+    // More than the second one holds, so that there is room in the first one.
+    let mut said = vec![0; 100_000];
+    unread.read_exact(&mut said).unwrap();
     let reader = std::thread::spawn(move || {
-        let mut said = Vec::new();
         unread.read_to_end(&mut said).unwrap();
         text(&said)
     });
@@ -127,12 +129,36 @@ fn lines_that_found_no_room_are_told_of() {
         .collect();
     assert!(said.lines().all(|line| line.starts_with("serialshark: ") || line.starts_with("  ")));
     // The file took all of them, and has their times.
-    let logged = std::fs::read_to_string(log).unwrap();
+    let logged = std::fs::read_to_string(&log).unwrap();
     let there = said.lines().count() - missing.len();
     assert_eq!(logged.lines().count(), there + missing.iter().sum::<usize>());
     assert!(!missing.is_empty());
     assert!(logged.lines().all(|line| line.starts_with("20") && line.as_bytes()[10] == b' '));
     assert!(logged.lines().last().unwrap().contains("octets ="), "{logged}");
+}
+
+/// Such as a file on a disk that stalls.
+#[test]
+fn a_log_file_that_does_not_take_lines_in_time_is_named() {
+    let dir = TempDir::new().unwrap();
+    let (port, fifo) = (Pty::new(), dir.path().join("sharkfin"));
+    let log = dir.path().join("log");
+    assert!(Command::new("mkfifo").arg(&log).status().unwrap().success());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let unread = rustix::fs::open(&log, flags, Mode::empty()).unwrap();
+    rustix::io::ioctl_fionbio(&unread, false).unwrap();
+    let options = ["-vv", "--log-file", log.to_str().unwrap()];
+    let mut program = Deaf::start(&port, &fifo, &options, Stdio::null());
+    log_much(&program, &port, &fifo);
+    let reader = std::thread::spawn(move || {
+        let mut said = String::new();
+        File::from(unread).read_to_string(&mut said).unwrap();
+        said
+    });
+    program.end();
+    let said = reader.join().unwrap();
+    let told = format!("log lines are missing here: {} did not take them in time", log.display());
+    assert!(said.contains(&told), "{said}");
 }
 
 #[test]
@@ -270,4 +296,46 @@ fn nothing_from_outside_is_a_command_for_the_terminal_or_a_line_of_the_log() {
     assert_eq!(code, 1);
     assert!(!stderr.contains('\x1b') && !stderr.contains("\nserialshark: all is well"), "{stderr}");
     assert!(stderr.contains("evil\\u{1b}[2J\\nserialshark"), "{stderr}");
+}
+
+/// What a terminal has shown until the program ended, started with these arguments.
+fn shown(args: &[&str], term: &str, until: &str) -> String {
+    let (theirs, screen) = terminal();
+    let mut command = Program::command();
+    command.args(args).env("TERM", term).stdout(Stdio::null()).stderr(theirs);
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut shown = screen.receive_until(|octets| text(octets).contains(until));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    eventually("the end", || child.try_wait().unwrap());
+    shown.extend(screen.received_now());
+    text(&shown)
+}
+
+#[test]
+fn on_a_terminal_a_live_line_says_how_it_goes_and_goes_at_the_end() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("a.pcap");
+    let args = ["sim:mstp", "--force", "-w", file.to_str().unwrap()];
+    let said = shown(&args, "xterm", "/s, 0 damaged, 0 dropped, 0 readers");
+    // The screen as it is then: what follows the last erasure of each line.
+    let screen: Vec<_> = said.lines().map(|line| line.rsplit("\r\x1b[K").next().unwrap()).collect();
+    assert!(screen.iter().all(|line| !line.contains("/s, ")), "{said:?}");
+    assert!(screen.iter().any(|line| line.contains("finished after")), "{said:?}");
+    assert!(said.ends_with("\n"), "{said:?}");
+    for (more, term) in [("-v", "dumb"), ("-v", "")] {
+        let args = [&args[..], &[more]].concat();
+        let said = shown(&args, term, "reading mstp");
+        assert!(!said.contains("/s, ") && !said.contains('\x1b'), "{said:?}");
+    }
+    // It is no line of the log: of no file, and of nothing that is no terminal.
+    let log = dir.path().join("log");
+    let args = [&args[..], &["--log-file", log.to_str().unwrap()]].concat();
+    shown(&args, "xterm", "/s, 0 damaged");
+    assert!(!std::fs::read_to_string(&log).unwrap().contains("/s, "));
+    let mut program = Program::start(args);
+    program.wait_for("reading mstp");
+    program.terminate();
+    assert!(program.stderr().iter().all(|line| !line.contains("/s, ")));
 }

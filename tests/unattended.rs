@@ -101,17 +101,18 @@ fn a_port_that_is_missing_at_the_start_is_waited_for_if_asked() {
     let recording = dir.path().join("a.rec");
     let args = [path(&link), "--wait", "-w", path(&file), "--record", path(&recording)];
     let mut program = Program::start(args);
-    program.wait_for("usb-adapter: not there; waiting for it to come");
+    program.wait_for("usb-adapter: not there; waiting for it to appear");
     // It sleeps meanwhile, but for a look each second.
     let before = program.wakeups();
     std::thread::park_timeout(Duration::from_secs(3));
     let woken = program.wakeups() - before;
-    assert!(woken < 20, "{woken} times in 3 s");
+    // On a busy machine threads wait for each other too.
+    assert!(woken < 60, "{woken} times in 3 s");
     std::fs::create_dir_all(&by_id).unwrap();
     let pty = Pty::new();
     let plugged = Instant::now();
     plug(&pty, &link);
-    program.wait_for("is there after");
+    program.wait_for("appeared after");
     assert!(plugged.elapsed() < AT_ONCE, "not by the retry timer");
     pty.send(&numbered_frame(0));
     let first = packets(&file, 1);
@@ -131,11 +132,12 @@ fn a_port_that_another_program_has_is_waited_for_too() {
     let mut other = Program::start([pty.path(), "-w", "/dev/null"]);
     other.wait_for("reading mstp");
     let mut program = Program::start([pty.path(), "--wait", "-w", path(&file)]);
-    let who = format!("used by serialshark (process {}); waiting for it to come", other.child.id());
+    let who =
+        format!("used by serialshark (process {}); waiting for it to appear", other.child.id());
     program.wait_for(&who);
     rest(&program);
     other.terminate();
-    program.wait_for("is there after");
+    program.wait_for("appeared after");
     pty.send(&numbered_frame(0));
     assert_eq!(packets(&file, 1)[0].data, numbered_frame(0));
     assert!(program.terminate() < Duration::from_secs(1));
@@ -155,7 +157,7 @@ fn a_host_that_does_not_answer_yet_is_waited_for_too() {
     let file = dir.path().join("a.pcapng");
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut program = Program::start([&format!("tcp:{address}"), "--wait", "-w", path(&file)]);
-    program.wait_for("no connection; waiting for it to come");
+    program.wait_for("no connection; waiting for it to appear");
     let listener = std::net::TcpListener::bind(address).unwrap();
     let (mut connection, _) = listener.accept().unwrap();
     connection.write_all(&numbered_frame(0)).unwrap();
@@ -174,7 +176,7 @@ fn what_cannot_be_opened_for_long_is_said_once() {
     let pty = Pty::new();
     std::fs::remove_file(&link).unwrap();
     plug(&pty, &link);
-    program.wait_for("is there");
+    program.wait_for("appeared after");
     let said = program.stderr().iter().filter(|line| line.contains("is not a serial")).count();
     assert_eq!(said, 1);
 }
@@ -218,7 +220,7 @@ fn with_once_a_port_that_vanishes_is_the_end_and_every_stream_is_complete() {
     program.wait_for("not there; waiting");
     let pty = Pty::new();
     plug(&pty, &link);
-    program.wait_for("is there");
+    program.wait_for("appeared after");
     let mut reader = FifoReader::open(&fifo);
     reader.header();
     pty.send(&[&numbered_frame(0)[..], &numbered_frame(4)[..20]].concat());
@@ -260,11 +262,11 @@ fn a_gap_is_told_with_its_length() {
     let live = packets(&file, 4);
     let said = live[2].comment.clone().unwrap();
     let length = said.strip_prefix("port gone for ").unwrap();
-    let length = length.strip_suffix(" before this one").unwrap();
+    let length = length.strip_suffix(" before this packet").unwrap();
     assert!(line.ends_with(&format!("is back after {length}")), "{line}: {said}");
     let seconds: f64 = length.strip_suffix(" s").unwrap().parse().unwrap();
     assert!((1.2..at_most).contains(&seconds), "{seconds}");
-    let cut = Some("damaged: too short, 20 of 44 octets");
+    let cut = Some("damaged: too short, 20 of 44 bytes");
     assert_eq!(comments(&live), [None, cut, Some(&said), None]);
     program.terminate();
 
@@ -275,6 +277,10 @@ fn a_gap_is_told_with_its_length() {
 }
 
 /// What it was told of before a packet that it missed, a reader is told of before the next one.
+/// Octets that a pipe holds, and how many it may lack when nothing can be written any more.
+const PIPE_LEN: u64 = 65_536;
+const PAGE_LEN: u64 = 4096;
+
 #[test]
 fn a_gap_is_told_to_a_reader_who_missed_what_came_after_it() {
     let dir = TempDir::new().unwrap();
@@ -299,11 +305,27 @@ fn a_gap_is_told_to_a_reader_who_missed_what_came_after_it() {
             packets.into_iter().find(|packet| packet.data == frame)
         })
     };
-    // One by one, until there is no room for one any more.
-    for _ in 0..50 {
+    // What went from the queue into the pipe just now left room in the queue.
+    eventually("the pipe is full", || {
+        let queued = rustix::io::ioctl_fionread(&reader).unwrap();
+        (queued > PIPE_LEN - PAGE_LEN).then_some(())
+    });
+    // One by one, until there is no room for one any more: it may be that many came at once.
+    let name = format!("{}: open for ", path(&fifo));
+    let dropped = |number: u32| -> u64 {
+        in_file(number);
+        let before = program.stderr().iter().filter(|line| line.contains(&name)).count();
+        program.signal(Signal::USR1);
+        let line = program.wait_for_nth(before + 1, &name);
+        let (counts, _) = line.split_once(" dropped").unwrap();
+        counts.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let (mut before, mut in_a_row) = (dropped(sent - 1), 0);
+    while in_a_row < 3 {
         pty.send(&numbered_frame(sent));
-        in_file(sent);
-        sent += 1;
+        let now = dropped(sent);
+        in_a_row = if now > before { in_a_row + 1 } else { 0 };
+        (before, sent) = (now, sent + 1);
     }
     drop(pty);
     program.wait_for("waiting for its return");
@@ -328,7 +350,7 @@ fn a_gap_is_told_to_a_reader_who_missed_what_came_after_it() {
         assert!(packets.iter().all(|packet| packet.data != missed));
         packets.into_iter().find_map(|packet| packet.comment.filter(|told| told.ends_with(&said)))
     });
-    assert!(told.contains("packets dropped before this one"), "{told}");
+    assert!(told.contains("packets dropped before this packet"), "{told}");
     program.terminate();
 }
 
@@ -387,8 +409,8 @@ fn a_clock_set_forward_is_followed_and_one_set_back_with_the_next_stream() {
     assert!(live[3].time_ns < live[5].time_ns, "they go on");
     assert!(live[1..].iter().all(|packet| is_now(packet.time_ns, 2)));
     let [forward, back] = [
-        "the clock was set forward by 7200.000 s before this one",
-        "the clock was set back by 3600.000 s before this one, which this stream does not follow",
+        "the clock was set forward by 7200.000 s before this packet",
+        "the clock was set back by 3600.000 s before this packet, which this stream does not follow",
     ];
     assert_eq!(comments(&live), [None, Some(forward), None, None, Some(back), None]);
     program.terminate();
@@ -559,7 +581,8 @@ fn systemd_hears_which_outputs_have_failed_and_so_does_who_asks_for_the_exit_sta
     let args = [pty.path(), "--fifo", path(&fifo), "-w", "/nowhere/a.pcap", "-w", "/dev/full"];
     let mut program = systemd.start(&args, None);
     let stands = "STATUS=0 packets, 0 dropped, 0 readers";
-    let nowhere = "failed: /nowhere/a.pcap: cannot write: No such file or directory";
+    let nowhere =
+        "failed: /nowhere/a.pcap: cannot write: No such file or directory; mkdir -p /nowhere";
     assert_eq!(systemd.heard(), format!("READY=1\n{stands}; {nowhere}"));
     let full = "failed: /dev/full: cannot write: No space left on device";
     systemd.hear_until(&format!("{stands}; {nowhere}; {full}"));
@@ -660,7 +683,7 @@ fn octets_that_make_no_sense_are_told_of_and_so_is_that_they_do_again() {
     let dir = TempDir::new().unwrap();
     let systemd = FakeSystemd::new(dir.path());
     let pty = Pty::new();
-    let mut program = systemd.start(&[pty.path()], None);
+    let mut program = systemd.start(&[pty.path(), "-b", "38400"], None);
     program.wait_for("reading mstp");
     let noise = Random(7).octets(400);
     let start = Instant::now();
@@ -682,7 +705,7 @@ fn octets_that_make_no_sense_are_told_of_and_so_is_that_they_do_again() {
     program.wait_for("no mstp frames: check the rate");
     pty.send(&noise);
     pty.send(&numbered_frame(1));
-    program.wait_for("there are mstp frames now");
+    program.wait_for("now receiving mstp frames");
     program.terminate();
     let lines = program.stderr();
     let told = lines.iter().filter(|line| line.contains("no mstp frame at")).count();
@@ -693,11 +716,81 @@ fn octets_that_make_no_sense_are_told_of_and_so_is_that_they_do_again() {
 fn a_line_that_says_nothing_is_told_of_once() {
     let pty = Pty::new();
     let mut program = Program::start([pty.path()]);
-    let silent = program.wait_for("nothing heard for 10.0");
+    let silent = program.wait_for("nothing received for 10.0");
     assert!(silent.contains("check that the adapter is wired"), "{silent}");
     rest(&program);
     let before = program.wakeups();
     std::thread::park_timeout(Duration::from_millis(500));
     assert_eq!(program.wakeups(), before, "a timer that fires once");
     program.terminate();
+}
+
+/// A service that waits says for what.
+#[test]
+fn systemd_hears_why_there_is_no_port() {
+    let dir = TempDir::new().unwrap();
+    let systemd = FakeSystemd::new(dir.path());
+    let link = dir.path().join("ttyUSB0");
+    let fifo = dir.path().join("sharkfin");
+    let mut program = systemd.start(&[path(&link), "--wait", "--fifo", path(&fifo)], None);
+    let stands = "0 packets, 0 dropped, 0 readers";
+    let hear = |wanted: &str| loop {
+        let status = systemd.heard();
+        if status.contains(wanted) {
+            break status;
+        }
+    };
+    let status = hear("ttyUSB0: not there");
+    assert!(status.contains(&format!("{stands}; {}: ", link.display())), "{status}");
+    let pty = Pty::new();
+    std::os::unix::fs::symlink(&pty.path, &link).unwrap();
+    systemd.hear_until(&format!("STATUS={stands}"));
+    std::fs::remove_file(&link).unwrap();
+    drop(pty);
+    hear("hung up");
+    program.terminate();
+}
+
+/// As the unit starts it, killed and started anew.
+#[test]
+fn a_service_that_records_is_started_again_and_keeps_what_it_had() {
+    let dir = TempDir::new().unwrap();
+    let link = dir.path().join("ttyUSB0");
+    let at = |name: &str| dir.path().join(name);
+    let config = format!("port = '{}'\nrecord = 'trunk.rec'\nwrite = 'trunk.pcap'\n", path(&link));
+    std::fs::write(at("trunk.toml"), config).unwrap();
+    let systemd = FakeSystemd::new(dir.path());
+    let unit = std::fs::read_to_string("packaging/serialshark@.service").unwrap();
+    let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let line = line.replace("/etc/serialshark/%i.toml", path(&at("trunk.toml")));
+    let line = line.replace("/run/serialshark/%i.fifo", path(&at("trunk.fifo")));
+    for (number, name) in (1..).zip(["trunk.rec", "trunk_00002.rec", "trunk_00003.rec"]) {
+        // A new one each time: of a pseudo-terminal the kernel does not forget who was killed.
+        let pty = Pty::new();
+        let _ = std::fs::remove_file(&link);
+        symlink(&pty.path, &link).unwrap();
+        let mut command = Program::command();
+        command.args(line.split(' ').skip(1)).current_dir(dir.path());
+        command.env("NOTIFY_SOCKET", &systemd.path);
+        let mut program = Program::spawn(command);
+        program.wait_for("reading mstp");
+        pty.send(&numbered_frame(number));
+        for name in [name, &name.replace(".rec", ".pcap")] {
+            eventually("a frame in the file", || {
+                std::fs::read(at(name)).unwrap().ends_with(&numbered_frame(number)).then_some(())
+            });
+        }
+        program.signal(Signal::KILL);
+        program.wait();
+    }
+    for (number, name) in (1..).zip(["trunk.rec", "trunk_00002.rec", "trunk_00003.rec"]) {
+        let again = at("again.pcap");
+        let mut replay = Program::start([path(&at(name)), "--force", "-w", path(&again)]);
+        assert_eq!(replay.wait().code(), Some(0), "{:?}", replay.stderr());
+        for file in [again, at(&name.replace(".rec", ".pcap"))] {
+            let records = pcap_records(&std::fs::read(&file).unwrap());
+            assert_eq!(records.len(), 1, "{}", file.display());
+            assert_eq!(records[0].data, numbered_frame(number));
+        }
+    }
 }

@@ -9,6 +9,8 @@
 
 #[path = "common/desk.rs"]
 mod desk;
+#[path = "common/tier.rs"]
+mod tier;
 
 use desk::{Log, Process, home, in_desk, is_installed, output, say, start_xvfb, windows};
 use std::fs;
@@ -16,6 +18,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+use tier::{left_to_full_runs, skip};
 
 /// How often Restart is pressed.
 const RESTARTS: usize = 12;
@@ -26,11 +29,13 @@ const TOOLS: [&str; 5] = ["Xvfb", "xdotool", "wireshark", "capinfos", "tshark"];
 
 #[test]
 fn wireshark_can_restart_stop_and_start_a_capture_from_a_fifo() {
+    if left_to_full_runs() {
+        return;
+    }
     let missing: Vec<_> = TOOLS.into_iter().filter(|tool| !is_installed(tool)).collect();
     if !missing.is_empty() {
         let missing = missing.join(", ");
-        assert!(std::env::var_os("CI").is_none(), "not installed: {missing}");
-        say(&format!("SKIPPED: Wireshark's window was not tested, not installed: {missing}"));
+        skip(&format!("Wireshark's window was not tested, not installed: {missing}"));
         return;
     }
     let mut desk = Desk::new();

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The README's table of figures, from the numbers that sharkbench.py, abreast.py and scaling.py wrote.
+"""The table of benches/README.md, from the numbers that sharkbench.py, abreast.py and scaling.py wrote.
 
     table.py LINE.json ABREAST.json SCALING.json
 """
@@ -68,7 +68,7 @@ def main():
     ours("closed and opened again on a quiet line", "valid" if quiet else "not valid")
     stall = [median("serialshark", key) for key in ("stall_lost", "stall_sent")]
     backlog = median("serialshark", "stall_max_backlog")
-    ours("reader stalled for 10 s at 115,200 baud", "%d of %d frames lost, %d octets left in the "
+    ours("reader stalled for 10 s at 115,200 baud", "%d of %d frames lost, %d bytes left in the "
          "tty" % (*stall, backlog))
     unplug = [median("serialshark", key) for key in ("unplug_cpu_percent", "unplug_resumed")]
     ours("port unplugged", "%.2f %% CPU, %s" % (

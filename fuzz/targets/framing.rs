@@ -1,12 +1,16 @@
-//! Any octets on a line, held to the contracts of `framing`. The target's name is the protocol.
+//! Any octets on a line, held to the contracts of `framing`. The variable `FRAMING` names the protocol.
 #![no_main]
 
 #[path = "../../tests/common/contracts.rs"]
 mod contracts;
 
 use libfuzzer_sys::fuzz_target;
-use serialshark::framing::protocol;
+use serialshark::framing::{Protocol, protocol};
+use std::sync::LazyLock;
 
-fuzz_target!(|line: &[u8]| {
-    contracts::all(protocol(env!("CARGO_BIN_NAME")).expect("is in the table"), line);
+static ROW: LazyLock<&Protocol> = LazyLock::new(|| {
+    let name = std::env::var("FRAMING").expect("FRAMING names a protocol");
+    protocol(&name).expect("FRAMING is in the table")
 });
+
+fuzz_target!(|line: &[u8]| contracts::all(&ROW, line));

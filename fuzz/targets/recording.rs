@@ -4,12 +4,14 @@
 
 use libfuzzer_sys::fuzz_target;
 use rustix::fs::{MemfdFlags, memfd_create};
-use serialshark::bell::Bell;
 use serialshark::framing::{PROTOCOLS, Protocol, SILENCE_NS, Setup, protocol};
-use serialshark::packet::{Batch, Clock, Timestamp};
-use serialshark::source::record::{Header, Kind, encode, header};
-use serialshark::source::serial::{ModemLine, Settings};
+use serialshark::line::{Line, ModemLine, Settings};
+use serialshark::packet::Batch;
+use serialshark::source::record::{Header, RecordKind, encode, header};
 use serialshark::source::{self, Input, Opening, Source};
+use serialshark::sys::Waker;
+use serialshark::time::{MonoClock, Timestamp};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsRawFd;
@@ -29,23 +31,25 @@ fuzz_target!(|octets: &[u8]| {
     let (mut file, name) = memory_file();
     file.write_all(octets).expect("fits into memory");
     let Some(mut source) = open(&name) else { return };
-    let known =
-        header(&name).expect("has just been read").filter(|h| protocol(&h.protocol).is_some());
+    let known = header(OsStr::new(&name))
+        .expect("has just been read")
+        .filter(|h| protocol(&h.protocol).is_some());
     let header_again = known.unwrap_or_else(|| Header {
         protocol: PROTOCOLS[0].name.to_owned(),
-        baud: 38_400,
+        line: Line::at(38_400),
         channel: None,
+        settings: Vec::new(),
         silence_ns: SILENCE_NS,
         port: name.clone(),
     });
     let first = events(source.as_mut());
     let row = protocol(&header_again.protocol).expect("is in the table");
-    check_frames(row, header_again.baud, &first);
+    check_frames(row, header_again.line, &first);
     let (mut copy, copy_name) = memory_file();
     copy.write_all(&recorded(&header_again, &first)).expect("fits into memory");
 
-    let again = header(&copy_name).expect("can be read").expect("is a recording");
-    assert_eq!((&again.protocol, again.baud), (&header_again.protocol, header_again.baud));
+    let again = header(OsStr::new(&copy_name)).expect("can be read").expect("is a recording");
+    assert_eq!((&again.protocol, again.line), (&header_again.protocol, header_again.line));
     assert_eq!(again.channel, header_again.channel);
     let mut replay = open(&copy_name).expect("is a recording");
     assert_eq!(events(replay.as_mut()), first);
@@ -60,16 +64,16 @@ fn recorded(header: &Header, events: &[Event]) -> Vec<u8> {
             && *now != lead
         {
             lead = *now;
-            encode(&mut out, Kind::Wall, Timestamp::default(), &lead.to_le_bytes());
+            encode(&mut out, RecordKind::WallOffset, Timestamp::default(), &lead.to_le_bytes());
         }
         match event {
-            Event::Octets(octets, time, _) => encode(&mut out, Kind::Octets, *time, octets),
-            Event::Silence(time, _) => encode(&mut out, Kind::Silence, *time, b""),
+            Event::Octets(octets, time, _) => encode(&mut out, RecordKind::Octets, *time, octets),
+            Event::Silence(time, _) => encode(&mut out, RecordKind::Silence, *time, b""),
             Event::Missing(octets, time, _) => {
-                encode(&mut out, Kind::Missing, *time, &octets.to_le_bytes());
+                encode(&mut out, RecordKind::Missing, *time, &octets.to_le_bytes());
             }
-            Event::Gone(why, time) => encode(&mut out, Kind::Gone, *time, why.as_bytes()),
-            Event::Back(time) => encode(&mut out, Kind::Back, *time, b""),
+            Event::Gone(why, time) => encode(&mut out, RecordKind::Gone, *time, why.as_bytes()),
+            Event::Back(time) => encode(&mut out, RecordKind::Back, *time, b""),
         }
     }
     out
@@ -83,11 +87,15 @@ fn memory_file() -> (File, String) {
 }
 
 fn open(name: &str) -> Option<Box<dyn Source>> {
-    let settings =
-        Settings { baud: 38_400, dtr: ModemLine::Keep, rts: ModemLine::Keep, same_adapter: false };
+    let settings = Settings {
+        line: Line::at(38_400),
+        dtr: ModemLine::Keep,
+        rts: ModemLine::Keep,
+        same_adapter: false,
+    };
     let opening = Opening { settings, paced: false, wait: false };
-    let stop = Arc::new(Bell::new().expect("a descriptor"));
-    source::open(name, opening, Clock::start(), stop).ok()
+    let stop = Arc::new(Waker::new().expect("a descriptor"));
+    source::open(OsStr::new(name), opening, MonoClock::start(), stop).ok()
 }
 
 fn events(source: &mut dyn Source) -> Vec<Event> {
@@ -99,9 +107,10 @@ fn events(source: &mut dyn Source) -> Vec<Event> {
             Input::Missing(octets, when) => Event::Missing(octets, when, 0),
             Input::Gone(why, when) => Event::Gone(why, when),
             Input::Ended => return events,
+            Input::Errors(..) => continue,
             Input::Stopped => panic!("nobody rang"),
         });
-        let wall = source.wall().map_or(0, |wall| wall.lead_ns);
+        let wall = source.wall().map_or(0, |wall| wall.offset_ns);
         match events.last_mut() {
             Some(Event::Octets(.., lead) | Event::Silence(_, lead) | Event::Missing(.., lead)) => {
                 *lead = wall
@@ -115,8 +124,8 @@ fn events(source: &mut dyn Source) -> Vec<Event> {
 }
 
 /// Frames them as a reader thread does; the times may be any.
-fn check_frames(row: &Protocol, baud: u32, events: &[Event]) {
-    let mut framer = (row.framer)(&Setup::new(baud));
+fn check_frames(row: &Protocol, line: Line, events: &[Event]) {
+    let mut framer = (row.framer)(&Setup { line, ..Setup::new(line.baud) });
     let mut batch = Batch::new(0);
     let mut pushed = 0;
     for event in events {

@@ -1,4 +1,4 @@
-//! Whether anything is heard on a line, and whether it makes sense: what to tell the user when
+//! Whether a line delivers anything, and whether there are frames in it: what to tell the user if
 //! not. Pure.
 //!
 //! - [`NOTHING_NS`] after the start nothing has come: said once, by a timer that fires once.
@@ -9,7 +9,9 @@
 //! with its wires swapped.
 
 use crate::framing::Protocol;
-use crate::packet::{Tally, Timestamp, seconds};
+use crate::line::Line;
+use crate::packet::Tally;
+use crate::time::{Timestamp, seconds};
 
 /// The target of log records that tell of it: where little is logged, these still are.
 pub const TARGET: &str = "serialshark::hearing";
@@ -34,7 +36,9 @@ pub enum Told {
 #[derive(Debug)]
 pub struct Hearing {
     protocol: &'static Protocol,
-    baud: u32,
+    line: Line,
+    /// Whether other settings of the line are tried meanwhile.
+    is_searching: bool,
     /// When it is to be told that nothing was heard; gone with the first octet.
     nothing_due: Option<Timestamp>,
     started: Timestamp,
@@ -47,10 +51,16 @@ pub struct Hearing {
 
 impl Hearing {
     /// From now on, on a line of this protocol and rate.
-    pub fn new(protocol: &'static Protocol, baud: u32, now: Timestamp) -> Self {
+    pub fn new(
+        protocol: &'static Protocol,
+        line: Line,
+        is_searching: bool,
+        now: Timestamp,
+    ) -> Self {
         Self {
             protocol,
-            baud,
+            line,
+            is_searching,
             nothing_due: Some(now.plus_ns(NOTHING_NS)),
             started: now,
             good_frames: 0,
@@ -68,7 +78,7 @@ impl Hearing {
     pub fn silence(&mut self, now: Timestamp) -> Option<Told> {
         self.nothing_due.take_if(|due| *due <= now)?;
         let waited = seconds(now.ns_since(self.started));
-        Some(Told::Wrong(format!("nothing heard for {waited}: {}", self.protocol.when_silent)))
+        Some(Told::Wrong(format!("nothing received for {waited}: {}", self.protocol.when_silent)))
     }
 
     /// Octets came, and this is where all went so far.
@@ -79,7 +89,7 @@ impl Hearing {
             self.senseless = None;
             let name = self.protocol.name;
             return std::mem::take(&mut self.told)
-                .then(|| Told::Right(format!("there are {name} frames now")));
+                .then(|| Told::Right(format!("now receiving {name} frames")));
         }
         let (since, before) = *self.senseless.get_or_insert((now, tally.octets));
         let octets = tally.octets - before;
@@ -87,19 +97,26 @@ impl Hearing {
             return None;
         }
         self.told = true;
-        Some(Told::Wrong(format!(
-            "{octets} bytes in {} and no {} frame at {} baud: {}",
-            seconds(now.ns_since(since)),
-            self.protocol.name,
-            self.baud,
-            self.protocol.when_senseless
-        )))
+        let (waited, name) = (seconds(now.ns_since(since)), self.protocol.name);
+        Some(Told::Wrong(if self.is_searching {
+            format!(
+                "{octets} bytes in {waited} and no {name} frame: trying other rates and formats"
+            )
+        } else {
+            let (line, advice) = (self.line, self.protocol.when_senseless);
+            format!("{octets} bytes in {waited} and no {name} frame at {line}: {advice}")
+        }))
     }
 
     /// The port was opened anew at `now`.
     pub fn reopened(&mut self, now: Timestamp) {
         self.started = now;
         self.senseless = None;
+    }
+
+    /// Whether octets have come since the last frame, so that what they are may be asked soon.
+    pub fn is_doubtful(&self) -> bool {
+        self.senseless.is_some() && !self.told
     }
 
     /// Whether it was told that nothing makes sense, and nothing does so still.
@@ -124,7 +141,7 @@ mod tests {
     }
 
     fn hearing() -> Hearing {
-        Hearing::new(&PROTOCOLS[0], 38_400, at(0))
+        Hearing::new(PROTOCOLS[0], Line::at(38_400), false, at(0))
     }
 
     fn wrong(told: Option<Told>) -> String {
@@ -137,7 +154,7 @@ mod tests {
         let mut quiet = hearing();
         assert_eq!(quiet.deadline(), Some(at(10)));
         assert_eq!(quiet.silence(at(9)), None);
-        assert!(wrong(quiet.silence(at(10))).starts_with("nothing heard for 10.000 s: "));
+        assert!(wrong(quiet.silence(at(10))).starts_with("nothing received for 10.000 s: "));
         assert_eq!((quiet.deadline(), quiet.silence(at(100))), (None, None));
         let mut heard = hearing();
         assert_eq!(heard.octets(&tally(1, 0), at(1)), None);
@@ -157,7 +174,7 @@ mod tests {
         assert!(hearing.is_senseless());
         assert_eq!(hearing.octets(&tally(9000, 0), at(50)), None);
         let right = hearing.octets(&tally(9008, 1), at(51));
-        assert_eq!(right, Some(Told::Right("there are mstp frames now".into())));
+        assert_eq!(right, Some(Told::Right("now receiving mstp frames".into())));
         assert_eq!(hearing.octets(&tally(9016, 2), at(52)), None);
         assert!(!hearing.is_senseless());
     }

@@ -9,9 +9,9 @@
 //! Where no port is live nothing is dropped for want of room: what is needed stays, and reading waits
 //! ([`History::has_room`]).
 
-use super::merge::Run;
-use super::writer::Delivery;
-use crate::packet::Timestamp;
+use super::merge::FrameRange;
+use super::writer::StreamWriter;
+use crate::time::Timestamp;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ const PIECE: usize = 128 << 10;
 
 /// The last seconds, oldest first.
 pub struct History {
-    runs: VecDeque<Run>,
+    ranges: VecDeque<FrameRange>,
     /// The number of the first of `runs`, counted from the first ever.
     first: u64,
     memory: usize,
@@ -28,8 +28,8 @@ pub struct History {
     reach_ns: u64,
     /// Whether what is read can wait until there is room.
     may_wait: bool,
-    /// Streams that are behind, each with the number of the run that it needs next.
-    behind: Vec<(Arc<Delivery>, u64)>,
+    /// Streams that are behind, each with the number of the range that it needs next.
+    behind: Vec<(Arc<StreamWriter>, u64)>,
 }
 
 impl History {
@@ -37,13 +37,28 @@ impl History {
     pub fn new(seconds: u64, memory_limit: usize) -> Self {
         let reach_ns = seconds.saturating_mul(1_000_000_000);
         Self {
-            runs: VecDeque::new(),
+            ranges: VecDeque::new(),
             first: 0,
             memory: 0,
             memory_limit,
             reach_ns,
             may_wait: false,
             behind: Vec::new(),
+        }
+    }
+
+    /// From now on it is of `seconds`; what streams still need stays until they have it.
+    pub fn set_reach(&mut self, seconds: u64) {
+        self.reach_ns = seconds.saturating_mul(1_000_000_000);
+        self.forget();
+    }
+
+    /// Lets go of everything where nothing is to be kept and no stream needs it any more.
+    fn forget(&mut self) {
+        if self.reach_ns == 0 && self.behind.is_empty() {
+            self.first += self.ranges.len() as u64;
+            self.ranges.clear();
+            self.memory = 0;
         }
     }
 
@@ -58,71 +73,74 @@ impl History {
     }
 
     /// Keeps what leaves now, and lets go of what is too old or too much.
-    pub fn remember(&mut self, run: Run) {
-        if self.reach_ns == 0 {
+    pub fn remember(&mut self, range: FrameRange) {
+        if self.reach_ns == 0 && self.behind.is_empty() {
             return;
         }
-        let newest = run.last_time();
-        self.memory += run.memory();
-        self.runs.push_back(run);
-        while let Some(oldest) = self.runs.front() {
+        let newest = range.last_time();
+        self.memory += range.memory();
+        self.ranges.push_back(range);
+        while let Some(oldest) = self.ranges.front() {
             let is_needed = self.behind.iter().any(|(_, next)| *next == self.first);
             let is_much = self.memory > self.memory_limit && !(is_needed && self.may_wait);
             let is_old = newest.ns_since(oldest.last_time()) > self.reach_ns && !is_needed;
             if !is_much && !is_old {
                 return;
             }
-            for (delivery, next) in &mut self.behind {
+            for (stream, next) in &mut self.behind {
                 if *next == self.first {
-                    delivery.offer(oldest);
+                    stream.offer(oldest);
                     *next += 1;
                 }
             }
             self.memory -= oldest.memory();
             self.first += 1;
-            self.runs.pop_front();
+            self.ranges.pop_front();
         }
     }
 
-    /// A new stream gets what is young enough by now.
-    pub fn begin(&mut self, delivery: &Arc<Delivery>, now: Timestamp) {
-        let is_old = |run: &&Run| now.ns_since(run.last_time()) > self.reach_ns;
-        let old = self.runs.iter().take_while(is_old).count();
-        if old < self.runs.len() {
-            self.behind.push((Arc::clone(delivery), self.first + old as u64));
+    /// A new stream gets what is young enough by now, of this much time at most.
+    pub fn begin(&mut self, stream: &Arc<StreamWriter>, now: Timestamp, most_ns: u64) {
+        let reach_ns = self.reach_ns.min(most_ns);
+        let is_old = |range: &&FrameRange| now.ns_since(range.last_time()) > reach_ns;
+        let old = self.ranges.iter().take_while(is_old).count();
+        if old < self.ranges.len() {
+            self.behind.push((Arc::clone(stream), self.first + old as u64));
         }
     }
 
     /// Whether a stream has still to get what is here, and gets all that is new from here.
-    pub fn is_behind(&self, delivery: &Arc<Delivery>) -> bool {
-        self.behind.iter().any(|(other, _)| Arc::ptr_eq(other, delivery))
+    pub fn is_behind(&self, stream: &Arc<StreamWriter>) -> bool {
+        self.behind.iter().any(|(other, _)| Arc::ptr_eq(other, stream))
     }
 
     /// Puts more into the queue of a stream that is behind; `false` if it is not.
-    pub fn feed(&mut self, delivery: &Arc<Delivery>) -> bool {
-        let is_it = |(other, _): &(Arc<Delivery>, u64)| Arc::ptr_eq(other, delivery);
+    pub fn feed(&mut self, stream: &Arc<StreamWriter>) -> bool {
+        let is_it = |(other, _): &(Arc<StreamWriter>, u64)| Arc::ptr_eq(other, stream);
         let Some(index) = self.behind.iter().position(is_it) else { return false };
         let (_, next) = &mut self.behind[index];
-        while delivery.outbox.memory() < PIECE
-            && let Some(run) = self.runs.get((*next - self.first) as usize)
+        while stream.queue.memory() < PIECE
+            && let Some(range) = self.ranges.get((*next - self.first) as usize)
         {
-            delivery.outbox.offer(run);
+            stream.queue.offer(range);
             *next += 1;
         }
-        if *next == self.first + self.runs.len() as u64 {
+        if *next == self.first + self.ranges.len() as u64 {
             self.behind.swap_remove(index);
+            self.forget();
         }
         true
     }
 
     /// A stream has ended: counts what it has not got.
-    pub fn end(&mut self, delivery: &Arc<Delivery>) {
-        let is_it = |(other, _): &(Arc<Delivery>, u64)| Arc::ptr_eq(other, delivery);
+    pub fn end(&mut self, stream: &Arc<StreamWriter>) {
+        let is_it = |(other, _): &(Arc<StreamWriter>, u64)| Arc::ptr_eq(other, stream);
         let Some(index) = self.behind.iter().position(is_it) else { return };
         let (_, next) = self.behind.swap_remove(index);
-        for run in self.runs.iter().skip((next - self.first) as usize) {
-            delivery.outbox.pass(run);
-            delivery.outbox.abandoned(run.port(), run.len() as u64);
+        for range in self.ranges.iter().skip((next - self.first) as usize) {
+            stream.queue.pass(range);
+            stream.queue.account.abandoned(range.port(), range.len() as u64);
         }
+        self.forget();
     }
 }

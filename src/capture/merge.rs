@@ -8,11 +8,12 @@
 //! waiting has here is bounded by [`LANE_MEMORY`]: what is more leaves.
 //!
 //! So frames may leave late: after others that began later. Among themselves they leave in the
-//! order in which they came, and [`Run::is_late`] tells. A single port is never waited for.
+//! order in which they came, and [`FrameRange::is_late`] tells. A single port is never waited for.
 
 use crate::framing::IDLE_GAP_NS;
-use crate::packet::{Batch, Packet, Timestamp};
+use crate::packet::{Batch, Packet};
 use crate::source::Pace;
+use crate::time::Timestamp;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ const LANE_MEMORY: usize = 1 << 20;
 
 /// Frames of one batch that follow each other in the common order.
 #[derive(Clone, Debug)]
-pub struct Run {
+pub struct FrameRange {
     batch: Arc<Batch>,
     frames: Range<usize>,
     memory: usize,
@@ -33,7 +34,7 @@ pub struct Run {
     is_late: bool,
 }
 
-impl Run {
+impl FrameRange {
     /// Which port the frames came from, counted from 0.
     pub fn port(&self) -> usize {
         self.batch.port()
@@ -111,7 +112,7 @@ struct Lane {
     pace: Pace,
     /// Whether it cannot be kept waiting.
     live: bool,
-    waiting: VecDeque<Run>,
+    waiting: VecDeque<FrameRange>,
     memory: usize,
     /// When the last frame began that came.
     last: Timestamp,
@@ -124,7 +125,7 @@ impl Lane {
     /// No earlier frame than this can come from here.
     fn floor(&self, now: Timestamp) -> Timestamp {
         match (self.waiting.front(), self.open_since) {
-            (Some(run), _) => run.first_time(),
+            (Some(range), _) => range.first_time(),
             (None, _) if self.ended => Timestamp::MAX,
             (None, Some(since)) => since,
             (None, None) if self.pace == Pace::Arrival => now.minus_ns(IDLE_GAP_NS),
@@ -187,9 +188,9 @@ impl Merger {
         if !batch.is_empty() {
             let frames = 0..batch.len();
             lane.last = batch.time(batch.len() - 1);
-            let run = Run::of(Arc::new(batch), frames, now);
-            lane.memory += run.memory();
-            lane.waiting.push_back(run);
+            let range = FrameRange::of(Arc::new(batch), frames, now);
+            lane.memory += range.memory();
+            lane.waiting.push_back(range);
         }
     }
 
@@ -212,17 +213,17 @@ impl Merger {
     }
 
     /// The next frames that may leave.
-    pub fn pop(&mut self, now: Timestamp) -> Option<Run> {
+    pub fn pop(&mut self, now: Timestamp) -> Option<FrameRange> {
         let (port, bound) = self.choose(now)?;
         let lane = &mut self.lanes[port];
-        let mut run = lane.waiting.front_mut()?.split_until(bound);
-        if let Some(split) = lane.waiting.pop_front_if(|run| run.len() == 0) {
-            // What is left of a split run keeps the memory of all of it.
+        let mut range = lane.waiting.front_mut()?.split_until(bound);
+        if let Some(split) = lane.waiting.pop_front_if(|range| range.len() == 0) {
+            // What is left of a split range keeps the memory of all of it.
             lane.memory -= split.memory();
         }
-        run.is_late = run.first_time() < self.last_left;
-        self.last_left = self.last_left.max(run.last_time());
-        Some(run)
+        range.is_late = range.first_time() < self.last_left;
+        self.last_left = self.last_left.max(range.last_time());
+        Some(range)
     }
 
     /// The port whose frames leave next, and up to which time they do.
@@ -238,18 +239,18 @@ impl Merger {
             .iter()
             .enumerate()
             .filter_map(|(port, lane)| Some((port, lane, lane.waiting.front()?)))
-            .filter(|(port, lane, run)| {
-                let waited = now >= run.arrived.plus_ns(WAIT_NS);
-                lane.live && lane.is_full() || waited && !self.waits_for_certain(*port, run, now)
+            .filter(|(port, lane, range)| {
+                let waited = now >= range.arrived.plus_ns(WAIT_NS);
+                lane.live && lane.is_full() || waited && !self.waits_for_certain(*port, range, now)
             })
-            .min_by_key(|(_, _, run)| run.arrived)
-            .map(|(port, _, run)| (port, run.last_time()))
+            .min_by_key(|(_, _, range)| range.arrived)
+            .map(|(port, _, range)| (port, range.last_time()))
     }
 
-    /// Whether what this run waits for will come, however long that takes.
-    fn waits_for_certain(&self, port: usize, run: &Run, now: Timestamp) -> bool {
+    /// Whether what this range waits for will come, however long that takes.
+    fn waits_for_certain(&self, port: usize, range: &FrameRange, now: Timestamp) -> bool {
         self.others(port).any(|lane| {
-            lane.is_certain() && lane.waiting.is_empty() && lane.floor(now) < run.first_time()
+            lane.is_certain() && lane.waiting.is_empty() && lane.floor(now) < range.first_time()
         })
     }
 
@@ -264,9 +265,9 @@ impl Merger {
         let silent = self.others(port).all(|lane| lane.floor(Timestamp::MAX) >= first);
         let heard = silent.then(|| first.plus_ns(IDLE_GAP_NS));
         let waits = |(port, lane): (usize, &Lane)| {
-            let run = lane.waiting.front()?;
-            let certain = self.waits_for_certain(port, run, Timestamp::MAX);
-            (!certain).then(|| run.arrived.plus_ns(WAIT_NS))
+            let range = lane.waiting.front()?;
+            let certain = self.waits_for_certain(port, range, Timestamp::MAX);
+            (!certain).then(|| range.arrived.plus_ns(WAIT_NS))
         };
         let waited = self.lanes.iter().enumerate().filter_map(waits).min();
         [heard, waited].into_iter().flatten().min()
@@ -310,9 +311,9 @@ mod tests {
     /// What leaves at `now`: port and time in ms of each frame.
     fn leaving(merger: &mut Merger, now: Timestamp) -> Vec<(usize, u64)> {
         std::iter::from_fn(|| merger.pop(now))
-            .flat_map(|run| {
-                let port = run.port();
-                run.packets().map(|p| (port, p.time.ns_since(at(0)) / MS)).collect::<Vec<_>>()
+            .flat_map(|range| {
+                let port = range.port();
+                range.packets().map(|p| (port, p.time.ns_since(at(0)) / MS)).collect::<Vec<_>>()
             })
             .collect()
     }
@@ -386,11 +387,11 @@ mod tests {
         let mut merger = Merger::new([LIVE, LIVE]);
         merger.push(batch(0, &[100]), None, at(101));
         merger.push(batch(1, &[]), Some(at(50)), at(102));
-        let run = merger.pop(at(1200)).unwrap();
-        assert!(!run.is_late() && run.port() == 0);
+        let range = merger.pop(at(1200)).unwrap();
+        assert!(!range.is_late() && range.port() == 0);
         merger.push(batch(1, &[50]), None, at(1300));
-        let run = merger.pop(at(1300).plus_ns(IDLE_GAP_NS)).unwrap();
-        assert!(run.is_late() && run.port() == 1);
+        let range = merger.pop(at(1300).plus_ns(IDLE_GAP_NS)).unwrap();
+        assert!(range.is_late() && range.port() == 1);
         merger.push(batch(1, &[1310]), None, at(1311));
         assert!(!merger.pop(at(1500)).unwrap().is_late());
     }
@@ -446,9 +447,9 @@ mod tests {
             let (mut now, mut pushed, mut last) = (2000, Vec::new(), [0; 3]);
             let mut left: Vec<(usize, u64, bool)> = Vec::new();
             let take = |merger: &mut Merger, now: u64, left: &mut Vec<_>| {
-                while let Some(run) = merger.pop(at(now)) {
-                    let (port, late) = (run.port(), run.is_late());
-                    left.extend(run.packets().map(|p| (port, p.time.ns_since(at(0)) / MS, late)));
+                while let Some(range) = merger.pop(at(now)) {
+                    let (port, late) = (range.port(), range.is_late());
+                    left.extend(range.packets().map(|p| (port, p.time.ns_since(at(0)) / MS, late)));
                 }
             };
             for (port, pause, age, open) in steps {

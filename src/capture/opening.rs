@@ -1,30 +1,75 @@
 //! Opens all ports and outputs, before the first thread starts.
 
+use super::recognising::recognise;
 use super::recording::Recording;
-use super::{Config, Output, Port};
-use crate::bell::Bell;
+use crate::config::{Config, Output, Port};
 use crate::encode::{Format, Interface};
 use crate::error::Error;
-use crate::output::{Listener, Stream, fifo::Fifo, file, pipe, socket::Socket};
+use crate::line::Settings;
+use crate::output::board::Board;
+use crate::output::file::{self, Existing};
+#[cfg(all(unix, feature = "http"))]
+use crate::output::http::Http;
+use crate::output::permissions::Permissions;
+use crate::output::viewer::{Directory, Viewer};
+use crate::output::{self, Listener, Stream, pipe, report_file, tcp::Tcp};
 use crate::source::record::Header;
-use crate::source::{self, Source, serial};
-use crate::wall::WallClock;
-use log::Level;
-use std::path::Path;
+use crate::source::{self, Source};
+use crate::sys::{self, Waker};
+use crate::time::wall_clock::WallClock;
+use crate::time::{MonoClock, Timestamp};
+use log::{Level, info};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What is open.
 pub struct Opened {
+    /// The ports, as they were set or recognised.
+    pub ports: Vec<Port>,
     /// Of each port, in their order.
     pub sources: Vec<Box<dyn Source>>,
     /// Of each port, if it is recorded: the recording, and its file.
     pub recordings: Vec<Option<(Recording, Stream)>>,
     /// Where readers come in.
-    pub listeners: Vec<(Box<dyn Listener>, Format)>,
+    pub listeners: Vec<Listening>,
     /// Those that are there from the start.
     pub streams: Vec<(Stream, Format)>,
+    /// Programs to be started once all is ready.
+    pub viewings: Vec<Viewing>,
+    /// Where the newest figures are shown, if somebody is to see them.
+    pub board: Option<Arc<Board>>,
     /// Why some outputs are not among them.
     pub failed: Vec<Error>,
+}
+
+/// Where readers come in, and what they get.
+pub struct Listening {
+    /// Where they come in.
+    pub listener: Box<dyn Listener>,
+    /// What they get.
+    pub format: Format,
+    /// Whether it is for a program alone that we start.
+    pub is_viewers: bool,
+}
+
+/// A program that is to show packets, and what it reads.
+pub struct Viewing {
+    program: OsString,
+    fifo: PathBuf,
+    /// Removed when the program has ended and the FIFO is gone.
+    _directory: Directory,
+}
+
+impl Viewing {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When that is not possible.
+    pub fn start(&self) -> Result<Viewer, Error> {
+        info!("starting {}; serialshark ends when it ends", self.program.display());
+        Viewer::start(&self.program, &self.fifo)
+    }
 }
 
 /// Opens the FIFOs whose reader made them. Waits for it, and until it is there a signal may end
@@ -42,27 +87,87 @@ pub fn pipes(config: &Config) -> Result<Vec<(Stream, Format)>, Error> {
     Ok(streams)
 }
 
-/// Opens all the rest.
+/// Opens all the rest. `None` if the end has come before that.
 ///
 /// # Errors
 /// When a port or a listener cannot be opened, or no output is left.
 pub fn open(
     config: &Config,
-    mut streams: Vec<(Stream, Format)>,
+    streams: Vec<(Stream, Format)>,
     wall: &Arc<WallClock>,
-    stop: &Arc<Bell>,
-) -> Result<Opened, Error> {
+    stop: &Arc<Waker>,
+) -> Result<Option<Opened>, Error> {
     let clock = wall.clock();
     for (output, _) in &config.outputs {
-        if let (Output::File(path), None) = (output, config.rotation) {
-            file::check(path, config.force)?;
+        if let (Output::File(path), None) = (output, &config.rotation) {
+            file::check(path, existing(config))?;
         }
     }
-    let (mut sources, mut recordings) = (Vec::new(), Vec::new());
+    if let Some(reporting) = &config.reporting {
+        report_file::check(&reporting.file)?;
+    }
+    let mut opened = Opened {
+        ports: config.ports.clone(),
+        sources: Vec::new(),
+        recordings: Vec::new(),
+        listeners: Vec::new(),
+        streams,
+        viewings: Vec::new(),
+        board: None,
+        failed: Vec::new(),
+    };
     for port in &config.ports {
+        opened.open_port(port, config, clock, stop)?;
+    }
+    for (output, format) in &config.outputs {
+        opened.open_output(output, *format, config)?;
+    }
+    let sources = std::mem::take(&mut opened.sources);
+    let has_file = config.outputs.iter().any(|(output, _)| matches!(output, Output::File(_)));
+    let has_more = has_file || !opened.listeners.is_empty();
+    match recognise(&mut opened.ports, sources, &opened.streams, has_more, clock)? {
+        Some(sources) => opened.sources = sources,
+        None => return Ok(None),
+    }
+    for (port, source) in opened.ports.iter().zip(&opened.sources) {
+        opened.recordings.push(match &port.record {
+            Some(path) => Some(record(port, source.as_ref(), path, config)?),
+            None => None,
+        });
+    }
+    if has_mixed_pcap(&opened.ports, &config.outputs) {
+        return Err(Error::new("pcap", "holds one link type, and the ports have several")
+            .hint("use --format pcapng"));
+    }
+    for (output, format) in &config.outputs {
+        if let Output::File(path) = output {
+            opened.open_file(path, *format, config, clock.now())?;
+        }
+    }
+    let nothing_left = opened.streams.is_empty() && opened.listeners.is_empty();
+    let last = if nothing_left { opened.failed.pop() } else { None };
+    opened.failed.iter().for_each(|error| error.log(Level::Error));
+    last.map_or(Ok(Some(opened)), Err)
+}
+
+/// Whether classic pcap is to hold packets of several link types.
+fn has_mixed_pcap(ports: &[Port], outputs: &[(Output, Format)]) -> bool {
+    let link_type = |port: &Port| port.protocol.link_type;
+    let is_mixed = ports.windows(2).any(|pair| link_type(&pair[0]) != link_type(&pair[1]));
+    is_mixed && outputs.iter().any(|(_, format)| *format == Format::Pcap)
+}
+
+impl Opened {
+    fn open_port(
+        &mut self,
+        port: &Port,
+        config: &Config,
+        clock: MonoClock,
+        stop: &Arc<Waker>,
+    ) -> Result<(), Error> {
         let opening = source::Opening {
-            settings: serial::Settings {
-                baud: port.setup.baud,
+            settings: Settings {
+                line: port.setup.line,
                 dtr: port.dtr,
                 rts: port.rts,
                 same_adapter: config.same_adapter,
@@ -70,51 +175,98 @@ pub fn open(
             paced: port.paced,
             wait: config.wait,
         };
-        let source = source::open(&port.name, opening, clock, Arc::clone(stop))?;
-        let recording = match &port.record {
-            Some(path) => Some(record(port, source.as_ref(), path, config.force)?),
-            None => None,
+        let source = source::open(&port.address, opening, clock, Arc::clone(stop))?;
+        self.sources.push(source);
+        Ok(())
+    }
+
+    /// Opens an output that is not a file: a file comes last, since that may empty one.
+    fn open_output(
+        &mut self,
+        output: &Output,
+        format: Format,
+        config: &Config,
+    ) -> Result<(), Error> {
+        let listeners = &mut self.listeners;
+        let mut listen = |listener: Box<dyn Listener>, is_viewers| {
+            listeners.push(Listening { listener, format, is_viewers });
         };
-        sources.push(source);
-        recordings.push(recording);
-    }
-    let mut listeners: Vec<(Box<dyn Listener>, Format)> = Vec::new();
-    for (output, format) in &config.outputs {
         match output {
-            Output::Pipe(_) => {} // is open
-            Output::Fifo(path) => listeners.push((Box::new(Fifo::listen(path)?), *format)),
-            Output::Tcp(address) => listeners.push((Box::new(Socket::tcp(address)?), *format)),
-            Output::Unix(path) => listeners.push((Box::new(Socket::unix(path)?), *format)),
-            Output::Stdout => {
-                streams.push((file::stdout(!matches!(format, Format::Text(_)))?, *format))
+            Output::Pipe(_) | Output::File(_) => {}
+            Output::Fifo(path) => {
+                listen(output::fifo(path, config.permissions)?, false);
             }
-            Output::File(_) => {} // comes last: it may empty a file
+            #[cfg(all(unix, feature = "http"))]
+            Output::Http { address, token } => {
+                let board = self.board.get_or_insert_default();
+                let http = Http::listen(address, token.as_deref(), board)?;
+                listen(Box::new(http), false);
+            }
+            #[cfg(not(all(unix, feature = "http")))]
+            Output::Http { .. } => {}
+            Output::Tcp(address) => listen(Box::new(Tcp::listen(address)?), false),
+            Output::Unix(path) => {
+                listen(output::unix_socket(path, config.permissions)?, false);
+            }
+            Output::Stdout => {
+                let is_binary = !matches!(format, Format::Text(_));
+                self.streams.push((file::stdout(is_binary)?, format));
+            }
+            Output::Viewer(program) => {
+                let directory = Directory::make()?;
+                // What a window shows as the name of its interface.
+                let name = config.ports.first().map_or_else(String::new, |port| word(&port.name));
+                let fifo = directory.join(&name);
+                let ours = Permissions { mode: Some(0o600), group: None };
+                listen(output::fifo(&fifo, ours)?, true);
+                let program = program.clone();
+                self.viewings.push(Viewing { program, fifo, _directory: directory });
+            }
         }
+        Ok(())
     }
-    let mut failed = Vec::new();
-    for (output, format) in &config.outputs {
-        let Output::File(path) = output else { continue };
-        let stream = match config.rotation {
-            Some(limits) => file::rotating(path, limits, clock.now()),
-            None => file::create(path, config.force),
+
+    /// Opens a capture file, or the first of a set. Without a single file the others go on; a
+    /// capture into a file set is to go on for long, so that is better told at once.
+    fn open_file(
+        &mut self,
+        path: &Path,
+        format: Format,
+        config: &Config,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let stream = match &config.rotation {
+            Some(rotation) => file::rotating(path, rotation.clone(), now),
+            None => file::create(path, existing(config), config.permissions),
         };
         match stream {
-            Ok(stream) => streams.push((stream, *format)),
-            // Where files take turns, a capture is to go on for long: better told at once.
+            Ok(stream) => self.streams.push((stream, format)),
             Err(error) if config.rotation.is_some() => return Err(error),
-            Err(error) => failed.push(error),
+            Err(error) => self.failed.push(error),
         }
+        Ok(())
     }
-    if streams.is_empty()
-        && listeners.is_empty()
-        && let Some(last) = failed.pop()
-    {
-        failed.iter().for_each(|error| error.log(Level::Error));
-        return Err(last);
+}
+
+/// What becomes of a capture file that is there already. A service that is started again cannot ask
+/// for another name.
+fn existing(config: &Config) -> Existing {
+    match config.force {
+        true => Existing::Replace,
+        false if sys::service::is_manager() => Existing::Number,
+        false => Existing::Refuse,
     }
-    // The other outputs go on.
-    failed.iter().for_each(|error| error.log(Level::Error));
-    Ok(Opened { sources, recordings, listeners, streams, failed })
+}
+
+/// The last part of a name, as far as it makes a file's name that needs no quotes.
+fn word(name: &str) -> String {
+    let last = name.rsplit('/').next().unwrap_or_default();
+    let word: String = last
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' })
+        .take(64)
+        .collect();
+    if word.trim_matches(['.', '-']).is_empty() { "serialshark".to_owned() } else { word }
 }
 
 /// A recording of what this port will deliver.
@@ -122,16 +274,23 @@ fn record(
     port: &Port,
     source: &dyn Source,
     path: &Path,
-    force: bool,
+    config: &Config,
 ) -> Result<(Recording, Stream), Error> {
     let header = Header {
         protocol: port.protocol.name.to_owned(),
-        baud: port.setup.baud,
+        line: port.setup.line,
         channel: port.setup.channel,
+        settings: port
+            .setup
+            .values
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
         silence_ns: port.setup.silence_ns,
         port: port.name.clone(),
     };
-    let file = file::create(path, force)?;
+    let existing = if config.force { Existing::Replace } else { Existing::Number };
+    let file = file::create(path, existing, config.permissions)?;
     Ok((Recording::new(file.name(), header.encode(), !source.is_live()), file))
 }
 
@@ -139,9 +298,10 @@ fn record(
 pub fn interface(port: &Port) -> Interface {
     Interface {
         name: port.name.clone(),
-        description: format!("{}, {} baud", port.protocol.help, port.setup.baud),
-        baud: port.setup.baud,
+        description: format!("{}, {}", port.protocol.help, port.setup.line),
+        line: port.setup.line,
         protocol: port.protocol,
+        link_type: port.protocol.link_type(&port.setup),
         direction: port.direction,
         recorded: port.recorded,
     }

@@ -8,8 +8,8 @@
 
 use crate::error::{Error, words};
 use crate::output::Stream;
-use crate::packet::{Timestamp, Wall};
-use crate::source::record::{Kind, encode};
+use crate::source::record::{RecordKind, encode, first_time, split};
+use crate::time::{Timestamp, WallOffset};
 use log::{Level, info, warn};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -22,6 +22,8 @@ const RESERVE: usize = 64 << 10;
 /// A recording that is being made.
 pub struct Recording {
     name: String,
+    /// What the file begins with, whenever it can be written.
+    header: Vec<u8>,
     state: Mutex<State>,
     /// Told of whatever is new in `state`.
     changed: Condvar,
@@ -33,10 +35,14 @@ pub struct Recording {
 struct State {
     /// Whole records that wait to be written.
     records: Vec<u8>,
-    /// How many octets of the port are in them.
+    /// How many octets of the port are in them, or told by them to be missing.
     octets: u64,
-    /// Octets of the port that are missing in the recording, and not told of yet.
+    /// Octets of the port that are missing behind them, and not told of yet.
     missing: u64,
+    /// The same before them: the disk did not take them.
+    lost: u64,
+    /// Records that it did not take either, and without which what follows would be misread.
+    events: Vec<u8>,
     /// No more records come.
     closing: bool,
     /// Nothing can be written any more.
@@ -47,14 +53,19 @@ impl Recording {
     /// Called `name` in messages; begins with its header. `may_wait`: whether the port can be kept
     /// waiting.
     pub fn new(name: &str, header: Vec<u8>, may_wait: bool) -> Self {
-        let state = State { records: header, ..State::default() };
-        Self { name: name.to_owned(), state: Mutex::new(state), changed: Condvar::new(), may_wait }
+        Self {
+            name: name.to_owned(),
+            header,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            may_wait,
+        }
     }
 
     /// Adds a record. Blocks only if the port can be kept waiting.
-    fn add(&self, kind: Kind, time: Timestamp, octets: &[u8]) {
+    fn add(&self, kind: RecordKind, time: Timestamp, octets: &[u8]) {
         let mut state = self.lock();
-        let has_octets = kind == Kind::Octets;
+        let has_octets = kind == RecordKind::Octets;
         let limit = if has_octets { LIMIT } else { LIMIT + RESERVE };
         while self.may_wait && !state.failed && state.records.len() >= LIMIT {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -73,7 +84,8 @@ impl Recording {
         }
         let missing = std::mem::take(&mut state.missing);
         if missing > 0 {
-            encode(&mut state.records, Kind::Missing, time, &missing.to_le_bytes());
+            encode(&mut state.records, RecordKind::Missing, time, &missing.to_le_bytes());
+            state.octets += missing;
         }
         encode(&mut state.records, kind, time, octets);
         if has_octets {
@@ -92,19 +104,23 @@ impl Recording {
     /// The thread: writes until it is closed and all is written, or nothing can be written any
     /// more.
     pub fn run(&self, mut file: Stream) {
-        let mut buffer = Vec::new();
-        let mut short = false;
+        let mut buffer = self.header.clone();
+        let (mut short, mut has_header) = (false, false);
+        // The header alone first.
+        let (mut octets, mut closing) = (0, false);
         loop {
-            let (octets, closing) = self.take(&mut buffer, file.sync_due());
             let written = if buffer.is_empty() { Ok(0) } else { file.write(&buffer) };
             match written {
                 Ok(0) => {}
-                Ok(_) if std::mem::take(&mut short) => {
-                    info!("{}: the recording goes on", self.name);
+                Ok(_) => {
+                    has_header = true;
+                    if std::mem::take(&mut short) {
+                        info!("{}: the recording goes on", self.name);
+                    }
                 }
-                Ok(_) => {}
                 Err(error) if file.is_short(&error) => {
-                    self.lock().missing += octets;
+                    let header = if has_header { 0 } else { self.header.len() };
+                    self.lose(&buffer[header..], octets);
                     if !std::mem::replace(&mut short, true) {
                         warn!("{}: cannot write for now: {}", self.name, words(error));
                     }
@@ -119,13 +135,22 @@ impl Recording {
                 }
             }
             if closing {
-                return;
+                break;
             }
+            if !has_header {
+                buffer.extend_from_slice(&self.header);
+            }
+            (octets, closing) = self.take(&mut buffer, file.sync_due());
+        }
+        let lost = self.lock().lost;
+        if lost > 0 {
+            warn!("{}: the last {lost} bytes are missing in the recording", self.name);
         }
     }
 
-    /// Waits for records, or until a sync is due, and takes all into an empty buffer; returns how
-    /// many of the port's octets are among them, and whether these are the last.
+    /// Waits for records, or until a sync is due, and adds all to `buffer`, which is empty or has the
+    /// header; returns how many of the port's octets are among them, or told to be missing, and
+    /// whether these are the last.
     fn take(&self, buffer: &mut Vec<u8>, sync_due: Option<Instant>) -> (u64, bool) {
         let mut state = self.lock();
         while state.records.is_empty() && !state.closing {
@@ -138,15 +163,51 @@ impl Recording {
                 }
             };
         }
-        let missing = state.missing;
-        if state.closing && missing > 0 {
-            encode(&mut state.records, Kind::Missing, Timestamp::MAX, &missing.to_le_bytes());
+        let missing = if state.closing { std::mem::take(&mut state.missing) } else { 0 };
+        if missing > 0 {
+            encode(&mut state.records, RecordKind::Missing, Timestamp::MAX, &missing.to_le_bytes());
+            state.octets += missing;
         }
-        std::mem::swap(&mut state.records, buffer);
+        // Without records it can wait, and a disk that is full is not tried without end.
+        let is_told = state.closing || !state.records.is_empty();
+        let lost = if is_told { std::mem::take(&mut state.lost) } else { 0 };
+        if is_told && !state.events.is_empty() {
+            let mut records = std::mem::take(&mut state.events);
+            records.append(&mut state.records);
+            state.records = records;
+        }
+        if lost > 0 {
+            let next = first_time(&state.records).unwrap_or(Timestamp::MAX);
+            encode(buffer, RecordKind::Missing, next, &lost.to_le_bytes());
+            state.octets += lost;
+        }
+        if buffer.is_empty() {
+            std::mem::swap(&mut state.records, buffer);
+        } else {
+            buffer.append(&mut state.records);
+        }
         let taken = (std::mem::take(&mut state.octets), state.closing);
         drop(state);
         self.changed.notify_all();
         taken
+    }
+
+    /// The disk did not take these records, which have or tell of so many of the port's octets.
+    fn lose(&self, records: &[u8], octets: u64) {
+        let mut state = self.lock();
+        state.lost += octets;
+        for (kind, record) in split(records) {
+            let is_event = match kind {
+                RecordKind::Gone | RecordKind::Back | RecordKind::WallOffset => true,
+                // It has ended a frame, as octets that are missing do in a replay; where none are,
+                // it is needed.
+                RecordKind::Silence => state.lost == 0,
+                RecordKind::Octets | RecordKind::Missing | RecordKind::Errors => false,
+            };
+            if is_event && state.events.len() < RESERVE {
+                state.events.extend_from_slice(record);
+            }
+        }
     }
 
     fn fail(&self, error: std::io::Error) {
@@ -169,19 +230,19 @@ impl Recording {
 /// wall clock stood.
 pub struct Tee<'a> {
     recording: &'a Recording,
-    wall: Wall,
-    staged: Option<(Kind, Timestamp)>,
+    wall: WallOffset,
+    staged: Option<(RecordKind, Timestamp)>,
     octets: Vec<u8>,
 }
 
 impl<'a> Tee<'a> {
     /// Into this recording.
     pub fn new(recording: &'a Recording) -> Self {
-        Self { recording, wall: Wall::default(), staged: None, octets: Vec::new() }
+        Self { recording, wall: WallOffset::default(), staged: None, octets: Vec::new() }
     }
 
     /// A read brought this.
-    pub fn stage(&mut self, kind: Kind, time: Timestamp, octets: &[u8]) {
+    pub fn stage(&mut self, kind: RecordKind, time: Timestamp, octets: &[u8]) {
         self.staged = Some((kind, time));
         self.octets.clear();
         self.octets.extend_from_slice(octets);
@@ -193,17 +254,17 @@ impl<'a> Tee<'a> {
     }
 
     /// Records it, and before it that the wall clock was set, if it was.
-    pub fn record(&mut self, wall: Wall, now: Timestamp) {
+    pub fn record(&mut self, wall: WallOffset, now: Timestamp) {
         let Some((kind, time)) = self.staged.take() else { return };
         if wall != self.wall {
             self.wall = wall;
-            self.recording.add(Kind::Wall, now, &wall.lead_ns.to_le_bytes());
+            self.recording.add(RecordKind::WallOffset, now, &wall.offset_ns.to_le_bytes());
         }
         self.recording.add(kind, time, &self.octets);
     }
 
     /// Records at once what brings no octets.
-    pub fn event(&mut self, kind: Kind, time: Timestamp, text: &str) {
+    pub fn event(&mut self, kind: RecordKind, time: Timestamp, text: &str) {
         self.recording.add(kind, time, text.as_bytes());
     }
 }
@@ -218,21 +279,70 @@ mod tests {
         let at = Timestamp::from_ns;
         let chunk = vec![7; 64 << 10];
         for n in 0..100 {
-            recording.add(Kind::Octets, at(n), &chunk);
+            recording.add(RecordKind::Octets, at(n), &chunk);
         }
         // There is room for what brings no octets.
-        recording.add(Kind::Gone, at(100), b"unplugged");
+        recording.add(RecordKind::Gone, at(100), b"unplugged");
         let mut buffer = Vec::new();
         let (octets, closing) = recording.take(&mut buffer, None);
         assert!(!closing && buffer.len() < LIMIT + RESERVE + (64 << 10));
-        let missing = 100 * chunk.len() as u64 - octets;
+        assert_eq!(octets, 100 * chunk.len() as u64, "recorded or told of");
+        let missing = octets - (buffer.len() / chunk.len() * chunk.len()) as u64;
         assert!(missing > 0);
         let told = [&missing.to_le_bytes()[..], &[]].concat();
         assert!(buffer.windows(8).any(|octets| octets == told), "before what comes next");
-        recording.add(Kind::Octets, at(101), b"x");
+        recording.add(RecordKind::Octets, at(101), b"x");
         buffer.clear();
         assert_eq!(recording.take(&mut buffer, None), (1, false));
-        assert_eq!(buffer[0], Kind::Octets as u8);
+        assert_eq!(buffer[0], RecordKind::Octets as u8);
+    }
+
+    #[test]
+    fn what_the_disk_did_not_take_is_told_before_what_came_meanwhile() {
+        let recording = Recording::new("a", Vec::new(), false);
+        let at = Timestamp::from_ns;
+        let told = |time: u64, lost: u64| {
+            let mut octets = Vec::new();
+            encode(&mut octets, RecordKind::Missing, at(4), &lost.to_le_bytes());
+            encode(&mut octets, RecordKind::WallOffset, at(4), &[1; 8]);
+            encode(&mut octets, RecordKind::Octets, at(time), b"x");
+            octets
+        };
+        // Twice nothing could be written; the second time that would have told of the first.
+        recording.add(RecordKind::Octets, at(3), b"12345");
+        recording.add(RecordKind::WallOffset, at(4), &[1; 8]);
+        recording.add(RecordKind::Silence, at(5), b"");
+        for (time, lost) in [(7, 5), (8, 6), (9, 7)] {
+            let mut buffer = Vec::new();
+            let (octets, _) = recording.take(&mut buffer, None);
+            recording.lose(&buffer, octets);
+            recording.add(RecordKind::Octets, at(time), b"x");
+            buffer.clear();
+            assert_eq!(recording.take(&mut buffer, None), (lost + 1, false));
+            assert_eq!(buffer, told(time, lost));
+            recording.lose(&buffer, lost + 1);
+            recording.add(RecordKind::Silence, at(time), b"");
+        }
+    }
+
+    /// Or what came before it and after it would be one frame in a replay.
+    #[test]
+    fn silence_that_the_disk_did_not_take_is_recorded_later() {
+        let recording = Recording::new("a", Vec::new(), false);
+        let mut expected = Vec::new();
+        for time in 1..=2 {
+            recording.add(RecordKind::Silence, Timestamp::from_ns(time), b"");
+            encode(&mut expected, RecordKind::Silence, Timestamp::from_ns(time), b"");
+            let mut buffer = Vec::new();
+            assert_eq!(recording.take(&mut buffer, None), (0, false));
+            assert_eq!(buffer, expected);
+            recording.lose(&buffer, 0);
+        }
+        recording.add(RecordKind::Octets, Timestamp::from_ns(3), b"x");
+        encode(&mut expected, RecordKind::Octets, Timestamp::from_ns(3), b"x");
+        let mut buffer = Vec::new();
+        assert_eq!(recording.take(&mut buffer, None), (1, false));
+        assert_eq!(buffer, expected);
     }
 
     #[test]
@@ -241,7 +351,7 @@ mod tests {
         let total = std::thread::scope(|scope| {
             scope.spawn(|| {
                 for n in 0..200 {
-                    recording.add(Kind::Octets, Timestamp::from_ns(n), &[7; 64 << 10]);
+                    recording.add(RecordKind::Octets, Timestamp::from_ns(n), &[7; 64 << 10]);
                 }
                 recording.close();
             });

@@ -1,11 +1,11 @@
 //! What is said of ports and streams: at their end, and when SIGUSR1 asks.
 
 use super::shared::Shared;
-use super::writer::{Delivery, End};
+use super::writer::{End, StreamWriter};
 use crate::encode::StreamCounts;
 use crate::error::Error;
-use crate::framing::Protocol;
-use crate::packet::{Tally, Timestamp};
+use crate::packet::Tally;
+use crate::time::Timestamp;
 use log::{info, warn};
 
 /// Logs all counters.
@@ -13,21 +13,20 @@ pub fn all(shared: &Shared) {
     ports(shared);
     let now = shared.clock.now();
     let open = shared.streams().open.clone();
-    for delivery in open {
-        stream(&delivery, now);
+    for stream in open {
+        one(&stream, now);
     }
 }
 
 /// Logs where the octets of each port went.
 pub fn ports(shared: &Shared) {
     let streams = shared.streams();
-    let (tallies, senseless) = (streams.tallies.clone(), streams.senseless.clone());
+    let (tallies, troubles) = (streams.tallies.clone(), streams.troubles.clone());
     drop(streams);
-    for (port, (tally, senseless)) in shared.interfaces.iter().zip(tallies.iter().zip(senseless)) {
+    for (port, (tally, trouble)) in shared.interfaces.iter().zip(tallies.iter().zip(troubles)) {
         self::port(&port.name, tally);
-        if senseless {
-            let Protocol { name, when_senseless, .. } = port.protocol;
-            warn!("{}: no {name} frames: {when_senseless}", port.name);
+        if let Some(trouble) = trouble {
+            warn!("{}: {trouble}", port.name);
         }
     }
 }
@@ -44,25 +43,32 @@ fn port(name: &str, tally: &Tally) {
         tally.padding_octets,
         tally.skipped_octets,
     );
+    let Tally { symbol_errors, breaks, overruns, .. } = tally;
+    if symbol_errors + breaks + overruns > 0 {
+        info!(
+            "{name}: {symbol_errors} octets with a wrong stop bit or parity; {breaks} breaks; the \
+             adapter lost octets {overruns} times"
+        );
+    }
 }
 
 /// Logs what became of the packets of a stream that is open.
-fn stream(delivery: &Delivery, now: Timestamp) {
-    let outbox = &delivery.outbox;
-    let StreamCounts { framed, delivered, dropped, abandoned } = total(&outbox.counts());
+fn one(stream: &StreamWriter, now: Timestamp) {
+    let queue = &stream.queue;
+    let StreamCounts { framed, delivered, dropped, abandoned } = total(&queue.account.counts());
     info!(
         "{}: open for {} s: {framed} packets framed = {delivered} delivered + {dropped} dropped + \
          {} queued; {} octets of memory for its queue",
-        outbox.name(),
-        now.ns_since(delivery.opened) / 1_000_000_000,
+        queue.name(),
+        now.ns_since(stream.opened) / 1_000_000_000,
         framed.saturating_sub(delivered + dropped + abandoned),
-        outbox.memory(),
+        queue.memory(),
     );
 }
 
 /// Logs how a stream ended; returns the error if it is one.
-pub fn ended(delivery: &Delivery, end: &End, now: Timestamp) -> Option<Error> {
-    let name = delivery.outbox.name();
+pub fn ended(stream: &StreamWriter, end: &End, now: Timestamp) -> Option<Error> {
+    let name = stream.queue.name();
     let (how, error) = match end {
         End::Finished => ("finished", None),
         End::ReaderGone => ("its reader left", None),
@@ -73,11 +79,12 @@ pub fn ended(delivery: &Delivery, end: &End, now: Timestamp) -> Option<Error> {
             ("failed", Some(Error::new(name, "cannot write").because(cause)))
         }
     };
-    let StreamCounts { framed, delivered, dropped, abandoned } = total(&delivery.outbox.counts());
+    let StreamCounts { framed, delivered, dropped, abandoned } =
+        total(&stream.queue.account.counts());
     info!(
         "{name}: {how} after {} s: {framed} packets framed = {delivered} delivered + \
          {dropped} dropped + {abandoned} abandoned",
-        now.ns_since(delivery.opened) / 1_000_000_000
+        now.ns_since(stream.opened) / 1_000_000_000
     );
     debug_assert_eq!(framed, delivered + dropped + abandoned);
     error

@@ -1,4 +1,5 @@
-//! What systemd is told while a capture runs, if it has started us: that we are ready, how things
+//! What is told of a capture while it runs: to a terminal in a live line; and to systemd, if it has
+//! started us: that we are ready, how things
 //! stand when readers come and go, and signs of life.
 //!
 //! A sign of life means something: the main thread gives it, which a thread that has died would
@@ -7,12 +8,17 @@
 use super::report::total;
 use super::shared::Shared;
 use crate::error::Error;
-use crate::framing::Protocol;
-use crate::packet::Tally;
-use crate::systemd::{Manager, watchdog};
+use crate::logger::LIVE;
+use crate::sys::service::{Manager, watchdog};
+use crate::time::Timestamp;
 use crossbeam_channel::{Receiver, never, tick};
+use log::{Level, info, log_enabled};
+use std::cell::Cell;
 use std::fmt::Write as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How often a terminal's live line is brought up to date.
+const LIVE_LINE: Duration = Duration::from_secs(1);
 
 /// The capture as a service.
 pub struct Service<'a> {
@@ -22,11 +28,29 @@ pub struct Service<'a> {
     pub readers_changed: Receiver<()>,
     /// A sign of life is due. Never, unless systemd waits for one.
     pub sign_of_life: Receiver<Instant>,
+    /// The live line is due. Never, unless a terminal shows one.
+    pub live_line: Receiver<Instant>,
+    /// Packets when the last live line was shown, and when that was.
+    shown: Cell<(u64, Timestamp)>,
+}
+
+/// How things stand.
+struct Standing {
+    packets: u64,
+    damaged: u64,
+    dropped: u64,
+    readers: usize,
+    /// What is wrong with each port.
+    troubles: Vec<Option<String>>,
+    /// What is wrong with the line, if that is looked at.
+    diagnosis: Option<String>,
 }
 
 impl<'a> Service<'a> {
     /// A service if systemd has started us, else nothing is told to anybody.
-    pub fn new(shared: &'a Shared, readers_changed: Receiver<()>) -> Self {
+    /// With `may_show` there is a live line, if stderr is a terminal.
+    pub fn new(shared: &'a Shared, readers_changed: Receiver<()>, may_show: bool) -> Self {
+        let is_shown = may_show && log_enabled!(target: LIVE, Level::Info);
         let manager = Manager::from_env();
         let interval = watchdog().filter(|_| manager.is_some());
         Self {
@@ -35,6 +59,8 @@ impl<'a> Service<'a> {
             // Twice as often as it has to be.
             sign_of_life: interval.map_or_else(never, |interval| tick(interval / 2)),
             manager,
+            live_line: if is_shown { tick(LIVE_LINE) } else { never() },
+            shown: Cell::new((0, shared.clock.now())),
         }
     }
 
@@ -56,23 +82,50 @@ impl<'a> Service<'a> {
     /// The end has begun.
     pub fn stopping(&self, failed: &[Error]) {
         self.tell("STOPPING=1\n", failed);
+        info!(target: LIVE, "");
+    }
+
+    /// Shows the live line.
+    pub fn show(&self) {
+        let Standing { packets, damaged, dropped, readers, .. } = self.standing();
+        let now = self.shared.clock.now();
+        let (before, since) = self.shown.replace((packets, now));
+        let ms = (now.ns_since(since) / 1_000_000).max(1);
+        let rate = (packets.saturating_sub(before) * 1000 + ms / 2) / ms;
+        let plural = if readers == 1 { "" } else { "s" };
+        info!(
+            target: LIVE,
+            "{packets} packets, {rate}/s, {damaged} damaged, {dropped} dropped, {readers} reader{plural}"
+        );
+    }
+
+    fn standing(&self) -> Standing {
+        let streams = self.shared.streams();
+        let damaged = streams.tallies.iter().map(|tally| tally.damaged_frames).sum::<u64>();
+        let good = streams.tallies.iter().map(|tally| tally.good_frames).sum::<u64>();
+        let open = streams.open.iter().map(|stream| total(&stream.queue.account.counts()).dropped);
+        Standing {
+            packets: good + damaged,
+            damaged,
+            dropped: streams.dropped + open.sum::<u64>(),
+            readers: streams.readers,
+            troubles: streams.troubles.clone(),
+            diagnosis: streams.diagnosis.clone(),
+        }
     }
 
     /// Tells of a state, and how things stand.
     fn tell(&self, state: &str, failed: &[Error]) {
         let Some(manager) = &self.manager else { return };
-        let streams = self.shared.streams();
-        let frames = |tally: &Tally| tally.good_frames + tally.damaged_frames;
-        let packets: u64 = streams.tallies.iter().map(frames).sum();
-        let open = streams.open.iter().map(|stream| total(&stream.outbox.counts()).dropped);
-        let dropped = streams.dropped + open.sum::<u64>();
-        let readers = streams.readers;
-        let senseless = streams.senseless.clone();
-        drop(streams);
+        let Standing { packets, dropped, readers, troubles, diagnosis, .. } = self.standing();
         let mut status = format!("STATUS={packets} packets, {dropped} dropped, {readers} readers");
-        for (port, _) in self.shared.interfaces.iter().zip(senseless).filter(|(_, is)| *is) {
-            let Protocol { name, when_senseless, .. } = port.protocol;
-            let _ = write!(status, "; {}: no {name} frames: {when_senseless}", port.name);
+        for (port, trouble) in self.shared.interfaces.iter().zip(troubles) {
+            if let Some(trouble) = trouble {
+                let _ = write!(status, "; {}: {trouble}", port.name);
+            }
+        }
+        if let Some(diagnosis) = diagnosis {
+            let _ = write!(status, "; {diagnosis}");
         }
         for error in failed {
             let _ = write!(status, "; failed: {error:#}");

@@ -1,11 +1,11 @@
 //! A writer thread for each reader that comes, and the account of each stream at its end.
 
-use super::ending::News;
-use super::outbox::Outbox;
+use super::event::Event;
+use super::queue::Queue;
 use super::report;
 use super::shared::{Running, Shared};
-use super::spawn;
-use super::writer::Delivery;
+use super::threads::spawn;
+use super::writer::StreamWriter;
 use crate::encode::{Encoder, Format};
 use crate::error::Error;
 use crate::output::{Listener, Stream};
@@ -14,18 +14,30 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::Scope;
 
-/// The accept thread: a stream for each reader that comes.
+/// The accept thread: a stream for each reader that comes. For a program that we have started the
+/// first one is `awaited`: it gets all so far, later ones the last `history_s` seconds.
 pub fn accept<'scope>(
     scope: &'scope Scope<'scope, '_>,
     shared: &'scope Shared,
     listener: &dyn Listener,
     format: Format,
+    mut awaited: bool,
+    history_s: u64,
 ) {
     loop {
         match listener.accept() {
-            Ok(Some(stream)) => open_stream(scope, shared, stream, format, false),
+            Ok(Some(stream)) => {
+                open_stream(scope, shared, stream, format, false);
+                if std::mem::take(&mut awaited)
+                    && shared.awaited.fetch_sub(1, Ordering::SeqCst) == 1
+                {
+                    shared.streams().history.set_reach(history_s);
+                    shared.gate.notify();
+                    shared.send(Event::ViewersRead);
+                }
+            }
             Ok(None) => return,
-            Err(error) => return shared.tell(News::OutputEnded(Some(error))),
+            Err(error) => return shared.send(Event::OutputEnded(Some(error))),
         }
     }
 }
@@ -41,46 +53,56 @@ pub fn open_stream<'scope>(
 ) {
     let name = stream.name().to_owned();
     let opened = shared.clock.now();
+    let last = stream.last();
     let mut buffer = Vec::new();
     let encoder = Encoder::start(format, Arc::clone(&shared.interfaces), opened, &mut buffer);
     let ports = shared.interfaces.len();
-    let outbox = Outbox::new(&name, ports, shared.queue_memory, Arc::clone(&shared.room));
+    let queue = Queue::new(&name, ports, shared.queue_memory, Arc::clone(&shared.gate));
     let ended_with = move |error: Option<Error>| {
         if only {
-            shared.tell(News::OutputEnded(error));
+            shared.send(Event::OutputEnded(error));
         } else if let Some(error) = error {
-            error.log(Level::Error);
+            // The others are served, and so is who comes next: descriptors that were few, a
+            // client whose network is gone.
+            error.log(Level::Warn);
         }
     };
-    let (mut encoder, outbox) = match encoder.and_then(|encoder| Ok((encoder, outbox?))) {
+    let (mut encoder, queue) = match encoder.and_then(|encoder| Ok((encoder, queue?))) {
         Ok(both) => both,
         Err(error) => {
             let error = Error::new(&name, "cannot serve a reader").because(error);
             return ended_with(Some(error));
         }
     };
-    encoder.set_wall(shared.wall.now());
+    encoder.set_wall_offset(shared.wall.now());
     let wall = Arc::clone(&shared.wall);
-    let delivery = Arc::new(Delivery::new(outbox, stream, encoder, buffer, wall, shared.is_live));
-    shared.streams().open(&delivery, opened);
+    let stream = Arc::new(StreamWriter::new(queue, stream, encoder, buffer, wall, shared.is_live));
+    let most_ns = last.map_or(u64::MAX, |last| last.as_nanos() as u64);
+    shared.streams().open(&stream, opened, most_ns);
     if let Some(deadline) = shared.limit.get() {
-        delivery.outbox.limit(*deadline);
+        stream.queue.limit(*deadline);
     }
     shared.read_by_some.store(true, Ordering::SeqCst);
-    shared.room.changed();
+    shared.gate.notify();
     let running = Running::new(shared, !only);
     if !only {
         info!("{name}: a reader has come");
     }
-    let written = Arc::clone(&delivery);
+    let written = Arc::clone(&stream);
     let spawned = spawn(scope, shared, "writer", move || {
         let _running = running;
-        let end = written.run(|| shared.streams().history.feed(&written));
+        let end = written.run(|| {
+            let more = shared.streams().history.feed(&written);
+            if !more && last.is_some() {
+                written.queue.close();
+            }
+            more
+        });
         shared.close(&written);
         ended_with(report::ended(&written, &end, shared.clock.now()));
     });
     if let Err(error) = spawned {
-        shared.close(&delivery);
+        shared.close(&stream);
         ended_with(Some(error));
     }
 }

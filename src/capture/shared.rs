@@ -1,16 +1,16 @@
 //! What all threads share, and what they say through it.
 
-use super::ending::News;
+use super::event::Event;
+use super::gate::Gate;
 use super::report::total;
-use super::room::Room;
 use super::streams::Streams;
-use super::writer::Delivery;
-use crate::bell::Bell;
+use super::writer::StreamWriter;
 use crate::encode::Interface;
 use crate::error::Error;
-use crate::framing::Framer;
-use crate::packet::{Batch, Clock, Timestamp};
-use crate::wall::WallClock;
+use crate::packet::{Batch, Tally};
+use crate::sys::Waker;
+use crate::time::wall_clock::WallClock;
+use crate::time::{MonoClock, Timestamp};
 use crossbeam_channel::Sender;
 use log::warn;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// What all threads share.
 pub struct Shared {
     /// Tells the time to all.
-    pub clock: Clock,
+    pub clock: MonoClock,
     /// Tells how the wall clock stands beside it.
     pub wall: Arc<WallClock>,
     /// What headers say about each port.
@@ -28,19 +28,22 @@ pub struct Shared {
     /// Where frames meet streams.
     pub streams: Mutex<Streams>,
     /// What the main thread is told.
-    pub news: Sender<News>,
+    pub events: Sender<Event>,
     /// Told that readers came or went; what it holds need not be told twice.
     pub readers_changed: Sender<()>,
     /// Told of what somebody may wait for.
-    pub room: Arc<Room>,
+    pub gate: Arc<Gate>,
     /// Whether a stream was ever open.
     pub read_by_some: AtomicBool,
+    /// Programs that we have started and that have not opened their FIFO yet: nothing ends without
+    /// them, and what is read from files waits for them.
+    pub awaited: AtomicUsize,
     /// Writer threads that run.
     pub writers: AtomicUsize,
     /// Whether readers that wait for room are to give up.
     pub stopping: AtomicBool,
-    /// Rung after that.
-    pub stop: Arc<Bell>,
+    /// Woken after that.
+    pub stop: Arc<Waker>,
     /// Set by a signal: until when writers may take.
     pub limit: OnceLock<Instant>,
     /// Octets of memory that the queue of a stream may take.
@@ -56,9 +59,9 @@ impl Shared {
         interfaces: Arc<[Interface]>,
         streams: Streams,
         queue_memory: usize,
-        news: Sender<News>,
+        events: Sender<Event>,
         readers_changed: Sender<()>,
-        stop: Arc<Bell>,
+        stop: Arc<Waker>,
     ) -> Self {
         Self {
             clock: wall.clock(),
@@ -67,10 +70,11 @@ impl Shared {
             interfaces,
             streams: Mutex::new(streams),
             queue_memory,
-            news,
+            events,
             readers_changed,
-            room: Arc::default(),
+            gate: Arc::default(),
             read_by_some: AtomicBool::new(false),
+            awaited: AtomicUsize::new(0),
             writers: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             stop,
@@ -79,14 +83,14 @@ impl Shared {
     }
 
     /// Tells the main thread.
-    pub fn tell(&self, news: News) {
+    pub fn send(&self, event: Event) {
         // Fails when the end has begun already.
-        let _ = self.news.send(news);
+        let _ = self.events.send(event);
     }
 
     /// Without this thread there is nothing to go on with.
     pub fn or_end<T>(&self, spawned: Result<T, Error>) -> Option<T> {
-        spawned.map_err(|error| self.tell(News::NoThread(error))).ok()
+        spawned.map_err(|error| self.send(Event::NoThread(error))).ok()
     }
 
     /// Where frames meet streams.
@@ -98,20 +102,20 @@ impl Shared {
     /// Takes the frames of one read, and hands on what may leave; those of a port that is not
     /// live wait for room first. Returns when to call again although nothing has come; `None` if
     /// no more packets are wanted.
-    pub fn publish(&self, batch: Batch, framer: &dyn Framer, live: bool) -> Option<Again> {
+    pub fn publish(&self, batch: Batch, standing: &Standing, live: bool) -> Option<Again> {
         let mut streams = if live || batch.is_empty() {
             self.streams()
         } else {
             self.streams_with_room(batch.port())
         };
-        streams.tallies[batch.port()] = framer.tally();
-        streams.merger.push(batch, framer.open_since(), self.clock.now());
+        streams.tallies[batch.port()] = standing.tally;
+        streams.merger.push(batch, standing.open_since, self.clock.now());
         let streams = self.release(streams, live);
         let (wanted, deadline) = (streams.remaining > 0, streams.merger.deadline());
         drop(streams);
-        self.room.changed();
+        self.gate.notify();
         if !wanted {
-            self.tell(News::CountReached);
+            self.send(Event::CountReached);
             return None;
         }
         Some(Again(deadline))
@@ -128,13 +132,15 @@ impl Shared {
             let waits = streams.release(self.clock.now(), stopping());
             for port in std::mem::take(&mut streams.late) {
                 let name = &self.interfaces[port].name;
-                warn!("{name}: packets came late: they follow some that began after them");
+                warn!(
+                    "{name}: packets out of order: some were written after packets that began later"
+                );
             }
             if live || !waits {
                 return streams;
             }
             drop(streams);
-            self.room.wait_until(|| stopping() || self.streams().all_have_room());
+            self.gate.wait_until(|| stopping() || self.streams().all_have_room());
             streams = self.streams();
         }
     }
@@ -154,7 +160,7 @@ impl Shared {
             let streams = self.release(self.streams(), live);
             let deadline = streams.merger.deadline().filter(|_| streams.merger.holds(port));
             drop(streams);
-            self.room.changed();
+            self.gate.notify();
             match deadline {
                 Some(deadline) if !self.stopping.load(Ordering::SeqCst) => {
                     let left = deadline.ns_since(self.clock.now());
@@ -170,7 +176,9 @@ impl Shared {
     fn streams_with_room(&self, port: usize) -> MutexGuard<'_, Streams> {
         let has_room = |streams: &Streams| {
             self.stopping.load(Ordering::SeqCst)
-                || (self.read_by_some.load(Ordering::SeqCst) && streams.has_room(port))
+                || (self.read_by_some.load(Ordering::SeqCst)
+                    && self.awaited.load(Ordering::SeqCst) == 0
+                    && streams.has_room(port))
         };
         loop {
             let streams = self.streams();
@@ -179,7 +187,7 @@ impl Shared {
                 return streams;
             }
             drop(streams);
-            self.room.wait_until(|| has_room(&self.streams()));
+            self.gate.wait_until(|| has_room(&self.streams()));
         }
     }
 
@@ -191,36 +199,36 @@ impl Shared {
     }
 
     /// A stream has ended: nothing more is for it.
-    pub fn close(&self, delivery: &Arc<Delivery>) {
+    pub fn close(&self, stream: &Arc<StreamWriter>) {
         let mut streams = self.streams();
-        streams.open.retain(|other| !Arc::ptr_eq(other, delivery));
-        streams.history.end(delivery);
-        streams.dropped += total(&delivery.outbox.counts()).dropped;
+        streams.open.retain(|other| !Arc::ptr_eq(other, stream));
+        streams.history.end(stream);
+        streams.dropped += total(&stream.queue.account.counts()).dropped;
         drop(streams);
-        delivery.outbox.abandon_all();
-        self.room.changed();
+        stream.queue.abandon_all();
+        self.gate.notify();
     }
 
     /// Asks for the next file, where files take turns.
     pub fn start_next_streams(&self) {
-        for delivery in &self.streams().open {
-            delivery.outbox.ask_for_next_stream();
+        for stream in &self.streams().open {
+            stream.queue.ask_for_next_stream();
         }
     }
 
     /// No more packets come, for any stream.
     pub fn close_streams(&self) {
-        for delivery in &self.streams().open {
-            delivery.outbox.close();
+        for stream in &self.streams().open {
+            stream.queue.close();
         }
     }
 
     /// From now on writers may take until `deadline` only.
-    pub fn hurry(&self, deadline: Instant) {
+    pub fn set_deadline(&self, deadline: Instant) {
         // First for those to come, then for those that are there.
         let deadline = *self.limit.get_or_init(|| deadline);
-        for delivery in &self.streams().open {
-            delivery.outbox.limit(deadline);
+        for stream in &self.streams().open {
+            stream.queue.limit(deadline);
         }
     }
 }
@@ -250,8 +258,16 @@ impl Drop for Running<'_> {
             let _ = self.shared.readers_changed.try_send(());
         }
         self.shared.writers.fetch_sub(1, Ordering::SeqCst);
-        self.shared.room.changed();
+        self.shared.gate.notify();
     }
+}
+
+/// How a port stands after a read.
+pub struct Standing {
+    /// Where its octets went.
+    pub tally: Tally,
+    /// Since when a frame is open, if one is: none to come is earlier.
+    pub open_since: Option<Timestamp>,
 }
 
 /// When frames that wait for other ports may leave.

@@ -1,4 +1,5 @@
-//! The signals that the program heeds, and what each asks for.
+//! The signals that the program heeds, and what each asks for. Windows has no signals: there
+//! Ctrl-C is SIGINT, and Ctrl-Break, a console that is closed and the end of the session SIGTERM.
 //!
 //! - SIGINT, SIGTERM: the end. It has [`GRACE`], however many of them come meanwhile: a shell that
 //!   closes its terminal, `timeout` and logind send two in a moment. One that comes later kills,
@@ -13,16 +14,14 @@
 //! without its trailers helps nobody.
 
 use super::GRACE;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
-use signal_hook::iterator::{Handle, Signals};
-use signal_hook::{SigId, flag, low_level};
+use crate::sys::signals::{Closer, Inbox, die_by, has_terminal, survive_file_limits};
+use crate::sys::{Signal, Waker};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub enum Request {
     /// The end.
     End,
     /// The next file of each row of files, if there is one.
@@ -33,89 +32,97 @@ pub enum Meaning {
 
 /// The signals that were asked for.
 pub struct Heeded {
-    signals: Signals,
-    /// Lets a second signal kill, as long as nobody hears the first.
-    unheard: Vec<SigId>,
+    inbox: Inbox,
     /// Whether SIGHUP asks for the next files, if the terminal is still there.
     hangup_reloads: bool,
     /// Whether there was a terminal to be closed.
     had_terminal: bool,
 }
 
-/// Asks for the signals that mean something. Until somebody [listens](Heeded::listen) a second
-/// one ends the program at once. With `hangup_reloads` there is something that SIGHUP begins anew.
+/// Asks for the signals that mean something. With `hangup_reloads` there is something that SIGHUP begins anew.
 ///
 /// # Errors
 /// When the system does not let us.
 pub fn handle(hangup_reloads: bool) -> std::io::Result<Heeded> {
-    let mut heeded = vec![SIGINT, SIGTERM, SIGUSR1];
-    if !is_ignored(SIGHUP) {
-        heeded.push(SIGHUP);
+    survive_file_limits()?;
+    let inbox = Inbox::new(&Signal::ALL)?;
+    Ok(Heeded { inbox, hangup_reloads, had_terminal: has_terminal() })
+}
+
+/// When the end was asked for first.
+#[derive(Default)]
+struct End(Option<Instant>);
+
+impl End {
+    /// Another signal asks for it: kills, if the first one has had its time. SIGHUP never does.
+    fn hear(&mut self, signal: Signal) {
+        let first = *self.0.get_or_insert_with(Instant::now);
+        if signal != Signal::Hangup && first.elapsed() > GRACE {
+            die_by(signal);
+        }
     }
-    let second = Arc::new(AtomicBool::new(false));
-    let mut unheard = Vec::new();
-    for signal in [SIGINT, SIGTERM] {
-        unheard.push(flag::register_conditional_shutdown(signal, 1, Arc::clone(&second))?);
-        unheard.push(flag::register(signal, Arc::clone(&second))?);
+}
+
+/// Rings the stop waker if the end is asked for while ports and outputs are opened, which may take as
+/// long as a host takes to answer.
+pub struct WhileOpening {
+    closer: Closer,
+    thread: std::thread::JoinHandle<bool>,
+}
+
+impl WhileOpening {
+    /// From now on.
+    ///
+    /// # Errors
+    /// When the system does not let us.
+    pub fn new(stop: Arc<Waker>) -> std::io::Result<Self> {
+        let inbox = Inbox::new(&[Signal::Interrupt, Signal::Terminate, Signal::Hangup])?;
+        let closer = inbox.closer();
+        let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            let mut end = End::default();
+            inbox.listen(|signal| {
+                end.hear(signal);
+                stop.wake();
+            });
+            end.0.is_some()
+        })?;
+        Ok(Self { closer, thread })
     }
-    // A file that grows beyond a limit is an error to report, and not a reason to die.
-    flag::register(SIGXFSZ, Arc::default())?;
-    let signals = Signals::new(heeded)?;
-    Ok(Heeded { signals, unheard, hangup_reloads, had_terminal: has_terminal() })
+
+    /// All is open, or could not be opened: whether the end was asked for meanwhile.
+    pub fn finish(self) -> bool {
+        self.closer.close();
+        self.thread.join().unwrap_or(false)
+    }
 }
 
 impl Heeded {
     /// Ends [`listen`](Self::listen).
-    pub fn handle(&self) -> Handle {
-        self.signals.handle()
+    pub fn closer(&self) -> Closer {
+        self.inbox.closer()
     }
 
-    /// Hears the signals, until the handle is closed. Blocks.
-    pub fn listen(mut self, mut hear: impl FnMut(i32, Meaning)) {
-        for id in self.unheard.drain(..) {
-            low_level::unregister(id);
-        }
-        let mut end: Option<Instant> = None;
-        for signal in self.signals.forever() {
-            let closed = || self.had_terminal && !has_terminal();
-            let meaning = meaning(signal, self.hangup_reloads && !closed());
-            if meaning == Meaning::End {
-                let first = *end.get_or_insert_with(Instant::now);
-                if signal != SIGHUP && first.elapsed() > GRACE {
-                    // Returns only if it cannot be.
-                    let _ = low_level::emulate_default_handler(signal);
-                }
+    /// Hears the signals, until it is closed. Blocks.
+    pub fn listen(self, mut hear: impl FnMut(Signal, Request)) {
+        let mut end = End::default();
+        let Self { inbox, hangup_reloads, had_terminal } = self;
+        inbox.listen(|signal| {
+            let closed = || had_terminal && !has_terminal();
+            let meaning = meaning(signal, hangup_reloads && !closed());
+            if meaning == Request::End {
+                end.hear(signal);
             }
             hear(signal, meaning);
-        }
+        });
     }
 }
 
-fn meaning(signal: i32, hangup_reloads: bool) -> Meaning {
+fn meaning(signal: Signal, hangup_reloads: bool) -> Request {
     match signal {
-        SIGUSR1 => Meaning::Counters,
-        SIGHUP if hangup_reloads => Meaning::NextFiles,
-        _ => Meaning::End,
+        Signal::User => Request::Counters,
+        Signal::Hangup if hangup_reloads => Request::NextFiles,
+        _ => Request::End,
     }
-}
-
-fn is_ignored(signal: i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    ignored >> (signal - 1) & 1 == 1
-}
-
-/// Whether a terminal controls this process: field 7 of proc_pid_stat(5), a device number, or 0.
-fn has_terminal() -> bool {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    terminal(&stat).is_some_and(|number| number != 0)
-}
-
-fn terminal(stat: &str) -> Option<i64> {
-    // Behind the name of the program, which may hold anything.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(4)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -123,17 +130,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_terminal_is_found_behind_any_name() {
-        assert_eq!(terminal("7 (a b) c) S 1 7 7 34816 7 0"), Some(34816));
-        assert_eq!(terminal("7 (x) S 1 7 7 0 -1 0"), Some(0));
-        assert_eq!(terminal(""), None);
-    }
-
-    #[test]
     fn signals_have_their_meanings() {
-        assert_eq!(meaning(SIGHUP, false), Meaning::End);
-        assert_eq!(meaning(SIGHUP, true), Meaning::NextFiles);
-        assert_eq!(meaning(SIGTERM, true), Meaning::End);
-        assert_eq!(meaning(SIGUSR1, true), Meaning::Counters);
+        assert_eq!(meaning(Signal::Hangup, false), Request::End);
+        assert_eq!(meaning(Signal::Hangup, true), Request::NextFiles);
+        assert_eq!(meaning(Signal::Terminate, true), Request::End);
+        assert_eq!(meaning(Signal::User, true), Request::Counters);
     }
 }

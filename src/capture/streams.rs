@@ -3,9 +3,10 @@
 
 use super::history::History;
 use super::merge::Merger;
-use super::writer::Delivery;
-use crate::packet::{Tally, Timestamp};
+use super::writer::StreamWriter;
+use crate::packet::Tally;
 use crate::source::Pace;
+use crate::time::Timestamp;
 use std::sync::Arc;
 
 /// Where frames meet streams.
@@ -14,15 +15,17 @@ pub struct Streams {
     pub merger: Merger,
     /// Where the octets of each port went.
     pub tallies: Vec<Tally>,
-    /// Of each port: whether octets come and make no sense.
-    pub senseless: Vec<bool>,
+    /// What is wrong with each port, if anything: it is not there, or nothing makes sense.
+    pub troubles: Vec<Option<String>>,
+    /// What is wrong with the line, if reports on it are asked for.
+    pub diagnosis: Option<String>,
     /// Ports whose frames have left late for the first time, to be told of.
     pub late: Vec<usize>,
     told_late: Vec<bool>,
     /// Packets still wanted; `u64::MAX` without `--count`.
     pub remaining: u64,
     /// The open streams.
-    pub open: Vec<Arc<Delivery>>,
+    pub open: Vec<Arc<StreamWriter>>,
     /// How many of them are readers', and not outputs of their own.
     pub readers: usize,
     /// Packets dropped by streams that have ended.
@@ -42,7 +45,8 @@ impl Streams {
         history.set_may_wait(!merger.is_live());
         Self {
             tallies: vec![Tally::default(); merger.ports()],
-            senseless: vec![false; merger.ports()],
+            troubles: vec![None; merger.ports()],
+            diagnosis: None,
             late: Vec::new(),
             told_late: vec![false; merger.ports()],
             merger,
@@ -64,21 +68,21 @@ impl Streams {
             if !forced && !self.merger.is_live_port(port) && !self.all_have_room() {
                 return true;
             }
-            let Some(mut run) = self.merger.pop(now) else { return false };
-            if run.is_late() && !std::mem::replace(&mut self.told_late[port], true) {
+            let Some(mut range) = self.merger.pop(now) else { return false };
+            if range.is_late() && !std::mem::replace(&mut self.told_late[port], true) {
                 self.late.push(port);
             }
             if self.remaining < u64::MAX {
-                run.truncate(usize::try_from(self.remaining).unwrap_or(usize::MAX));
-                self.remaining -= run.len() as u64;
+                range.truncate(usize::try_from(self.remaining).unwrap_or(usize::MAX));
+                self.remaining -= range.len() as u64;
             }
-            for delivery in &self.open {
+            for stream in &self.open {
                 // What is behind gets it from the history.
-                if !self.history.is_behind(delivery) {
-                    delivery.offer(&run);
+                if !self.history.is_behind(stream) {
+                    stream.offer(&range);
                 }
             }
-            self.history.remember(run);
+            self.history.remember(range);
         }
         false
     }
@@ -91,12 +95,13 @@ impl Streams {
 
     /// Whether all open streams, and those that read the history, can take the frames of a read.
     pub fn all_have_room(&self) -> bool {
-        self.open.iter().all(|delivery| delivery.outbox.has_room()) && self.history.has_room()
+        self.open.iter().all(|stream| stream.queue.has_room()) && self.history.has_room()
     }
 
-    /// Opens a stream: first the history goes into it, then all that leaves from now on.
-    pub fn open(&mut self, delivery: &Arc<Delivery>, now: Timestamp) {
-        self.history.begin(delivery, now);
-        self.open.push(Arc::clone(delivery));
+    /// Opens a stream: first the history goes into it, `most_ns` of it at most, then all that leaves
+    /// from now on.
+    pub fn open(&mut self, stream: &Arc<StreamWriter>, now: Timestamp, most_ns: u64) {
+        self.history.begin(stream, now, most_ns);
+        self.open.push(Arc::clone(stream));
     }
 }

@@ -1,11 +1,11 @@
-//! One stream's delivery: parcels in, whole records out, until its reader leaves.
+//! One stream's stream: queued packets in, whole records out, until its reader leaves.
 //!
-//! Each stream has a thread that writes. Records are collected while parcels wait, and sent when
+//! Each stream has a thread that writes. Records are collected while queued packets wait, and sent when
 //! none does, in runs of whole records that the stream takes entirely or not at all.
 //!
 //! On a slow line most of the cost of a packet would be to wake that thread for it. So where the
 //! thread sleeps and the stream takes octets without waiting, a reader thread writes its few
-//! frames itself: [`Delivery::offer`]. Whatever comes in its way there (a full pipe, an error)
+//! frames itself: [`StreamWriter::offer`]. Whatever comes in its way there (a full pipe, an error)
 //! it leaves to the thread, and never waits for it.
 //!
 //! A rotating file opens its next stream itself: the same thread ends one stream with its
@@ -19,14 +19,13 @@
 mod records;
 mod waiter;
 
-use super::merge::Run;
-use super::outbox::Outbox;
+use super::merge::FrameRange;
+use super::queue::Queue;
 use crate::encode::Encoder;
 use crate::output::Stream;
-use crate::packet::Timestamp;
-use crate::wall::WallClock;
+use crate::time::Timestamp;
+use crate::time::wall_clock::WallClock;
 use records::Writer;
-use rustix::io::Errno;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use waiter::Waiter;
@@ -59,57 +58,71 @@ impl From<io::Error> for End {
     }
 }
 
-impl From<Errno> for End {
-    fn from(errno: Errno) -> Self {
-        io::Error::from(errno).into()
-    }
-}
-
 /// A stream with its queue: what reader threads offer frames to.
-pub struct Delivery {
+pub struct StreamWriter {
     /// What waits for the stream's thread, and the account of all.
-    pub outbox: Outbox,
+    pub queue: Queue,
     /// Since when it is open.
     pub opened: Timestamp,
-    /// Whoever holds it may take parcels and write. Gone with the stream.
+    /// Whoever holds it may take queued packets and write. Gone with the stream.
     writer: Mutex<Option<Writer>>,
     /// Whether the stream takes octets without waiting.
-    is_swift: bool,
+    is_nonblocking: bool,
+    #[cfg_attr(not(all(unix, feature = "http")), allow(dead_code, reason = "for --http"))]
+    is_unwritten: bool,
 }
 
-impl Delivery {
-    /// A delivery into `stream`, with its header in `buffer`. With `may_drop` a shortage costs
+impl StreamWriter {
+    /// A stream into `stream`, with its header in `buffer`. With `may_drop` a shortage costs
     /// packets and is not the end.
     pub fn new(
-        outbox: Outbox,
+        queue: Queue,
         stream: Stream,
         encoder: Encoder,
         buffer: Vec<u8>,
         wall: Arc<WallClock>,
         may_drop: bool,
     ) -> Self {
-        let ports = outbox.counts().len();
-        let (is_swift, opened) = (stream.is_swift(), wall.clock().now());
+        let ports = queue.account.counts().len();
+        let (is_nonblocking, opened) = (stream.is_nonblocking(), wall.clock().now());
         let writer = Writer::new(stream, encoder, buffer, ports, wall, may_drop);
-        Self { outbox, opened, writer: Mutex::new(Some(writer)), is_swift }
+        Self {
+            queue,
+            opened,
+            writer: Mutex::new(Some(writer)),
+            is_nonblocking,
+            is_unwritten: false,
+        }
+    }
+
+    /// A stream that is not written: whoever reads it takes what is queued.
+    pub fn unwritten(queue: Queue, opened: Timestamp) -> Self {
+        let (writer, is_nonblocking) = (Mutex::new(None), false);
+        Self { queue, opened, writer, is_nonblocking, is_unwritten: true }
+    }
+
+    /// Whether it is the analysis that reads it, and no output.
+    #[cfg_attr(not(all(unix, feature = "http")), allow(dead_code, reason = "for --http"))]
+    pub fn is_unwritten(&self) -> bool {
+        self.is_unwritten
     }
 
     /// Offers frames; never blocks.
-    pub fn offer(&self, run: &Run) {
-        if self.is_swift
-            && run.len() <= FEW_FRAMES
-            && run.octets() <= FEW_OCTETS
+    pub fn offer(&self, range: &FrameRange) {
+        if self.is_nonblocking
+            && range.len() <= FEW_FRAMES
+            && range.octets() <= FEW_OCTETS
             && let Ok(mut writer) = self.writer.try_lock()
             && let Some(writer) = &mut *writer
             && writer.is_idle()
-            && !self.outbox.has_parcel()
+            && !self.queue.has_parcel()
         {
-            let parcel = self.outbox.pass(run);
-            if writer.write_now(&parcel, &self.outbox).is_err() || !writer.is_idle() {
-                self.outbox.leave_rest();
+            let queued = self.queue.pass(range);
+            if writer.write_now(&queued, &self.queue).is_err() || !writer.is_idle() {
+                self.queue.leave_rest();
             }
         } else {
-            self.outbox.offer(run);
+            self.queue.offer(range);
         }
     }
 
@@ -118,14 +131,14 @@ impl Delivery {
     pub fn run(&self, feed: impl FnMut() -> bool) -> End {
         let end = self.write_all(feed).err().unwrap_or(End::Finished);
         if let Some(mut writer) = self.lock().take() {
-            writer.abandon_unsent(&self.outbox);
+            writer.abandon_unsent(&self.queue.account);
         }
         end
     }
 
     fn write_all(&self, mut feed: impl FnMut() -> bool) -> Result<(), End> {
         let waiter = match &*self.lock() {
-            Some(writer) => Waiter::new(&self.outbox, writer.stream())?,
+            Some(writer) => Waiter::new(&self.queue, writer.stream())?,
             None => return Ok(()),
         };
         let mut may_be_fed = true;
@@ -137,10 +150,10 @@ impl Delivery {
             if may_be_fed {
                 continue;
             }
-            if self.outbox.is_next_stream_wanted() {
+            if self.queue.is_next_stream_wanted() {
                 open.start_next(&waiter)?;
             }
-            if self.outbox.is_closing() && !self.outbox.has_parcel() {
+            if self.queue.is_closing() && !self.queue.has_parcel() {
                 return open.end(&waiter);
             }
             let sync_due = open.stream().sync_due();

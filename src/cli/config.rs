@@ -2,10 +2,11 @@
 //! So what is allowed, and what it means, is decided in one place.
 //!
 //! The keys are the long options' names, found by asking clap; and `port` or `ports` for the
-//! ports. What may be repeated takes a list, a switch takes `true` or `false`, and `verbose` and
-//! `quiet` take a number.
+//! ports, each a string, or a table with its name and its own settings (`[[port]]`). What may be
+//! repeated takes a list, a switch takes `true` or `false`, and `verbose` and `quiet` take a number.
 
-use super::Args;
+use super::args::Args;
+use super::typed_port::{setting_names, with_settings};
 use crate::error::Error;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, parser::ValueSource};
@@ -157,6 +158,9 @@ fn entry(command: &Command, key: &str, value: &Spanned<DeValue<'_>>) -> Result<E
         }
         (action, _) => {
             let expected = match action {
+                ArgAction::Append if arg.get_id() == "ports" => {
+                    "a string, a table, or a list of them"
+                }
                 ArgAction::Append => "a string, a whole number, or a list of them",
                 _ => "a string or a whole number",
             };
@@ -173,7 +177,18 @@ fn checked(
     key: &str,
     value: &Spanned<DeValue<'_>>,
 ) -> Option<Result<String, Refusal>> {
-    let text = scalar(value.get_ref())?;
+    let is_port = arg.get_id() == "ports";
+    let text = match value.get_ref() {
+        DeValue::Table(table) if is_port => match port_with_settings(key, value, table) {
+            Ok(text) => text,
+            Err(refusal) => return Some(Err(refusal)),
+        },
+        // Octal as it is typed: 0o660.
+        DeValue::Integer(number) if arg.get_id() == "mode" && number.radix() == 8 => {
+            format!("0o{}", number.as_str())
+        }
+        value => scalar(value)?,
+    };
     let option = format!("--{key}={text}");
     let refuse = |reason: String, hint| Some(Err((Some(value.span().start), reason, hint)));
     if let Err(error) = parsed(command, &option) {
@@ -184,13 +199,50 @@ fn checked(
         };
         return refuse(format!("{key}: invalid value '{text}'{reason}"), hint);
     }
-    if arg.get_id() != "ports" {
+    if !is_port {
         return Some(Ok(option));
     }
     if text.starts_with('-') && text != "-" {
         return refuse(format!("{key}: {text} is an option, not a port"), None);
     }
     Some(Ok(text))
+}
+
+/// A port with settings of its own, `[[port]]`, as it would be typed.
+fn port_with_settings(
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+    table: &DeTable<'_>,
+) -> Result<String, Refusal> {
+    let known = setting_names();
+    let mut name = None;
+    let mut settings = Vec::new();
+    for (setting, value) in table {
+        let word = setting.get_ref().as_ref();
+        let at = |place: &std::ops::Range<usize>| Some(place.start);
+        if word != "name" && !known.iter().any(|known| known == word) {
+            let hint = format!("a port has name, {}", known.join(", "));
+            return Err((
+                at(&setting.span()),
+                format!("unknown key of a {key}: {word}"),
+                Some(hint),
+            ));
+        }
+        let text = scalar(value.get_ref()).ok_or_else(|| {
+            let found = found(value.get_ref());
+            let what = format!("{word}: expected a string or a whole number, found {found}");
+            (at(&value.span()), what, None)
+        })?;
+        match word {
+            "name" => name = Some(text),
+            word => settings.push((word.to_owned(), text)),
+        }
+    }
+    let name = name.ok_or_else(|| {
+        let hint = Some("name = \"/dev/ttyUSB0\"".to_owned());
+        (Some(value.span().start), format!("a {key} without a name"), hint)
+    })?;
+    Ok(with_settings(&name, &settings))
 }
 
 /// What clap says to one option of a file.

@@ -109,12 +109,79 @@ pub fn words(psdu: &[u8], _intact: bool) -> Words {
     addressed(name, control, rest).unwrap_or_else(|| Words::new(format!("{name} {CUT_OFF}")))
 }
 
+/// The sequence number of a PSDU and the network that it is for or else from, as far as it has them.
+pub(crate) fn number_and_pan(psdu: &[u8]) -> (Option<u8>, Option<u16>) {
+    let mut rest = Octets(psdu);
+    let Some(octets) = rest.take(2) else { return (None, None) };
+    let control = Control(u16::from_le_bytes([octets[0], octets[1]]));
+    if control.frame_type() > COMMAND || control.is_reserved() {
+        return (None, None);
+    }
+    let number = if control.has_sequence_number() { rest.octet() } else { None };
+    let (destination_pan, source_pan) = control.pan_ids();
+    if !destination_pan {
+        rest.take(address_len(control.destination_mode()));
+    }
+    let pan = if destination_pan || source_pan { rest.take(2) } else { None };
+    (number, pan.map(|octets| u16::from_le_bytes([octets[0], octets[1]])))
+}
+
 /// Words for a PSDU behind a TAP header.
 pub fn tap_words(packet: &[u8], intact: bool) -> Words {
     let len = packet
         .get(2..4)
         .map_or(usize::MAX, |len| usize::from(u16::from_le_bytes([len[0], len[1]])));
     words(packet.get(len..).unwrap_or_default(), intact)
+}
+
+/// What a TAP header says, and the PSDU behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Tap<'a> {
+    pub(crate) channel: Option<u8>,
+    pub(crate) rssi_dbm: Option<f32>,
+    pub(crate) psdu: &'a [u8],
+}
+
+impl<'a> Tap<'a> {
+    /// As far as it is there.
+    pub(crate) fn read(packet: &'a [u8]) -> Self {
+        const RSS: u16 = 1;
+        const CHANNEL: u16 = 3;
+        let word = |octets: &[u8]| u16::from_le_bytes([octets[0], octets[1]]);
+        let mut tap = Self::default();
+        let Some(len) = packet.get(2..4).map(word) else { return tap };
+        let Some((header, psdu)) = packet.split_at_checked(len.into()) else { return tap };
+        tap.psdu = psdu;
+        let mut rest = Octets(header.get(4..).unwrap_or_default());
+        while let Some(head) = rest.take(4) {
+            let len = usize::from(word(&head[2..]));
+            let Some(value) = rest.take(len.next_multiple_of(4)) else { return tap };
+            match word(head) {
+                RSS => tap.rssi_dbm = value.first_chunk().map(|dbm| f32::from_le_bytes(*dbm)),
+                CHANNEL => tap.channel = value.first().copied(),
+                _ => {}
+            }
+        }
+        tap
+    }
+}
+
+/// The PAN ids that a frame names: of its destination and of its source.
+pub(crate) fn pan_ids(psdu: &[u8]) -> [Option<u16>; 2] {
+    let mut rest = Octets(psdu);
+    let word = |octets: &[u8]| u16::from_le_bytes([octets[0], octets[1]]);
+    let Some(control) = rest.take(2).map(|octets| Control(word(octets))) else { return [None; 2] };
+    if control.frame_type() > COMMAND || control.is_reserved() {
+        return [None; 2];
+    }
+    if rest.take(control.has_sequence_number().into()).is_none() {
+        return [None; 2];
+    }
+    let (has_destination, has_source) = control.pan_ids();
+    let destination = if has_destination { rest.take(2).map(word) } else { None };
+    let is_whole = rest.take(address_len(control.destination_mode())).is_some();
+    let source = if has_source && is_whole { rest.take(2).map(word) } else { None };
+    [destination, source]
 }
 
 /// With what stands between frame control and payload; `None` if `rest` ends before.
@@ -217,7 +284,9 @@ mod tests {
 
     #[test]
     fn any_octets_have_a_summary() {
-        for control in 0..=u16::MAX {
+        // Pending, acknowledge and the reserved bit move nothing.
+        const IDLE: u16 = 1 << 4 | 1 << 5 | 1 << 7;
+        for control in (0..=u16::MAX).filter(|control| [0, IDLE].contains(&(control & IDLE))) {
             let [low, high] = control.to_le_bytes();
             let psdu = [low, high, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14];
             for len in 0..psdu.len() {

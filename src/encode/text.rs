@@ -4,11 +4,13 @@
 //! 14:02:07.123456   5 > 16  readProperty AI 1 present-value, length 21
 //! ```
 
-use super::Interface;
+use super::{Encode, Interface, Record};
 use crate::dissect::Words;
-use crate::packet::{Damage, Packet, Timestamp};
+use crate::packet::{Damage, Packet};
+use crate::time::Timestamp;
 use chrono::{Local, TimeZone as _};
 use std::fmt::Write as _;
+use std::io;
 
 /// How times are shown; tcpdump's choices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,28 +61,20 @@ const WIDTH: usize = 3;
 /// Octets in a line of hex.
 const HEX_LINE: usize = 16;
 
-impl Lines {
-    pub(super) fn new(style: Style) -> Self {
-        Self { style, first: None, previous: None, widths: [WIDTH; 2] }
+impl Encode for Lines {
+    /// None.
+    fn header(&mut self, _: &[Interface], _: &mut Vec<u8>) -> io::Result<()> {
+        Ok(())
     }
 
-    pub(super) fn style(&self) -> Style {
-        self.style
-    }
-
-    /// Adds the lines of a packet to `out`; of several ports they name its own.
-    pub(super) fn packet(
-        &mut self,
-        packet: &Packet<'_>,
-        interface: &Interface,
-        several_ports: bool,
-        out: &mut Vec<u8>,
-    ) {
+    /// The lines of a packet; of several ports they name its own.
+    fn packet(&mut self, record: &Record<'_>, out: &mut Vec<u8>) -> io::Result<()> {
+        let Record { packet, dated, interface, several_ports, .. } = *record;
         let words = (interface.protocol.dissector)(packet.data, packet.damage.is_none());
         if self.style.hide_routine && words.is_routine {
-            return;
+            return Ok(());
         }
-        let mut line = self.time(packet.time);
+        let mut line = self.time(dated.time);
         if several_ports {
             let _ = write!(line, "{} ", interface.name);
         }
@@ -101,6 +95,13 @@ impl Lines {
         if self.style.hex {
             hex(packet.data, out);
         }
+        Ok(())
+    }
+}
+
+impl Lines {
+    pub(super) fn new(style: Style) -> Self {
+        Self { style, first: None, previous: None, widths: [WIDTH; 2] }
     }
 
     /// The addresses of a packet, below those of the line before.
@@ -165,7 +166,7 @@ fn hex(octets: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{TOKEN, interfaces, packet};
+    use super::super::tests::{TOKEN, interfaces, packet, record};
     use super::*;
 
     const READ: [u8; 21] =
@@ -175,7 +176,7 @@ mod tests {
         let mut lines = Lines::new(style);
         let mut out = Vec::new();
         for packet in packets {
-            lines.packet(packet, &interfaces()[0], false, &mut out);
+            lines.packet(&record(packet, &interfaces()[0]), &mut out).unwrap();
         }
         String::from_utf8(out).unwrap()
     }
@@ -253,7 +254,9 @@ mod tests {
     fn of_several_ports_a_line_names_its_own() {
         let mut out = Vec::new();
         let interface = Interface { name: "/dev/ttyUSB1".into(), ..interfaces()[0].clone() };
-        Lines::new(NO_TIME).packet(&packet(&TOKEN), &interface, true, &mut out);
+        let token = packet(&TOKEN);
+        let record = Record { several_ports: true, ..record(&token, &interface) };
+        Lines::new(NO_TIME).packet(&record, &mut out).unwrap();
         assert_eq!(out, b"/dev/ttyUSB1   5 > 16  Token, length 8\n");
     }
 }

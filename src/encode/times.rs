@@ -4,19 +4,20 @@
 //! the stream began is added. When the wall clock is set forward the stream follows at once;
 //! when it is set back, times would run backwards, so that is left to the next stream.
 
-use crate::packet::{Packet, Timestamp, Wall};
+use crate::packet::Packet;
+use crate::time::{Timestamp, WallOffset};
 
 /// The times of one stream.
 #[derive(Debug)]
-pub(super) struct Times {
+pub struct Times {
     start: Timestamp,
-    start_lead_ns: i64,
+    start_offset_ns: i64,
     /// The first packet's, if there is one.
     first: Option<Timestamp>,
     /// The last packet's; 1970 if there is none yet.
     last: Timestamp,
     /// For packets of this machine, and for those of a recording as each port.
-    clocks: Vec<Clock>,
+    clocks: Vec<AppliedOffset>,
     /// Whether all ports are recordings. Then nothing in the stream is of the time when it is
     /// written, so that a replay is the same each time.
     recorded: bool,
@@ -24,91 +25,92 @@ pub(super) struct Times {
 
 /// A packet's time in a stream, and what there is to say about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Dated {
+pub struct Dated {
     /// Not before the packet's in front of it.
-    pub(super) time: Timestamp,
+    pub time: Timestamp,
     /// By how much the wall clock was set before it; 0 if it was not.
-    pub(super) step_ns: i64,
+    pub step_ns: i64,
     /// How much earlier it began than its time here says.
-    pub(super) late_ns: u64,
+    pub late_ns: u64,
 }
 
 /// What is added.
 #[derive(Clone, Copy, Debug, Default)]
-struct Clock {
-    lead_ns: i64,
+struct AppliedOffset {
+    offset_ns: i64,
     /// How the wall clock stood at the last packet.
-    wall: Wall,
+    wall: WallOffset,
 }
 
-impl Clock {
-    fn at(wall: Wall) -> Self {
-        Self { lead_ns: wall.lead_ns, wall }
+impl AppliedOffset {
+    fn at(wall: WallOffset) -> Self {
+        Self { offset_ns: wall.offset_ns, wall }
     }
 }
 
 impl Times {
     /// Those of a stream that begins at `start`, with packets of so many ports.
-    pub(super) fn new(start: Timestamp, ports: usize, recorded: bool) -> Self {
-        let clocks = vec![Clock::default(); 1 + ports];
+    pub fn new(start: Timestamp, ports: usize, recorded: bool) -> Self {
+        let clocks = vec![AppliedOffset::default(); 1 + ports];
         let last = Timestamp::default();
-        Self { start, start_lead_ns: 0, first: None, last, clocks, recorded }
+        Self { start, start_offset_ns: 0, first: None, last, clocks, recorded }
     }
 
     /// How the wall clock of this machine stands, as long as there is no packet.
-    pub(super) fn set_wall(&mut self, wall: Wall) {
-        self.clocks[0] = Clock::at(wall);
-        self.start_lead_ns = wall.lead_ns;
+    pub fn set_wall_offset(&mut self, wall: WallOffset) {
+        self.clocks[0] = AppliedOffset::at(wall);
+        self.start_offset_ns = wall.offset_ns;
     }
 
     /// The same for recordings, as they stood at the end of an earlier stream.
-    pub(super) fn follow(&mut self, earlier: &Self) {
+    pub fn follow(&mut self, earlier: &Self) {
         for (clock, earlier) in self.clocks.iter_mut().zip(&earlier.clocks).skip(1) {
-            *clock = Clock::at(earlier.wall);
+            *clock = AppliedOffset::at(earlier.wall);
         }
     }
 
     /// The packet's time in this stream.
-    pub(super) fn date(&mut self, packet: &Packet<'_>) -> Dated {
+    pub fn date(&mut self, packet: &Packet<'_>) -> Dated {
         let clock = if packet.wall.recorded { 1 + usize::from(packet.port) } else { 0 };
         // Fewer steps: it came before the stream began.
         let is_news = packet.wall.steps > self.clocks[clock].wall.steps;
         let step_ns = if is_news { self.hear(clock, packet.wall) } else { 0 };
-        let began = packet.time.shifted_ns(self.clocks[clock].lead_ns);
+        let began = packet.time.shifted_ns(self.clocks[clock].offset_ns);
         self.last = self.last.max(began);
         self.first.get_or_insert(self.last);
         Dated { time: self.last, step_ns, late_ns: self.last.ns_since(began) }
     }
 
     #[cold]
-    fn hear(&mut self, clock: usize, wall: Wall) -> i64 {
+    fn hear(&mut self, clock: usize, wall: WallOffset) -> i64 {
         let before = self.clocks[clock];
-        self.clocks[clock] = Clock { lead_ns: before.lead_ns.max(wall.lead_ns), wall };
+        self.clocks[clock] =
+            AppliedOffset { offset_ns: before.offset_ns.max(wall.offset_ns), wall };
         if self.last > Timestamp::default() {
             // A damaged recording may say anything.
-            return wall.lead_ns.saturating_sub(before.wall.lead_ns);
+            return wall.offset_ns.saturating_sub(before.wall.offset_ns);
         }
         // Nothing is there yet that what comes could be earlier than.
         if clock == 0 {
-            self.set_wall(wall);
+            self.set_wall_offset(wall);
         } else {
-            self.clocks[clock] = Clock::at(wall);
+            self.clocks[clock] = AppliedOffset::at(wall);
         }
         0
     }
 
     /// When the stream began: with its first packet, if that was heard before it was opened.
-    pub(super) fn start(&self) -> Timestamp {
+    pub fn start(&self) -> Timestamp {
         if self.recorded {
             return self.first.unwrap_or_default();
         }
-        let opened = self.start.shifted_ns(self.start_lead_ns);
+        let opened = self.start.shifted_ns(self.start_offset_ns);
         self.first.map_or(opened, |first| first.min(opened))
     }
 
     /// What time it is in this stream.
-    pub(super) fn now(&self, now: Timestamp) -> Timestamp {
-        if self.recorded { self.last } else { now.shifted_ns(self.clocks[0].lead_ns) }
+    pub fn now(&self, now: Timestamp) -> Timestamp {
+        if self.recorded { self.last } else { now.shifted_ns(self.clocks[0].offset_ns) }
     }
 }
 
@@ -146,7 +148,7 @@ mod tests {
 
     /// A packet at this hour of our clock, the wall clock having been set `steps` times.
     fn packet(hour: i64, steps: u32, lead_hours: i64, port: u16) -> Packet<'static> {
-        let wall = Wall { lead_ns: lead_hours * HOUR, steps, recorded: port == 1 };
+        let wall = WallOffset { offset_ns: lead_hours * HOUR, steps, recorded: port == 1 };
         Packet { port, time: at(hour), wall, ..Packet::default() }
     }
 
@@ -169,7 +171,7 @@ mod tests {
         assert_eq!(date(&mut times, &packet(8, 2, -1, 0)), (at(8), 2 * HOUR));
         assert_eq!(date(&mut times, &packet(9, 3, 1, 0)), (at(10), 2 * HOUR));
         let mut next = Times::new(at(9), 1, false);
-        next.set_wall(Wall { lead_ns: -3 * HOUR, steps: 4, recorded: false });
+        next.set_wall_offset(WallOffset { offset_ns: -3 * HOUR, steps: 4, recorded: false });
         next.follow(&times);
         assert_eq!(next.start(), at(6));
         // Queued since before the last step: dated as the stream is.
@@ -200,8 +202,8 @@ mod tests {
     fn no_step_is_too_large() {
         let mut times = Times::new(at(0), 1, false);
         let mut last = times.date(&packet(0, 0, 0, 0)).time;
-        for (steps, lead_ns) in [i64::MIN, i64::MAX, i64::MIN, 0].into_iter().enumerate() {
-            let wall = Wall { lead_ns, steps: 1 + steps as u32, recorded: false };
+        for (steps, offset_ns) in [i64::MIN, i64::MAX, i64::MIN, 0].into_iter().enumerate() {
+            let wall = WallOffset { offset_ns, steps: 1 + steps as u32, recorded: false };
             let time = times.date(&Packet { wall, ..packet(1, 0, 0, 0) }).time;
             assert!(time >= last);
             last = time;
@@ -211,7 +213,7 @@ mod tests {
     #[test]
     fn a_recording_has_a_clock_of_its_own() {
         let mut times = Times::new(at(0), 2, false);
-        times.set_wall(Wall { lead_ns: 20 * HOUR, steps: 1, recorded: false });
+        times.set_wall_offset(WallOffset { offset_ns: 20 * HOUR, steps: 1, recorded: false });
         assert_eq!(date(&mut times, &packet(1, 0, 0, 1)), (at(1), 0));
         assert_eq!(date(&mut times, &packet(2, 1, 5, 1)), (at(7), 5 * HOUR));
         assert_eq!(date(&mut times, &packet(3, 1, 20, 0)), (at(23), 0));

@@ -1,43 +1,25 @@
-//! `serialshark extcap`: links in the user's own folders, from where Wireshark calls us.
+//! `serialshark extcap`: links in the user's own folders, from where Wireshark calls us. On Windows,
+//! where links need rights and a program that runs cannot be replaced, a copy.
 
 use crate::error::Error;
-use std::ffi::{OsStr, OsString};
+use crate::sys::files;
+#[cfg(not(windows))]
+use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 /// What the file in Wireshark's folders is called.
-const LINK: &str = "serialshark";
+const LINK: &str = if cfg!(windows) { "serialshark.exe" } else { "serialshark" };
+/// What it is.
+const KIND: &str = if cfg!(windows) { "copy of" } else { "link to" };
 
-const HELP: &str = "\
-Serial ports in the interface list of Wireshark and tshark
+/// What is said of it.
+const CANNOT: &str = if cfg!(windows) { "cannot copy" } else { "cannot link" };
+const DONE: &str = if cfg!(windows) { "copied from" } else { "linked to" };
 
-Usage: serialshark extcap --install | --uninstall
-
-  --install     Link this program into your extcap folders
-  --uninstall   Remove these links
-
-Then Wireshark shows each serial port, and simulated ones, after a start or F5; options are
-behind the gear beside it. tshark: tshark -D; tshark -i serialshark-sim-mstp
-A port that is called extcap is ./extcap.
-";
-
-/// Does what the words after `extcap` say, and returns the exit code.
-pub fn manage(args: &[OsString]) -> u8 {
-    let words: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
-    let done = match words.iter().map(AsRef::as_ref).collect::<Vec<&str>>()[..] {
-        [] | ["-h" | "--help"] => {
-            let _ = io::stdout().write_all(HELP.as_bytes());
-            Ok(())
-        }
-        ["--install"] => install(),
-        ["--uninstall"] => uninstall(),
-        _ => {
-            let what = format!("knows --install and --uninstall, not {}", words.join(" "));
-            let error = Error::new("extcap", what).hint("a port of this name is ./extcap");
-            let _ = writeln!(io::stderr(), "serialshark: {error}");
-            return 2;
-        }
-    };
+/// Makes the links, or removes them, and returns the exit code.
+pub fn manage(is_wanted: bool) -> u8 {
+    let done = if is_wanted { install() } else { uninstall() };
     match done {
         Ok(()) => 0,
         Err(error) => {
@@ -47,8 +29,19 @@ pub fn manage(args: &[OsString]) -> u8 {
     }
 }
 
+/// The folder where Wireshark looks for programs of the user.
+#[cfg(windows)]
+fn folders() -> Result<[PathBuf; 1], Error> {
+    let data = std::env::var_os("APPDATA").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let data = data.ok_or_else(|| {
+        Error::new("APPDATA", "is not set").hint("it tells where Wireshark's folders are")
+    })?;
+    Ok([data.join(r"Wireshark\extcap")])
+}
+
 /// The folders where Wireshark looks for programs of the user: that of 4.2 and later, and that
 /// of earlier ones.
+#[cfg(not(windows))]
 fn folders() -> Result<[PathBuf; 2], Error> {
     let dir = |name| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
     let home = dir("HOME").ok_or_else(|| {
@@ -75,6 +68,17 @@ enum Place {
     Foreign,
 }
 
+/// A copy is told from another version by its octets, and from other programs by its name.
+#[cfg(windows)]
+fn place(link: &Path, program: &Path) -> Place {
+    if !link.is_file() {
+        return if link.exists() { Place::Foreign } else { Place::Free };
+    }
+    let is_same = std::fs::read(link).ok() == std::fs::read(program).ok();
+    Place::Ours(if is_same { program } else { link }.to_owned())
+}
+
+#[cfg(not(windows))]
 fn place(link: &Path, program: &Path) -> Place {
     match link.read_link() {
         Ok(target) if target == program || target.file_name() == Some(OsStr::new(LINK)) => {
@@ -99,14 +103,14 @@ fn install() -> Result<(), Error> {
     let links = folders()?.map(|folder| folder.join(LINK));
     // Before anything is changed.
     if let Some(link) = links.iter().find(|link| place(link, &program) == Place::Foreign) {
-        return Err(Error::new(link.display(), "exists and is not a link to serialshark")
+        return Err(Error::new(link.display(), format!("exists and is not a {KIND} serialshark"))
             .hint("remove it, or move it away"));
     }
     for link in &links {
-        let cannot = |error| Error::new(link.display(), "cannot link").because(error);
+        let cannot = |error| Error::new(link.display(), CANNOT).because(error);
         match place(link, &program) {
             Place::Ours(target) if target == program => {
-                tell(link, format_args!("is a link to {} already", program.display()));
+                tell(link, format_args!("is a {KIND} {} already", program.display()));
                 continue;
             }
             Place::Ours(_) => std::fs::remove_file(link).map_err(cannot)?,
@@ -115,8 +119,8 @@ fn install() -> Result<(), Error> {
         if let Some(folder) = link.parent() {
             std::fs::create_dir_all(folder).map_err(cannot)?;
         }
-        std::os::unix::fs::symlink(&program, link).map_err(cannot)?;
-        tell(link, format_args!("linked to {}", program.display()));
+        files::link(&program, link).map_err(cannot)?;
+        tell(link, format_args!("{DONE} {}", program.display()));
     }
     Ok(())
 }
@@ -126,7 +130,9 @@ fn uninstall() -> Result<(), Error> {
     for link in folders()?.map(|folder| folder.join(LINK)) {
         match place(&link, &program) {
             Place::Free => tell(&link, "is not there"),
-            Place::Foreign => tell(&link, "left alone: it is not a link to serialshark"),
+            Place::Foreign => {
+                tell(&link, format_args!("left alone: it is not a {KIND} serialshark"))
+            }
             Place::Ours(_) => {
                 std::fs::remove_file(&link)
                     .map_err(|error| Error::new(link.display(), "cannot remove").because(error))?;

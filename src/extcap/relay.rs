@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::{self, Read as _};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -101,7 +102,7 @@ impl Relay {
         let since = history.map_or(Duration::ZERO, |history| now.saturating_sub(history));
         loop {
             self.choose(since)?;
-            let Some(fifo) = stream.watched() else { return Ok(()) };
+            let Some(fifo) = stream.sink().map(AsFd::as_fd) else { return Ok(()) };
             // Nothing more is taken before Wireshark has taken this.
             let full = !self.wanted.is_empty();
             let mut fds = [

@@ -1,9 +1,12 @@
 //! What Wireshark is told: sentences of `{key=value}`, one a line.
 
 use super::{PREFIX, SIMULATED, simulated};
-use crate::framing::{Channel, PROTOCOLS, Protocol, protocol};
+use crate::cli::AUTO;
+use crate::framing::{self, Channel, PROTOCOLS, Protocol, protocol};
 use crate::hardware::{self, Profile};
+use crate::line::LineFormat;
 use crate::source::sim::Simulator;
+use crate::sys::tty;
 use serialport::{SerialPortInfo, SerialPortType, UsbPortInfo};
 use std::fmt::Write as _;
 
@@ -33,7 +36,7 @@ pub fn interfaces(ports: &[SerialPortInfo]) -> String {
         let _ = writeln!(answer, "interface {{value={PREFIX}{name}}}{{display={display}}}");
     };
     for port in ports {
-        let Some(name) = port.port_name.strip_prefix("/dev/") else { continue };
+        let Some(name) = tty::name_of(&port.port_name) else { continue };
         let mut display = format!("Serial port {name}");
         if let SerialPortType::UsbPort(usb) = &port.port_type {
             let product = usb.product.as_deref().unwrap_or("USB");
@@ -53,9 +56,9 @@ pub fn interfaces(ports: &[SerialPortInfo]) -> String {
 }
 
 /// What may be spoken on an interface.
-fn protocols(interface: &str) -> &'static [Protocol] {
+fn protocols(interface: &str) -> Vec<&'static Protocol> {
     let only = simulated(interface).and_then(protocol);
-    only.map_or(&PROTOCOLS, std::slice::from_ref)
+    only.map_or_else(|| PROTOCOLS.to_vec(), |only| vec![only])
 }
 
 /// A line for each link type of an interface.
@@ -74,101 +77,177 @@ pub fn config(interface: &str, usb: Option<&UsbPortInfo>, reload: Option<&str>) 
     let profile = usb.and_then(hardware::profile);
     let profile = profile.as_ref();
     let protocols = protocols(interface);
-    let mut rates = String::new();
-    for Protocol { name, baud, .. } in protocols {
-        let _ = write!(rates, "{}{name} {baud}", if rates.is_empty() { "" } else { ", " });
-    }
-    let baud = profile
-        .and_then(|profile| Some((profile, profile.baud?)))
-        .map(|(profile, baud)| format!(", {}: {baud}", profile.name));
-    let hint = value(&format!("{rates}{}", baud.unwrap_or_default()));
-    let mut options = Vec::new();
-    if let [first, _, ..] = protocols {
-        let default = profile.and_then(Profile::protocol).unwrap_or(first);
-        let values = protocols
-            .iter()
-            .map(|row| (row.name.to_owned(), row.help.to_owned(), std::ptr::eq(row, default)));
-        options.push((
-            "protocol",
-            "{display=Protocol}{type=selector}{tooltip=What is spoken on the line. A sniffer \
-             that needs commands is sent them only if its protocol is chosen}"
-                .to_owned(),
-            values.collect(),
-        ));
-    }
-    options.push((
-        "baud",
-        format!(
-            "{{display=Baud}}{{type=string}}{{validation=^[0-9]*$}}{{placeholder={hint}}}\
-             {{tooltip=Bits per second, any rate. Empty: {hint}}}"
-        ),
-        Vec::new(),
-    ));
-    if protocols.len() > 1 {
-        let own = ("none".to_owned(), "none, or the sniffer's own".to_owned(), true);
-        let with_channel = || protocols.iter().filter(|row| row.channel != Channel::None);
-        let channels = (0..=u8::MAX)
-            .filter(|n| with_channel().any(|row| row.channels.contains(n)))
-            .map(|n| (n.to_string(), n.to_string(), false));
-        let needing: Vec<_> = protocols
-            .iter()
-            .filter(|protocol| protocol.channel == Channel::Required)
-            .map(|protocol| protocol.name)
-            .collect();
-        options.push((
-            "channel",
-            format!(
-                "{{display=Radio channel}}{{type=selector}}\
-                 {{tooltip=IEEE 802.15.4 channel. Needed by: {}}}",
-                needing.join(", ")
-            ),
-            std::iter::once(own).chain(channels).collect(),
-        ));
-        let taking: Vec<_> =
-            protocols.iter().filter(|row| row.takes_interface).map(|row| row.name).collect();
-        options.push((
-            "interface",
-            format!(
-                "{{display=Sniffer's interface}}{{type=string}}{{validation=^[0-9]*$}}\
-                 {{placeholder=its radio}}{{tooltip=Number of the network interface that is its radio. \
-                 Empty: the first one that is. For: {}}}",
-                taking.join(", ")
-            ),
-            Vec::new(),
-        ));
-    }
-    if simulated(interface).is_none() {
-        options.push((
-            "history",
-            "{display=History}{type=string}{validation=^[0-9]*$}{placeholder=all that is kept}\
-             {tooltip=Seconds before Start, where a serialshark service has this port and keeps \
-             them (--unix, --history). Empty: all that it keeps}"
-                .to_owned(),
-            Vec::new(),
-        ));
-    }
-    if let Some(identity) = usb.map(identity) {
-        let sentence = "{display=Adapter}{type=selector}{tooltip=What the choices above are for. \
-                        Another one that comes under this name is sent no commands}";
-        options.push(("adapter", sentence.to_owned(), vec![(identity.clone(), identity, true)]));
-    }
+    let is_simulated = simulated(interface).is_some();
+    let options: Vec<Arg> = if is_simulated {
+        vec![baud(&protocols, profile)]
+    } else {
+        [protocol_choice(&protocols, profile), baud(&protocols, profile), format(&protocols)]
+            .into_iter()
+            .chain([channel(&protocols), radio(&protocols), history()])
+            .chain(own_settings(&protocols))
+            .chain(usb.map(adapter_choice))
+            .collect()
+    };
     let mut answer = String::new();
-    for (number, (name, sentence, values)) in options.into_iter().enumerate() {
-        if reload.is_some_and(|reload| reload.trim_start_matches('-') != name) {
-            continue;
+    for (number, option) in options.iter().enumerate() {
+        if reload.is_none_or(|reload| reload.trim_start_matches('-') == option.name) {
+            option.write(number, reload.is_none(), &mut answer);
         }
-        if reload.is_none() {
+    }
+    answer
+}
+
+/// An option of the dialogue.
+struct Arg {
+    /// Without its dashes.
+    name: &'static str,
+    sentence: String,
+    /// What a selector offers: word, what is shown, and whether it is the default.
+    values: Vec<(String, String, bool)>,
+}
+
+impl Arg {
+    /// Its sentence, if that is `asked` for, and those of its values.
+    fn write(&self, number: usize, asked: bool, answer: &mut String) {
+        let Self { name, sentence, values } = self;
+        if asked {
             let _ = writeln!(answer, "arg {{number={number}}}{{call=--{name}}}{sentence}");
         }
         for (word, display, default) in values {
-            let (display, default) = (value(&display), if default { "{default=true}" } else { "" });
+            let (display, default) = (value(display), if *default { "{default=true}" } else { "" });
             let _ = writeln!(
                 answer,
                 "value {{arg={number}}}{{value={word}}}{{display={display}}}{default}"
             );
         }
     }
-    answer
+}
+
+fn protocol_choice(protocols: &[&'static Protocol], profile: Option<&Profile>) -> Arg {
+    let suggested = profile.and_then(Profile::protocol);
+    let auto = (
+        AUTO.to_owned(),
+        "recognised by listening, at any usual rate".to_owned(),
+        suggested.is_none(),
+    );
+    let rows = protocols
+        .iter()
+        .map(|row| (row.name.to_owned(), row.help.to_owned(), suggested == Some(*row)));
+    Arg {
+        name: "protocol",
+        sentence: "{display=Protocol}{type=selector}{tooltip=Protocol on the line. A sniffer is \
+                   sent start commands only if its protocol is chosen}"
+            .to_owned(),
+        values: std::iter::once(auto).chain(rows).collect(),
+    }
+}
+
+fn baud(protocols: &[&Protocol], profile: Option<&Profile>) -> Arg {
+    let usual = match protocols {
+        [row] => Some(row.line.baud.to_string()),
+        _ => profile.and_then(|profile| {
+            Some(format!("that of the protocol, {}: {}", profile.name, profile.baud?))
+        }),
+    };
+    let hint = value(&usual.unwrap_or_else(|| "that of the protocol, or found".to_owned()));
+    Arg {
+        name: "baud",
+        sentence: format!(
+            "{{display=Baud}}{{type=string}}{{validation=^[0-9]*$}}{{placeholder={hint}}}\
+             {{tooltip=Bits per second, any rate. Empty: {hint}}}"
+        ),
+        values: Vec::new(),
+    }
+}
+
+fn format(protocols: &[&Protocol]) -> Arg {
+    let others = protocols.iter().filter(|row| row.line.format != LineFormat::EIGHT_N_1);
+    let others = others.map(|row| format!(", {} {}", row.name, row.line.format));
+    let formats = format!("8N1{}", others.collect::<String>());
+    Arg {
+        name: "line",
+        sentence: format!(
+            "{{display=Line format}}{{type=string}}{{validation=^([5-8][NEOneo][12])?$}}\
+             {{placeholder=that of the protocol}}{{tooltip=Data bits, parity, stop bits, such as 8E1. \
+             Empty: {formats}}}"
+        ),
+        values: Vec::new(),
+    }
+}
+
+fn channel(protocols: &[&Protocol]) -> Arg {
+    let own = ("none".to_owned(), "none, or the sniffer's own".to_owned(), true);
+    let with_channel = || protocols.iter().filter(|row| row.channel() != Channel::None);
+    let channels = (0..=u8::MAX)
+        .filter(|n| with_channel().any(|row| row.channels().contains(n)))
+        .map(|n| (n.to_string(), n.to_string(), false));
+    let needing = protocols.iter().filter(|row| row.channel() == Channel::Required);
+    let needing: Vec<_> = needing.map(|row| row.name).collect();
+    Arg {
+        name: "channel",
+        sentence: format!(
+            "{{display=Radio channel}}{{type=selector}}\
+             {{tooltip=IEEE 802.15.4 channel. Needed by: {}}}",
+            needing.join(", ")
+        ),
+        values: std::iter::once(own).chain(channels).collect(),
+    }
+}
+
+fn radio(protocols: &[&Protocol]) -> Arg {
+    let taking = protocols.iter().filter(|row| row.takes_interface());
+    let taking: Vec<_> = taking.map(|row| row.name).collect();
+    Arg {
+        name: "interface",
+        sentence: format!(
+            "{{display=Sniffer's interface}}{{type=string}}{{validation=^[0-9]*$}}\
+             {{placeholder=its radio}}{{tooltip=Number of the network interface to use. \
+             Empty: the first radio. For: {}}}",
+            taking.join(", ")
+        ),
+        values: Vec::new(),
+    }
+}
+
+fn history() -> Arg {
+    Arg {
+        name: "history",
+        sentence: "{display=History}{type=string}{validation=^[0-9]*$}\
+                   {placeholder=all that is kept}{tooltip=Seconds before Start to show too, if a \
+                   serialshark service has this port and keeps a history (--unix, --history). \
+                   Empty: all that it keeps}"
+            .to_owned(),
+        values: Vec::new(),
+    }
+}
+
+/// What a protocol alone has to be set.
+fn own_settings(protocols: &[&Protocol]) -> Vec<Arg> {
+    let settings = framing::settings().into_iter();
+    let of_these = |having: &[&str]| protocols.iter().any(|row| having.contains(&row.name));
+    settings
+        .filter(|(_, having)| of_these(having))
+        .map(|(setting, having)| {
+            let (what, of) = (value(setting.help), having.join(", "));
+            let sentence = format!(
+                "{{display={}}}{{type=string}}{{placeholder={}}}{{tooltip={what}. For: {of}}}",
+                value(setting.name),
+                value(setting.value)
+            );
+            Arg { name: setting.name, sentence, values: Vec::new() }
+        })
+        .collect()
+}
+
+fn adapter_choice(usb: &UsbPortInfo) -> Arg {
+    let identity = identity(usb);
+    Arg {
+        name: "adapter",
+        sentence: "{display=Adapter}{type=selector}{tooltip=The adapter that these settings are \
+                   for. A different one with this port name is sent no commands}"
+            .to_owned(),
+        values: vec![(identity.clone(), identity, true)],
+    }
 }
 
 #[cfg(test)]
@@ -191,15 +270,15 @@ mod tests {
     #[test]
     fn the_dialogue_comes_from_the_table() {
         let port = config("serialshark-ttyUSB0", None, None);
-        for Protocol { name, .. } in &PROTOCOLS {
+        for Protocol { name, .. } in PROTOCOLS {
             assert!(port.contains(&format!("value {{arg=0}}{{value={name}}}")), "{port}");
         }
         assert_eq!(port.matches("{default=true}").count(), 2);
         for channel in [0, 10, 11, 26] {
-            let value = format!("value {{arg=2}}{{value={channel}}}{{display={channel}}}\n");
+            let value = format!("value {{arg=3}}{{value={channel}}}{{display={channel}}}\n");
             assert!(port.contains(&value), "{port}");
         }
-        assert!(!port.contains("{value=27}") && port.contains("arg {number=3}{call=--interface}"));
+        assert!(!port.contains("{value=27}") && port.contains("arg {number=4}{call=--interface}"));
         let reloaded = config("serialshark-ttyUSB0", None, Some("protocol"));
         assert!(reloaded.lines().all(|line| line.starts_with("value {arg=0}")), "{reloaded}");
         let simulated = config("serialshark-sim-mstp", None, None);

@@ -31,7 +31,7 @@
 //!
 //! Pure: the same counts and arrivals give the same times. Memory: [`SLOTS`] pairs of numbers.
 
-use crate::packet::Timestamp;
+use crate::time::Timestamp;
 use std::collections::VecDeque;
 
 /// How far back the anchor looks, and the longest that a record may have been on its way.

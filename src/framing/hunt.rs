@@ -17,7 +17,9 @@
 //! steps; only input crafted for it comes near. Memory: two longest frames and a chunk.
 
 use super::{Framer, Setup, Window};
-use crate::packet::{Batch, Damage, Notes, Tally, Timestamp};
+use crate::line_errors::LineError;
+use crate::packet::{Batch, Damage, Notes, Tally};
+use crate::time::Timestamp;
 
 /// What the octets at a position are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +35,13 @@ pub(super) enum Judgement {
     Bad(usize),
     /// The header of a frame, of this many octets, that announces more than the format allows.
     TooLong(usize),
+    /// A frame that was broken off after this many octets: what follows cannot be of it.
+    Cut(usize),
     /// No frame, but a mark of this many octets that says how to go on. A damaged frame ends
     /// before it.
     Mark(usize),
+    /// The same where a mark is no noise: it stands between frames and means nothing by itself.
+    Pad(usize),
 }
 
 /// What a hunt came to.
@@ -45,7 +51,7 @@ pub(super) enum Found {
     Good,
     /// A damaged frame.
     Damaged,
-    /// A [`Judgement::Mark`].
+    /// A [`Judgement::Mark`] or [`Judgement::Pad`].
     Mark,
     /// Nothing where it was looked for: an octet is skipped.
     Nothing,
@@ -77,9 +83,20 @@ pub(super) trait Format: Send {
         self.judge(octets)
     }
 
+    /// What [`judge`](Self::judge) says once nothing follows, where that ends frames. A good frame
+    /// must be one that `judge` would wait for.
+    fn judge_last(&self, octets: &[u8]) -> Judgement {
+        self.judge(octets)
+    }
+
     /// The part of a frame that is recorded.
     fn recorded<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
         frame
+    }
+
+    /// Adds the packet of that part, with what stands before it in a capture.
+    fn record(&self, recorded: &[u8], notes: Notes, out: &mut Batch) {
+        out.push(&[recorded], notes);
     }
 
     /// Hears what the hunt came to, before the next judgement.
@@ -141,39 +158,51 @@ impl<F: Format> Hunter<F> {
                 self.window.skip(ahead);
                 continue;
             }
-            match self.format.judge(self.window.octets()) {
-                Judgement::Good(len) => self.emit_good(len, out),
-                Judgement::Bad(len) => {
-                    self.pending = Some(Pending::whole(len, Damage::CRC_ERROR));
-                }
-                Judgement::TooLong(len) => {
-                    self.pending = Some(Pending::whole(len, Damage::TOO_LONG));
-                }
-                Judgement::More(Some(original_len)) if !closed => {
-                    // Cut off, if a good frame begins behind a pause.
-                    let Some(len) = self.cut_behind(0) else { return };
-                    let damage = Damage::TOO_SHORT;
-                    self.pending = Some(Pending { len, original_len, damage, searched: len });
-                }
-                Judgement::More(None) if !closed => return,
-                Judgement::More(Some(original_len)) => {
-                    self.pending = Some(Pending {
-                        len: self.window.octets().len(),
-                        original_len,
-                        damage: Damage::TOO_SHORT,
-                        searched: 1,
-                    });
-                }
-                Judgement::More(None) | Judgement::Nothing => {
-                    self.window.skip(1);
-                    self.format.found(Found::Nothing);
-                }
-                Judgement::Mark(len) => {
-                    self.window.skip(len);
-                    self.format.found(Found::Mark);
-                }
+            let octets = self.window.octets();
+            let judgement =
+                if closed { self.format.judge_last(octets) } else { self.format.judge(octets) };
+            if !self.act_on(judgement, closed, out) {
+                return;
             }
         }
+    }
+
+    /// Does what a judgement leads to; `false` if it has to wait for more octets.
+    fn act_on(&mut self, judgement: Judgement, closed: bool, out: &mut Batch) -> bool {
+        match judgement {
+            Judgement::Good(len) => self.emit_good(len, out),
+            Judgement::Bad(len) => self.pending = Some(Pending::whole(len, Damage::CRC_ERROR)),
+            Judgement::TooLong(len) => self.pending = Some(Pending::whole(len, Damage::TOO_LONG)),
+            Judgement::Cut(len) => self.pending = Some(Pending::whole(len, Damage::TOO_SHORT)),
+            Judgement::More(Some(original_len)) if !closed => {
+                // Cut off, if a good frame begins behind a pause.
+                let Some(len) = self.cut_behind(0) else { return false };
+                let damage = Damage::TOO_SHORT;
+                self.pending = Some(Pending { len, original_len, damage, searched: len });
+            }
+            Judgement::More(None) if !closed => return false,
+            Judgement::More(Some(original_len)) => {
+                self.pending = Some(Pending {
+                    len: self.window.octets().len(),
+                    original_len,
+                    damage: Damage::TOO_SHORT,
+                    searched: 1,
+                });
+            }
+            Judgement::More(None) | Judgement::Nothing => {
+                self.window.skip(1);
+                self.format.found(Found::Nothing);
+            }
+            Judgement::Mark(len) => {
+                self.window.skip(len);
+                self.format.found(Found::Mark);
+            }
+            Judgement::Pad(len) => {
+                self.window.pad(len);
+                self.format.found(Found::Mark);
+            }
+        }
+        true
     }
 
     /// The damaged frame with its end, if that can be told: where a good frame begins in it,
@@ -187,7 +216,7 @@ impl<F: Format> Hunter<F> {
                 return Some(pending);
             }
             match self.format.judge_inside(&octets[at..]) {
-                Judgement::Good(_) | Judgement::Mark(_) => {
+                Judgement::Good(_) | Judgement::Mark(_) | Judgement::Pad(_) => {
                     return Some(Pending { len: at, damage: Damage::TOO_SHORT, ..pending });
                 }
                 // What a good frame behind a pause cuts off is none.
@@ -232,7 +261,7 @@ impl<F: Format> Hunter<F> {
         let taken = self.window.taken;
         let frame = &self.window.octets[taken - len..taken];
         let recorded = self.format.recorded(frame);
-        out.push(&[recorded], notes);
+        self.format.record(recorded, notes, out);
         self.after_good = true;
         self.format.found(Found::Good);
     }
@@ -244,11 +273,11 @@ impl<F: Format> Hunter<F> {
         let frame = &self.window.octets[taken - ended.len..taken];
         let recorded = self.format.recorded(frame);
         let unrecorded = frame.len() - recorded.len();
-        let original_len = (ended.original_len - unrecorded) as u32;
+        let original_len = ended.original_len.max(ended.len).saturating_sub(unrecorded) as u32;
         let notes = Notes { damage: ended.damage, original_len, ..notes };
         // A capture must not hold empty packets: dumpcap counts them as dropped.
         if !recorded.is_empty() {
-            out.push(&[recorded], notes);
+            self.format.record(recorded, notes, out);
         }
         self.format.found(Found::Damaged);
     }
@@ -258,6 +287,10 @@ impl<F: Format> Framer for Hunter<F> {
     fn push(&mut self, octets: &[u8], arrival: Timestamp, out: &mut Batch) {
         self.window.push(octets, arrival);
         self.hunt(false, out);
+    }
+
+    fn mark(&mut self, errors: &[LineError]) {
+        self.window.mark(errors);
     }
 
     fn deadline(&self) -> Option<Timestamp> {

@@ -16,10 +16,30 @@
 //! [`MAX_LENGTH`] is accepted for any type. The optional pad octet FF after a frame is
 //! counted but not recorded, since Wireshark would read it as data.
 
-use super::Setup;
 use super::hunt::{Format, Hunter, Judgement};
+use super::{Protocol, Setup};
 use crate::cobs;
+use crate::dissect;
+use crate::line::Line;
+use crate::packet::LinkType;
 use crc::{Algorithm, Crc, Table};
+
+/// What the rest of the program knows about it.
+pub(super) static ROW: Protocol = Protocol {
+    name: "mstp",
+    help: "BACnet MS/TP on RS-485",
+    line: Line::at(38_400),
+    link_type: LinkType::BACNET_MS_TP,
+    framer: |setup| Box::new(framer(setup)),
+    drop_lines: true,
+    sniffer: None,
+    when_silent: "check that the adapter is wired to a trunk that has power",
+    when_senseless: "check the rate (-b), and that A and B are not swapped",
+    dissector: dissect::mstp::words,
+    comment: false,
+    proof: |packet| if packet.len() > HEADER_LEN { 40 } else { 24 },
+    ..Protocol::PLAIN
+};
 
 /// Preamble, type, destination, source, length, header CRC.
 const HEADER_LEN: usize = 8;
@@ -94,6 +114,25 @@ impl Format for MsTp {
     }
 }
 
+/// Octets of the intact frame that these begin with, if they do.
+pub(crate) fn intact_len(octets: &[u8]) -> Option<usize> {
+    match MsTp.judge(octets) {
+        Judgement::Good(len) => Some(len),
+        _ => None,
+    }
+}
+
+/// Octets that a frame should have whose header is intact, which these begin with.
+pub(crate) fn announced_len(octets: &[u8]) -> Option<usize> {
+    let &[0x55, 0xff, .., length_high, length_low, header_crc] =
+        octets.first_chunk::<HEADER_LEN>()?
+    else {
+        return None;
+    };
+    let fits = HEADER_CRC.checksum(&octets[2..7]) == header_crc;
+    fits.then(|| frame_len(usize::from(u16::from_be_bytes([length_high, length_low]))))
+}
+
 /// Octets of a whole frame with this length field.
 fn frame_len(length: usize) -> usize {
     if length == 0 { HEADER_LEN } else { HEADER_LEN + length + 2 }
@@ -117,7 +156,8 @@ fn data_fits(frame_type: u8, data: &[u8]) -> bool {
 mod tests {
     use super::super::{Framer, SILENCE_NS};
     use super::*;
-    use crate::packet::{Batch, Damage, Tally, Timestamp};
+    use crate::packet::{Batch, Damage, Tally};
+    use crate::time::Timestamp;
 
     const TOKEN: [u8; 8] = [0x55, 0xff, 0, 0x10, 5, 0, 0, 0x8c];
 

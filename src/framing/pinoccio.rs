@@ -29,9 +29,35 @@
 
 use super::hunt::{Format, Found, Hunter, Judgement};
 use super::phrase::Phrases;
-use super::{Dialogue, Setup, wpan};
-use crate::packet::Timestamp;
+use super::{Channel, Dialogue, Protocol, Setup, Sniffer, wpan};
+use crate::dissect;
+use crate::line::Line;
+use crate::packet::LinkType;
+use crate::time::Timestamp;
 use std::ops::RangeInclusive;
+
+/// What the rest of the program knows about it.
+pub(super) static ROW: Protocol = Protocol {
+    name: "pinoccio",
+    help: "IEEE 802.15.4 from At256rfr2Sniffer or a Pinoccio Scout",
+    line: Line::at(115_200),
+    link_type: LinkType::IEEE802_15_4_WITHFCS,
+    framer: |setup| Box::new(framer(setup)),
+    drop_lines: false,
+    sniffer: Some(Sniffer {
+        dialogue: Some(|setup| Box::new(Start::new(setup))),
+        channel: Channel::Optional,
+        channels: 11..=26,
+        takes_init: true,
+        takes_interface: false,
+    }),
+    when_silent: "check that the sniffer runs, and the channel: there may be no traffic on it",
+    when_senseless: "check the rate (-b), and that this is At256rfr2Sniffer",
+    dissector: dissect::wpan::words,
+    comment: false,
+    proof: |_| 16,
+    ..Protocol::PLAIN
+};
 
 /// What the sniffer says directly before the first frame.
 const SNIF: &[u8] = b"SNIF";

@@ -36,16 +36,45 @@
 //! inside a header line; those are at least 18 octets apart, which makes 7 readings of it.
 //! Memory: [`MAX_HEADER`] and two [`MAX_DATA`] and a chunk.
 
+mod header;
 mod ifconfig;
 
 pub(super) use ifconfig::Ifconfig;
 
 use super::device_clock::DeviceClock;
 use super::phrase::Phrases;
-use super::{Framer, Setup, Window, wpan};
-use crate::packet::{Batch, Damage, Notes, Tally, Timestamp};
+use super::{Channel, Framer, Protocol, Setup, Sniffer, Window, wpan};
+use crate::dissect;
+use crate::line::Line;
+use crate::line_errors::LineError;
+use crate::packet::{Batch, Damage, LinkType, Notes, Tally};
+use crate::time::Timestamp;
+use header::{Header, KNOWN, Widths, parse_data, parse_header};
 use memchr::memmem;
 use std::mem;
+
+/// What the rest of the program knows about it.
+pub(super) static ROW: Protocol = Protocol {
+    name: "riot",
+    help: "IEEE 802.15.4 from RIOT's sniffer application",
+    line: Line::at(115_200),
+    link_type: LinkType::IEEE802_15_4_TAP,
+    framer: |setup| Box::new(Riot::new(setup)),
+    drop_lines: false,
+    sniffer: Some(Sniffer {
+        dialogue: Some(|setup| Box::new(Ifconfig::new(setup))),
+        channel: Channel::Required,
+        channels: 0..=26, // 0 to 10 are below 1 GHz
+        takes_init: false,
+        takes_interface: true,
+    }),
+    when_silent: "check that the sniffer runs, and the channel: there may be no traffic on it",
+    when_senseless: "check the rate (-b), and that this is RIOT's sniffer application",
+    dissector: dissect::wpan::tap_words,
+    comment: false,
+    proof: |_| 64,
+    ..Protocol::PLAIN
+};
 
 /// What RIOT says when it has booted. Other text of its may tell of networks, but not this.
 const BANNER: &str = "This is RIOT!";
@@ -60,24 +89,6 @@ const MARK: &[u8] = b"rftest-rx --- len ";
 const MAX_HEADER: usize = 128;
 /// Octets of a data line before its LF; 127 of `0x41 ` and a few prompts are far less.
 const MAX_DATA: usize = 1024;
-/// Digits of the longest number.
-const MAX_DIGITS: usize = 16;
-
-/// What a header says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Header {
-    len: usize,
-    lqi: u8,
-    rx_us: u64,
-    widths: Widths,
-}
-
-/// How the numbers of a header are written: whether with `0x`, and in how many digits.
-type Widths = [(bool, usize); 3];
-/// Ways that no lost or doubled character leads to.
-const KNOWN: [Widths; 2] =
-    [[(false, 8), (false, 2), (false, 16)], [(true, 2), (true, 2), (true, 16)]];
-
 /// What the held octets begin with.
 #[derive(Clone, Copy, Debug)]
 enum Held {
@@ -90,7 +101,7 @@ enum Held {
 }
 
 /// How far a line goes.
-enum Line {
+enum TextLine {
     /// Up to its LF, which is here.
     To(usize),
     /// Not known yet.
@@ -147,14 +158,14 @@ impl Riot {
                     }
                 }
                 Held::HeaderLine => match self.line(0, MAX_HEADER, closed) {
-                    Line::To(end) => self.read_header(end),
-                    Line::Endless => self.lose(MARK.len()),
-                    Line::Open => return,
+                    TextLine::To(end) => self.read_header(end),
+                    TextLine::Endless => self.lose(MARK.len()),
+                    TextLine::Open => return,
                 },
                 Held::Record { header, line, blank } => match self.line(line, MAX_DATA, closed) {
-                    Line::To(end) => self.read_data(header, line, blank, end, out),
-                    Line::Endless => self.lose(line),
-                    Line::Open => return,
+                    TextLine::To(end) => self.read_data(header, line, blank, end, out),
+                    TextLine::Endless => self.lose(line),
+                    TextLine::Open => return,
                 },
             }
         }
@@ -185,16 +196,16 @@ impl Riot {
     }
 
     /// How far the line goes that begins at `start`.
-    fn line(&mut self, start: usize, max_len: usize, closed: bool) -> Line {
+    fn line(&mut self, start: usize, max_len: usize, closed: bool) -> TextLine {
         let octets = self.window.octets();
         let from = self.searched.max(start);
         let to = octets.len().min(start + max_len + 1);
         match octets[from..to].iter().position(|&octet| octet == b'\n') {
-            Some(ahead) => Line::To(from + ahead),
-            None if closed || to > start + max_len => Line::Endless,
+            Some(ahead) => TextLine::To(from + ahead),
+            None if closed || to > start + max_len => TextLine::Endless,
             None => {
                 self.searched = to;
-                Line::Open
+                TextLine::Open
             }
         }
     }
@@ -256,8 +267,12 @@ impl Riot {
             skipped_before: if mem::take(&mut self.strange) { skipped } else { 0 },
             damage: Damage::NONE,
             pause_ms: self.window.pause_ms(end + 1),
+            errors: self.window.errors(end + 1),
+            ..Notes::default()
         };
-        out.push(&[&wpan::tap_header(self.channel, header.lqi), psdu], notes);
+        let tap =
+            wpan::Tap { channel: self.channel, lqi: Some(header.lqi), ..wpan::Tap::default() };
+        out.push(&[&tap.header(), psdu], notes);
         self.banner.reset();
         self.take_record(end + 1);
         self.widths = Some(header.widths);
@@ -279,6 +294,10 @@ impl Framer for Riot {
     fn push(&mut self, octets: &[u8], arrival: Timestamp, out: &mut Batch) {
         self.window.push(octets, arrival);
         self.read(false, out);
+    }
+
+    fn mark(&mut self, errors: &[LineError]) {
+        self.window.mark(errors);
     }
 
     fn deadline(&self) -> Option<Timestamp> {
@@ -312,6 +331,10 @@ impl Framer for Riot {
         self.window.tally
     }
 
+    fn tune(&mut self, channel: Option<u8>) {
+        self.channel = channel;
+    }
+
     fn restarted(&mut self) -> bool {
         mem::take(&mut self.restarted)
     }
@@ -326,50 +349,6 @@ fn without_prompts(mut line: &[u8]) -> &[u8] {
         line = rest;
     }
     line
-}
-
-/// A header from the end of its [`MARK`] to the end of its line.
-fn parse_header(fields: &[u8]) -> Option<Header> {
-    let mut words = fields.split(|&octet| octet == b' ');
-    let (len, len_width) = parse_number(words.next()?)?;
-    words.next().filter(|word| word == b"lqi")?;
-    let (lqi, lqi_width) = parse_number(words.next()?)?;
-    words.next().filter(|word| word == b"rx_time")?;
-    let (rx_us, rx_width) = parse_number(words.next()?)?;
-    let len = usize::try_from(len).ok().filter(|len| (1..=wpan::MAX_PSDU).contains(len))?;
-    let lqi = u8::try_from(lqi).ok()?;
-    let widths = [len_width, lqi_width, rx_width];
-    words.next().is_none().then_some(Header { len, lqi, rx_us, widths })
-}
-
-/// A hexadecimal number and how it is written.
-fn parse_number(word: &[u8]) -> Option<(u64, (bool, usize))> {
-    let digits = word.strip_prefix(b"0x");
-    let width = (digits.is_some(), digits.unwrap_or(word).len());
-    if !(1..=MAX_DIGITS).contains(&width.1) {
-        return None;
-    }
-    let number = digits
-        .unwrap_or(word)
-        .iter()
-        .try_fold(0, |number, &digit| Some(number << 4 | u64::from(digit_value(digit)?)))?;
-    Some((number, width))
-}
-
-/// Fills `psdu` from a data line that has exactly as many octets.
-fn parse_data(line: &[u8], psdu: &mut [u8]) -> Option<()> {
-    let line = line.strip_suffix(b" ").unwrap_or(line);
-    let prefix: &[u8] = if line.starts_with(b"0x") { b"0x" } else { b"" };
-    let mut words = line.split(|&octet| octet == b' ');
-    for octet in psdu {
-        let &[high, low] = words.next()?.strip_prefix(prefix)? else { return None };
-        *octet = digit_value(high)? << 4 | digit_value(low)?;
-    }
-    words.next().is_none().then_some(())
-}
-
-fn digit_value(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
 #[cfg(test)]
@@ -661,7 +640,7 @@ mod tests {
 
     #[test]
     fn times_are_spaced_by_the_sniffer_and_anchored_to_the_first_header() {
-        let mut framer = Riot::new(&Setup { baud: 10_000_000, ..SETUP }); // 1 us an octet
+        let mut framer = Riot::new(&Setup { line: Line::at(10_000_000), ..SETUP }); // 1 us an octet
         let mut batch = Batch::new(0);
         let text = ["> ", &record(10), &record(13), &record(250)].concat();
         framer.push(text.as_bytes(), Timestamp::from_ns(SECOND), &mut batch);

@@ -1,4 +1,4 @@
-//! What both IEEE 802.15.4 sniffers share: the FCS, the header of `LINKTYPE_IEEE802_15_4_TAP`, and
+//! What all IEEE 802.15.4 sniffers share: the FCS, the header of `LINKTYPE_IEEE802_15_4_TAP`, and
 //! what a frame may begin with.
 //!
 //! ```text
@@ -25,20 +25,53 @@ pub(super) fn fcs_fits(psdu: &[u8]) -> bool {
         .is_some_and(|(frame, fcs)| FCS.checksum(frame).to_le_bytes() == *fcs)
 }
 
-/// The header that says that a PSDU without FCS follows, where and how well it was heard.
-pub(super) fn tap_header(channel: Option<u8>, lqi: u8) -> Vec<u8> {
-    const FCS_TYPE: u8 = 0;
-    const CHANNEL: u8 = 3;
-    const LQI: u8 = 10;
-    let mut header = vec![0, 0, 0, 0];
-    header.extend([FCS_TYPE, 0, 1, 0, 0, 0, 0, 0]);
-    if let Some(channel) = channel {
-        // Page 0: no sniffer says which it is on. Channels have the same numbers on most pages.
-        header.extend([CHANNEL, 0, 3, 0, channel, 0, 0, 0]);
+/// What a PSDU ends in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Fcs {
+    /// No FCS: the sniffer has left it out.
+    #[default]
+    None = 0,
+    /// The two octets of [`FCS`], right or wrong.
+    Crc16 = 1,
+}
+
+/// What a sniffer says about a frame beside its octets, for the header of
+/// `LINKTYPE_IEEE802_15_4_TAP`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Tap {
+    /// What the PSDU ends in; always told, or Wireshark takes an FCS for payload.
+    pub(super) fcs: Fcs,
+    /// Received signal strength in dBm.
+    pub(super) rssi_dbm: Option<f32>,
+    /// The channel it was heard on.
+    pub(super) channel: Option<u8>,
+    /// Link quality as the sniffer counts it.
+    pub(super) lqi: Option<u8>,
+}
+
+impl Tap {
+    /// The header that goes before the PSDU.
+    pub(super) fn header(&self) -> Vec<u8> {
+        const FCS_TYPE: u8 = 0;
+        const RSS: u8 = 1;
+        const CHANNEL: u8 = 3;
+        const LQI: u8 = 10;
+        let mut header = vec![0, 0, 0, 0];
+        header.extend([FCS_TYPE, 0, 1, 0, self.fcs as u8, 0, 0, 0]);
+        if let Some(rssi_dbm) = self.rssi_dbm {
+            header.extend([RSS, 0, 4, 0]);
+            header.extend(rssi_dbm.to_le_bytes());
+        }
+        if let Some(channel) = self.channel {
+            // Page 0: no sniffer says which it is on. Channels have the same numbers on most pages.
+            header.extend([CHANNEL, 0, 3, 0, channel, 0, 0, 0]);
+        }
+        if let Some(lqi) = self.lqi {
+            header.extend([LQI, 0, 1, 0, lqi, 0, 0, 0]);
+        }
+        header[2] = header.len() as u8;
+        header
     }
-    header.extend([LQI, 0, 1, 0, lqi, 0, 0, 0]);
-    header[2] = header.len() as u8;
-    header
 }
 
 /// Whether a PSDU of `len` octets with its FCS may begin with `start`, as far as that goes: a
@@ -83,7 +116,7 @@ mod tests {
     #[test]
     fn tap_headers() {
         assert_eq!(
-            tap_header(Some(26), 0xfe),
+            Tap { channel: Some(26), lqi: Some(0xfe), ..Tap::default() }.header(),
             [
                 0, 0, 28, 0, // version, reserved, length
                 0, 0, 1, 0, 0, 0, 0, 0, // FCS: none
@@ -92,8 +125,8 @@ mod tests {
             ]
         );
         assert_eq!(
-            tap_header(None, 1),
-            [0, 0, 20, 0, 0, 0, 1, 0, 0, 0, 0, 0, 10, 0, 1, 0, 1, 0, 0, 0]
+            Tap { fcs: Fcs::Crc16, rssi_dbm: Some(-82.5), channel: None, lqi: None }.header(),
+            [0, 0, 20, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 0, 0, 0, 0xa5, 0xc2]
         );
     }
 

@@ -23,36 +23,39 @@
 //! reader comes.
 //!
 //! When the path is removed or replaced meanwhile, `open` would wait on the orphan for ever.
-//! [`tend`](Listener::tend) notices by inotify on the inode, and wakes it by opening the orphan
+//! [`watch_path`](Listener::watch_path) notices by inotify on the inode, and wakes it by opening the orphan
 //! for reading, through a descriptor kept for that: the path leads elsewhere by then. The end
 //! opened so is held, so that an `open` which comes too late for the waking returns as well.
 //!
-//! Readers come in through an [`Entrance`], as with every listener. Where descriptors, memory or
+//! Readers come in through an [`Admission`], as with every listener. Where descriptors, memory or
 //! inodes are short, the reader that has come waits for its rotation and is served then: a shortage
 //! never makes the FIFO a plain one. One that has left again by then costs no thread.
 //!
-//! The FIFO that takes the place of another has its mode, owner and access list ([`Likeness`]).
+//! The FIFO that takes the place of another has its mode, owner and access list ([`Ownership`]).
 //!
-//! One program per path: an abstract socket named after directory and file is the lock. It goes
-//! with the process and leaves no file. (It reaches as far as the network namespace does.)
+//! One program per path, by a [`Claim`].
 
-use super::entrance::{Entrance, Place, RETRY};
-use super::likeness::Likeness;
-use super::{Kind, Listener, Shortage, Stream};
+mod node;
+
+use super::admission::{Admission, Place, RETRY};
+use super::ownership::Ownership;
+use super::permissions::Permissions;
+use super::{Listener, Stream};
 use crate::error::{Error, words};
+use crate::sys::claim::Claim;
+use crate::sys::{Shortage, Sink};
 use log::{debug, info, warn};
+use node::{Node, make_beside, make_like, rotation_refused};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{
-    Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, fcntl_getfl, fcntl_setfl, inotify,
-    mkfifoat, openat, renameat, statat, unlinkat,
+    Access, AtFlags, CWD, Mode, OFlags, Stat, fcntl_getfl, fcntl_setfl, inotify, mkfifoat, openat,
+    renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::ffi::OsString;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -70,8 +73,8 @@ pub struct Fifo {
     file: OsString,
     shared: Arc<Shared>,
     stopping: AtomicBool,
-    entrance: Entrance,
-    _lock: OwnedFd,
+    admission: Admission,
+    _claim: Claim,
 }
 
 /// What the threads of a FIFO share, and its streams with them.
@@ -113,108 +116,49 @@ struct State {
     spare: Option<OwnedFd>,
 }
 
-/// An inode, held by a descriptor that is neither a reader nor a writer (`O_PATH`).
-struct Node {
-    fd: OwnedFd,
-    stat: Stat,
-}
-
-impl Node {
-    fn at(dir: &OwnedFd, file: &OsString) -> rustix::io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(dir, file.as_os_str(), flags, Mode::empty())?;
-        let stat = rustix::fs::fstat(&fd)?;
-        Ok(Self { fd, stat })
-    }
-
-    /// A path to this inode, wherever its name leads by now.
-    fn path(&self) -> String {
-        format!("/proc/self/fd/{}", self.fd.as_raw_fd())
-    }
-
-    fn open(&self, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-        rustix::fs::open(self.path(), flags | OFlags::CLOEXEC, Mode::empty())
-    }
-
-    fn is_fifo(&self) -> bool {
-        FileType::from_raw_mode(self.stat.st_mode) == FileType::Fifo
-    }
-
-    fn is(&self, stat: &Stat) -> bool {
-        (self.stat.st_dev, self.stat.st_ino) == (stat.st_dev, stat.st_ino)
-    }
-}
-
 impl Fifo {
-    /// Uses the FIFO at `path`, or makes it.
+    /// Uses the FIFO at `path` as it is, or makes one with these permissions.
     ///
     /// # Errors
     /// When something else is there, the directory is missing or read-only, or another
     /// serialshark feeds it. Nothing on disk has changed then.
-    pub fn listen(path: &Path) -> Result<Self, Error> {
+    pub fn listen(path: &Path, permissions: Permissions) -> Result<Self, Error> {
         let name = path.display().to_string();
-        let fail = |what: &str, errno: Errno| Error::new(&name, what).because(errno);
         let (dir_path, file) = resolve(path)?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = openat(CWD, &dir_path, flags, Mode::empty()).map_err(|errno| {
-            let error = fail("cannot open its directory", errno);
-            match errno {
-                Errno::NOENT => error.hint(format!("mkdir -p {}", dir_path.display())),
-                _ => error,
-            }
-        })?;
-        let lock = lock(&name, &dir, &file)?;
+        let dir = open_directory(&name, &dir_path)?;
+        let claim = claim(&name, &dir, &file)?;
         let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
-            .map_err(|errno| fail("cannot watch it", errno))?;
-        let entrance = Entrance::new(&name, "readers")
+            .map_err(|errno| Error::new(&name, "cannot watch it").because(errno))?;
+        let admission = Admission::new(&name, "readers")
             .map_err(|error| Error::new(&name, "cannot watch it").because(error))?;
-
-        let made = match mkfifoat(&dir, file.as_os_str(), Mode::from_raw_mode(MODE)) {
-            Ok(()) => true,
-            Err(Errno::EXIST) => false,
-            Err(errno) => {
-                return Err(fail("cannot make the FIFO", errno)
-                    .hint("choose a directory that you may write to, such as /tmp"));
-            }
-        };
-        let node = Node::at(&dir, &file).map_err(|errno| fail("cannot open", errno))?;
-        if !node.is_fifo() {
-            return Err(Error::new(&name, "exists and is not a FIFO")
-                .hint("choose another path, or remove it; to write a file use -w"));
-        }
-        let access = Access::READ_OK | Access::WRITE_OK;
-        rustix::fs::accessat(CWD, node.path(), access, AtFlags::EACCESS)
-            .map_err(|errno| fail("cannot open for reading and writing", errno))?;
+        let (node, made) = find_or_make(&name, &dir, &file, permissions)?;
         let spare = dir.try_clone().ok();
         let plain = if made { None } else { rotation_refused(&dir, &node) };
         if let Some(reason) = &plain {
             warn!("{name}: {reason}: only one reader at a time can use it");
         }
+        let state = State {
+            node: Arc::new(node),
+            watch: None,
+            is_unwatched_told: false,
+            is_unwoken: false,
+            made,
+            orphaned: false,
+            plain,
+            leased: false,
+            rotated: Vec::new(),
+            wakers: Vec::new(),
+            spare,
+        };
         let fifo = Self {
             how: format!("wireshark -k -i {name}"),
             name,
             dir,
             file,
-            shared: Arc::new(Shared {
-                inotify,
-                state: Mutex::new(State {
-                    node: Arc::new(node),
-                    watch: None,
-                    is_unwatched_told: false,
-                    is_unwoken: false,
-                    made,
-                    orphaned: false,
-                    plain,
-                    leased: false,
-                    rotated: Vec::new(),
-                    wakers: Vec::new(),
-                    spare,
-                }),
-                changed: Condvar::new(),
-            }),
+            shared: Arc::new(Shared { inotify, state: Mutex::new(state), changed: Condvar::new() }),
             stopping: AtomicBool::new(false),
-            entrance,
-            _lock: lock,
+            admission,
+            _claim: claim,
         };
         fifo.watch(&mut fifo.state());
         Ok(fifo)
@@ -238,7 +182,10 @@ impl Fifo {
         let changes = inotify::WatchFlags::ATTRIB | inotify::WatchFlags::MOVE_SELF;
         state.watch = inotify::add_watch(&self.shared.inotify, state.node.path(), changes).ok();
         if state.watch.is_none() && !std::mem::replace(&mut state.is_unwatched_told, true) {
-            warn!("{}: cannot be watched just now: its removal will not be noticed", self.name);
+            warn!(
+                "{}: cannot be watched at the moment: its removal will not be noticed",
+                self.name
+            );
         }
         state.is_unwatched_told &= state.watch.is_none();
         self.look(state);
@@ -261,7 +208,9 @@ impl Fifo {
             return;
         }
         let name = &self.name;
-        warn!("{name}: two readers came in the same instant and shared one stream: open it again");
+        warn!(
+            "{name}: two readers opened it in the same instant and share one stream: open it again"
+        );
         state.rotated.swap_remove(index);
         let _ = inotify::remove_watch(&self.shared.inotify, watch);
     }
@@ -287,8 +236,8 @@ impl Fifo {
     fn restore(&self) -> Result<(), Error> {
         let mut state = self.state();
         let cannot = |what, errno| Error::new(&self.name, what).because(errno);
-        let made = Likeness::of(&state.node.fd)
-            .and_then(|likeness| make_like(&self.dir, &self.file, &likeness));
+        let made = Ownership::of(&state.node.fd)
+            .and_then(|ownership| make_like(&self.dir, &self.file, &ownership));
         let (node, made) = match made {
             Ok(node) => (node, true),
             Err(Errno::EXIST) => match Node::at(&self.dir, &self.file) {
@@ -297,7 +246,7 @@ impl Fifo {
                 Err(Errno::NOENT) => return Ok(()),
                 Err(errno) => {
                     drop(state);
-                    let waited = self.entrance.wait_out_shortage(errno);
+                    let waited = self.admission.wait_out_shortage(errno.into());
                     return waited.map_err(|errno| cannot("cannot open", errno));
                 }
             },
@@ -306,7 +255,7 @@ impl Fifo {
             }
             Err(errno) => {
                 drop(state);
-                let waited = self.entrance.wait_out_shortage(errno);
+                let waited = self.admission.wait_out_shortage(errno.into());
                 return waited
                     .map_err(|errno| cannot("was removed, and cannot be made again", errno));
             }
@@ -336,7 +285,7 @@ impl Fifo {
         loop {
             let mut state = self.state();
             let Err(errno) = self.try_rotate(&mut state) else { return };
-            if Shortage::of(errno).is_none() {
+            if Shortage::of_errno(errno).is_none() {
                 let reason = format!("its directory does not let us replace it ({})", words(errno));
                 warn!("{}: {reason}: only one reader at a time can use it", self.name);
                 state.plain = Some(reason);
@@ -346,7 +295,7 @@ impl Fifo {
             if self.stopping.load(Ordering::Acquire) || has_left(fd) {
                 return;
             }
-            self.entrance.wait_out(errno);
+            self.admission.wait_out(errno.into());
         }
     }
 
@@ -356,7 +305,7 @@ impl Fifo {
             self.look(state);
             return Ok(());
         }
-        let (next, node) = make_beside(&self.dir, &Likeness::of(&state.node.fd)?)?;
+        let (next, node) = make_beside(&self.dir, &Ownership::of(&state.node.fd)?)?;
         let renamed = renameat(&self.dir, next.as_os_str(), &self.dir, self.file.as_os_str());
         if renamed.is_ok() {
             let old = std::mem::replace(&mut state.node, Arc::new(node));
@@ -374,8 +323,8 @@ impl Fifo {
         renamed
     }
 
-    /// A latch that becomes readable when a reader of the node closes it.
-    fn close_latch(node: &Node) -> rustix::io::Result<OwnedFd> {
+    /// A close_watch that becomes readable when a reader of the node closes it.
+    fn watch_close(node: &Node) -> rustix::io::Result<OwnedFd> {
         let fd = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
         inotify::add_watch(&fd, node.path(), inotify::WatchFlags::CLOSE_NOWRITE)?;
         Ok(fd)
@@ -386,7 +335,7 @@ impl Listener for Fifo {
     fn accept(&self) -> Result<Option<Stream>, Error> {
         let cannot = |what, errno| Error::new(&self.name, what).because(errno);
         loop {
-            self.entrance.keep_pace();
+            self.admission.keep_pace();
             let mut state = self.state();
             while state.leased && !state.orphaned && !self.stopping.load(Ordering::Acquire) {
                 state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -400,17 +349,18 @@ impl Listener for Fifo {
                 continue;
             }
             let node = Arc::clone(&state.node);
-            let latch = state.plain.as_ref().map(|_| Self::close_latch(&node)).transpose();
+            let close_watch = state.plain.as_ref().map(|_| Self::watch_close(&node)).transpose();
             drop(state);
-            let opened = latch.and_then(|latch| Ok((node.open(OFlags::WRONLY)?, latch)));
+            let opened =
+                close_watch.and_then(|close_watch| Ok((node.open(OFlags::WRONLY)?, close_watch)));
             if self.stopping.load(Ordering::Acquire) {
                 return Ok(None);
             }
-            let (fd, latch) = match opened {
+            let (fd, close_watch) = match opened {
                 Err(Errno::INTR) => continue,
                 Err(errno) => {
-                    self.entrance
-                        .wait_out_shortage(errno)
+                    self.admission
+                        .wait_out_shortage(errno.into())
                         .map_err(|errno| cannot("cannot open", errno))?;
                     continue;
                 }
@@ -429,13 +379,13 @@ impl Listener for Fifo {
                 debug!("{}: a reader left as soon as it came", self.name);
                 continue;
             }
-            if let Some((fd, place)) = self.entrance.admit(fd) {
-                return Ok(Some(self.stream(fd, lease, latch, place)?));
+            if let Some((fd, place)) = self.admission.admit(fd) {
+                return Ok(Some(self.stream(fd, lease, close_watch, place)?));
             }
         }
     }
 
-    fn tend(&self) {
+    fn watch_path(&self) {
         loop {
             // What could not be done for want of something is tried again.
             let state = self.state();
@@ -443,7 +393,7 @@ impl Listener for Fifo {
             drop(state);
             let retry = Timespec::try_from(RETRY).ok().filter(|_| is_short);
             let mut fds = [
-                PollFd::new(self.entrance.stop_bell(), PollFlags::IN),
+                PollFd::new(self.admission.stop_waker(), PollFlags::IN),
                 PollFd::new(&self.shared.inotify, PollFlags::IN),
             ];
             match poll(&mut fds, retry.as_ref()) {
@@ -475,7 +425,7 @@ impl Listener for Fifo {
         state.spare = None;
         self.wake(&mut state);
         drop(state);
-        self.entrance.stop_bell().ring();
+        self.admission.stop_waker().wake();
     }
 
     fn name(&self) -> &str {
@@ -493,29 +443,23 @@ impl Fifo {
         &self,
         fd: OwnedFd,
         lease: Lease,
-        latch: Option<OwnedFd>,
+        close_watch: Option<OwnedFd>,
         place: Place,
     ) -> Result<Stream, Error> {
         let set_up = fcntl_getfl(&fd).and_then(|flags| fcntl_setfl(&fd, flags | OFlags::NONBLOCK));
         set_up.map_err(|errno| Error::new(&self.name, "cannot set up").because(errno))?;
         // Best effort: without it a slow reader is met a little earlier.
         let _ = rustix::pipe::fcntl_setpipe_size(&fd, PIPE_CAPACITY);
-        let mut stream = Stream {
-            name: self.name.clone(),
-            fd,
-            kind: Kind::Pipe,
-            latch,
-            written: 0,
-            _lease: None,
-        };
+        let mut close_watch = close_watch;
         let mut state = self.state();
         if state.plain.is_some() {
             state.leased = true;
             // Best effort: `POLLERR` tells of its going too, unless another one comes at once.
-            stream.latch = stream.latch.or_else(|| Self::close_latch(&lease.node).ok());
+            close_watch = close_watch.or_else(|| Self::watch_close(&lease.node).ok());
         }
-        stream._lease = Some(Box::new((place, lease)));
-        Ok(stream)
+        drop(state);
+        let sink = Sink::pipe(fd, close_watch);
+        Ok(Stream::new(&self.name, sink, Some(Box::new((place, lease)))))
     }
 }
 
@@ -564,9 +508,8 @@ fn resolve(path: &Path) -> Result<(PathBuf, OsString), Error> {
     let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
     let path = if is_link {
         super::may_follow(path)?;
-        path.canonicalize().map_err(|error| {
-            Error::new(path.display(), "is a link that leads nowhere").because(error)
-        })?
+        path.canonicalize()
+            .map_err(|error| Error::new(path.display(), "is a dangling symlink").because(error))?
     } else {
         path.to_owned()
     };
@@ -581,76 +524,58 @@ fn resolve(path: &Path) -> Result<(PathBuf, OsString), Error> {
     Ok((dir, file))
 }
 
-/// Sees to it that no other serialshark feeds this FIFO while the descriptor is open.
-fn lock(name: &str, dir: &OwnedFd, file: &OsString) -> Result<OwnedFd, Error> {
-    let try_lock = || {
-        let stat = rustix::fs::fstat(dir)?;
-        // A name may be longer than a socket's address, hence its hash.
-        let mut hasher = DefaultHasher::new();
-        (stat.st_dev, stat.st_ino, file).hash(&mut hasher);
-        let address = format!("serialshark-fifo-{:016x}", hasher.finish());
-        let socket = rustix::net::socket_with(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
-        rustix::net::bind(&socket, &SocketAddrUnix::new_abstract_name(address.as_bytes())?)?;
-        Ok(socket)
-    };
-    try_lock().map_err(|errno: Errno| match errno {
-        Errno::ADDRINUSE => Error::new(name, "another serialshark feeds this FIFO already")
-            .hint("choose another path, or end the other one first"),
-        errno => Error::new(name, "cannot lock").because(errno),
+/// The directory of the FIFO `name`.
+fn open_directory(name: &str, path: &Path) -> Result<OwnedFd, Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, path, flags, Mode::empty()).map_err(|errno| {
+        let error = Error::new(name, "cannot open its directory").because(errno);
+        match errno {
+            Errno::NOENT => error.hint(format!("mkdir -p {}", path.display())),
+            _ => error,
+        }
     })
 }
 
-/// Makes a FIFO of this likeness.
-fn make_like(dir: &OwnedFd, file: &OsString, likeness: &Likeness) -> rustix::io::Result<Node> {
-    mkfifoat(dir, file.as_os_str(), likeness.owners_mode())?;
-    let dress = || {
-        // By its descriptor: the name may lead elsewhere by now, if the directory is shared.
-        let node = Node::at(dir, file)?;
-        if !node.is_fifo() {
-            return Err(Errno::EXIST);
-        }
-        likeness.give(&node.fd)?;
-        Ok(Node { stat: rustix::fs::fstat(&node.fd)?, ..node })
-    };
-    dress().inspect_err(|_| {
-        let _ = unlinkat(dir, file.as_os_str(), AtFlags::empty());
-    })
-}
-
-/// Makes a FIFO of this likeness under a name of its own in the same directory.
-fn make_beside(dir: &OwnedFd, likeness: &Likeness) -> rustix::io::Result<(OsString, Node)> {
-    for attempt in 0..16 {
-        let file = OsString::from(format!(".serialshark-{}-{attempt}", std::process::id()));
-        match make_like(dir, &file, likeness) {
-            // Another FIFO of ours in this directory is doing the same.
-            Err(Errno::EXIST) => {}
-            result => return result.map(|node| (file, node)),
-        }
-    }
-    Err(Errno::EXIST)
-}
-
-/// Why the FIFO cannot be replaced by one of ours, if that is so.
-fn rotation_refused(dir: &OwnedFd, node: &Node) -> Option<String> {
-    match Likeness::of(&node.fd).and_then(|likeness| make_beside(dir, &likeness)) {
-        Ok((file, _)) => {
-            let _ = unlinkat(dir, file, AtFlags::empty());
-        }
-        // It will be seen when a reader has come.
-        Err(errno) if Shortage::of(errno).is_some() => {}
+/// The FIFO that is there, or one that is made with these permissions; and whether it was made.
+fn find_or_make(
+    name: &str,
+    dir: &OwnedFd,
+    file: &OsString,
+    permissions: Permissions,
+) -> Result<(Node, bool), Error> {
+    let fail = |what: &str, errno: Errno| Error::new(name, what).because(errno);
+    let made = match mkfifoat(dir, file.as_os_str(), Mode::from_raw_mode(MODE)) {
+        Ok(()) => true,
+        Err(Errno::EXIST) => false,
         Err(errno) => {
-            let words = io::Error::from(errno).kind();
-            return Some(format!("no FIFO like it can be made beside it ({words})"));
+            return Err(fail("cannot make the FIFO", errno)
+                .hint("choose a directory that you may write to, such as /tmp"));
         }
+    };
+    let node = Node::at(dir, file).map_err(|errno| fail("cannot open", errno))?;
+    if !node.is_fifo() {
+        return Err(Error::new(name, "exists and is not a FIFO")
+            .hint("choose another path, or remove it; to write a file use -w"));
     }
-    let dir = rustix::fs::fstat(dir).ok()?;
-    let us = rustix::process::geteuid();
-    let sticky = dir.st_mode & 0o1000 != 0;
-    let may = us.is_root() || [dir.st_uid, node.stat.st_uid].contains(&us.as_raw());
-    (sticky && !may).then(|| "it is someone else's, in a sticky directory".to_owned())
+    let access = Access::READ_OK | Access::WRITE_OK;
+    rustix::fs::accessat(CWD, node.path(), access, AtFlags::EACCESS)
+        .map_err(|errno| fail("cannot open for reading and writing", errno))?;
+    if made && let Err(errno) = permissions.give(&node.fd) {
+        let _ = unlinkat(dir, file.as_os_str(), AtFlags::empty());
+        return Err(permissions.refused(name, errno));
+    }
+    permissions.tell_if_roots(name, &node.fd);
+    Ok((node, made))
+}
+
+/// Sees to it that no other serialshark feeds this FIFO while the descriptor is open.
+fn claim(name: &str, dir: &OwnedFd, file: &OsString) -> Result<Claim, Error> {
+    let claimed = rustix::fs::fstat(dir)
+        .map_err(io::Error::from)
+        .and_then(|stat| Claim::new("fifo", (stat.st_dev, stat.st_ino), file));
+    claimed.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => Error::new(name, "another serialshark feeds this FIFO already")
+            .hint("choose another path, or end the other one first"),
+        _ => Error::new(name, "cannot lock").because(error),
+    })
 }

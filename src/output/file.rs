@@ -4,24 +4,21 @@
 //! soon as the queue is empty, and is told to write them out ([`SYNC_AFTER`]) as long as there
 //! are new ones. A file that gets nothing wakes nobody.
 
-use super::ring::{Limits, Ring};
-use super::shortage::is_full;
-use super::{Kind, Stream, may_follow};
-use crate::copier::Copier;
+use super::file_set::{self, FileSet};
+use super::permissions::Permissions;
+use super::{Stream, may_follow};
 use crate::error::Error;
-use crate::packet::Timestamp;
-use rustix::fs::{FlockOperation, Mode, OFlags, SeekFrom, flock, seek};
-use rustix::io::Errno;
+use crate::sys::copier::Copier;
+use crate::sys::directory::Directory;
+use crate::sys::{Shortage, Sink, files, is_full, stdio};
+use crate::time::Timestamp;
+use log::info;
 use std::any::Any;
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The device numbers of pseudo-terminals, of which sysfs says nothing.
-const UNIX98_SLAVES: std::ops::RangeInclusive<u32> = 136..=143;
 /// How long an octet may be in the kernel's memory only. Writing it out takes time too, and
 /// together they should stay near a second.
 const SYNC_AFTER: Duration = Duration::from_millis(900);
@@ -39,24 +36,14 @@ pub fn stdout(binary: bool) -> Result<Stream, Error> {
             .hint("pipe it: serialshark ... -w - | tshark -r -  (or leave out -w to see a line per packet)"));
     }
     let cannot = |e| Error::new("standard output", "cannot write").because(e);
-    let fd = stdout.as_fd().try_clone_to_owned().map_err(cannot)?;
-    let is_file = File::from(fd.try_clone().map_err(cannot)?)
-        .metadata()
-        .is_ok_and(|metadata| metadata.is_file());
-    let mut lease: Option<Box<dyn Any + Send>> = None;
-    let (fd, kind) = match own_pipe(&fd) {
-        _ if is_file => (fd, Kind::File(Disk { is_regular: true, ..Disk::new(binary) })),
-        Some(own) => (own, Kind::Pipe),
-        // Another user's, as after su.
-        None if stdout.is_terminal() => {
-            let (pipe, copier) = Copier::start("stdout", fd).map_err(cannot)?;
-            lease = Some(Box::new(Terminal(Some(copier))));
-            (pipe, Kind::Pipe)
-        }
-        None => (fd, Kind::Shared),
-    };
-    let name = "standard output".to_owned();
-    Ok(Stream { name, fd, kind, latch: None, written: 0, _lease: lease })
+    let name = "standard output";
+    let given = stdio::stdout().map_err(cannot)?;
+    if given.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return Ok(Stream::file(name, Disk { is_regular: true, ..Disk::new(given, binary) }));
+    }
+    let (sink, copier) = Sink::shared(given).map_err(cannot)?;
+    let lease = copier.map(|copier| Box::new(Terminal(Some(copier))) as Box<dyn Any + Send>);
+    Ok(Stream::new(name, sink, lease))
 }
 
 /// A terminal that blocks, perhaps for ever. Dropped when the pipe to it is closed: then it has a
@@ -71,29 +58,33 @@ impl Drop for Terminal {
     }
 }
 
-/// The same pipe or terminal opened once more, so that it need not block: the descriptor that
-/// we were given must stay as it is for other programs. Not possible for a socket.
-fn own_pipe(fd: &OwnedFd) -> Option<OwnedFd> {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).ok()
+/// What becomes of a file that is there already and is not empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It is kept, and nothing is written.
+    Refuse,
+    /// It is kept, and the new one gets the next number, as in `trunk_00002.pcapng`.
+    Number,
+    /// It is replaced.
+    Replace,
 }
 
 /// Sees that a capture file may be made here, and changes nothing yet.
 ///
 /// # Errors
-/// When there is one that is not empty, without `force`, or something that is no file.
-pub fn check(path: &Path, force: bool) -> Result<(), Error> {
+/// When there is one that is to be kept, or something that is no file.
+pub fn check(path: &Path, existing: Existing) -> Result<(), Error> {
+    files::check_name(path)?;
     let name = path.display();
     if let Ok(metadata) = path.metadata() {
-        if metadata.file_type().is_fifo() {
+        if files::is_fifo(&metadata) {
             return Err(Error::new(&name, "is a FIFO").hint(format!("use --fifo {name}")));
         }
-        if is_tty(&metadata) {
+        if files::is_tty(&metadata) {
             return Err(Error::new(&name, "is a terminal or a serial port")
-                .hint("packets are not for a bus; name a file"));
+                .hint("packets are never written to a bus; name a file"));
         }
-        if metadata.is_file() && metadata.len() > 0 && !force {
+        if existing == Existing::Refuse && has_something(path) {
             return Err(Error::new(name, "exists and is not empty")
                 .hint("choose another name, or add --force to overwrite it"));
         }
@@ -101,76 +92,91 @@ pub fn check(path: &Path, force: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether this is a tty, which is not opened for it: that alone moves a serial port's lines.
-fn is_tty(metadata: &Metadata) -> bool {
-    let (major, minor) = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
-    let subsystem = Path::new("/sys/dev/char").join(format!("{major}:{minor}/subsystem"));
-    metadata.file_type().is_char_device()
-        && (UNIX98_SLAVES.contains(&major)
-            || subsystem.read_link().is_ok_and(|subsystem| subsystem.ends_with("tty")))
+fn has_something(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
 }
 
-/// A new capture file. An existing one that is not empty is replaced only with `force`.
+/// A new capture file or recording.
 ///
 /// # Errors
-/// When it exists, or cannot be made.
-pub fn create(path: &Path, force: bool) -> Result<Stream, Error> {
-    check(path, force)?;
+/// When one that is to be kept exists, or it cannot be made.
+pub fn create(path: &Path, existing: Existing, permissions: Permissions) -> Result<Stream, Error> {
+    check(path, existing)?;
+    if existing != Existing::Number || !has_something(path) {
+        return make(path, permissions);
+    }
+    let mut names = (2..).map(|number| file_set::numbered(path, number));
+    let free = names.find(|name| !has_something(name)).unwrap_or(path.to_owned());
+    let stream = make(&free, permissions)?;
+    info!("{} exists, and is kept: writing {}", path.display(), free.display());
+    Ok(stream)
+}
+
+/// Makes a file, or empties the one that is there.
+fn make(path: &Path, permissions: Permissions) -> Result<Stream, Error> {
     let name = path.display().to_string();
-    let no_follow = if may_follow(path)? { OFlags::empty() } else { OFlags::NOFOLLOW };
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o660)
-        .custom_flags(no_follow.bits().cast_signed())
-        .open(path)
-        .map_err(|error| Error::new(&name, "cannot write").because(error))?;
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let cannot = |error: io::Error| {
+        let is_missing = error.kind() == io::ErrorKind::NotFound;
+        let error = Error::new(&name, "cannot write").because(error);
+        match parent {
+            Some(parent) if is_missing => error.hint(files::how_to_make(parent)),
+            _ => error,
+        }
+    };
+    let mut options = files::writing(may_follow(path)?);
+    let file = match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            if let Err(error) = permissions.give(&file) {
+                let _ = std::fs::remove_file(path);
+                return Err(permissions.refused(&name, error));
+            }
+            file
+        }
+        // A link to nothing is there as well, and what it leads to is made.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            options.create(true).truncate(false).open(path).map_err(cannot)?
+        }
+        Err(error) => return Err(cannot(error)),
+    };
     let is_regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
     if is_regular {
         // Before it is emptied: another serialshark may be writing it.
-        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
-        if locked == Err(Errno::WOULDBLOCK) {
+        if !files::lock(&file) {
             return Err(Error::new(&name, "is being written by another program")
                 .hint("choose another name, or end the other serialshark"));
         }
-        file.set_len(0).map_err(|error| Error::new(&name, "cannot write").because(error))?;
+        file.set_len(0).map_err(cannot)?;
     }
-    let disk = Disk {
-        is_regular,
-        directory: path.parent().and_then(|parent| {
-            let parent = if parent == Path::new("") { Path::new(".") } else { parent };
-            File::open(parent).ok().map(OwnedFd::from)
-        }),
-        ..Disk::new(is_regular)
-    };
-    let (fd, kind) = (OwnedFd::from(file), Kind::File(disk));
-    Ok(Stream { name, fd, kind, latch: None, written: 0, _lease: None })
+    let directory = path.parent().and_then(|parent| {
+        let parent = if parent == Path::new("") { Path::new(".") } else { parent };
+        Directory::open(parent).ok()
+    });
+    Ok(Stream::file(&name, Disk { is_regular, directory, ..Disk::new(file, is_regular) }))
 }
 
 /// The first of a row of capture files that take turns.
 ///
 /// # Errors
 /// When it cannot be made.
-pub fn rotating(path: &Path, limits: Limits, now: Timestamp) -> Result<Stream, Error> {
-    let (ring, fd) = Ring::open(path, limits, now)?;
-    let directory = ring.directory().try_clone().ok();
-    let kind = Kind::File(Disk {
+pub fn rotating(path: &Path, options: file_set::Options, now: Timestamp) -> Result<Stream, Error> {
+    let (set, file) = FileSet::open(path, options, now)?;
+    let disk = Disk {
         is_regular: true,
-        directory,
-        ring: Some(Box::new(ring)),
-        ..Disk::new(true)
-    });
-    let name = path.display().to_string();
-    Ok(Stream { name, fd, kind, latch: None, written: 0, _lease: None })
+        directory: set.directory().try_clone().ok(),
+        set: Some(Box::new(set)),
+        ..Disk::new(file, true)
+    };
+    Ok(Stream::file(&path.display().to_string(), disk))
 }
 
 /// How many complete files may wait for [`Disk::sync`]: far fewer than a program may have open.
 const WAITING: usize = 128;
 
-/// What a file has beside its descriptor.
+/// A file, and what is to be done with it.
 #[derive(Debug)]
 pub(super) struct Disk {
+    file: File,
     /// Whether it is a regular file of records, which a power cut should spare.
     durable: bool,
     /// Whether it is a regular file: only for that a full disk may have room again.
@@ -178,47 +184,48 @@ pub(super) struct Disk {
     /// Since when there are octets that a power cut would cost.
     unsynced_since: Option<Instant>,
     /// Where its name is, until that is on the disk too.
-    directory: Option<OwnedFd>,
+    directory: Option<Directory>,
     /// Complete files that are not on the disk yet. Together they take little longer than one,
     /// so that small files on a busy line do not keep the writer waiting for each.
-    waiting: Vec<OwnedFd>,
-    /// The files that it takes turns with.
-    pub(super) ring: Option<Box<Ring>>,
+    waiting: Vec<File>,
+    /// The set that it is one of.
+    pub(super) set: Option<Box<FileSet>>,
 }
 
 impl Disk {
-    fn new(durable: bool) -> Self {
+    fn new(file: File, durable: bool) -> Self {
         Self {
+            file,
             durable,
             is_regular: false,
             unsynced_since: None,
             directory: None,
             waiting: Vec::new(),
-            ring: None,
+            set: None,
         }
     }
 
     /// Writes all of `octets`, or nothing. A full disk costs a
-    /// ring its oldest files first.
-    pub(super) fn write(&mut self, fd: &OwnedFd, octets: &[u8]) -> io::Result<usize> {
-        if let Some(ring) = &mut self.ring {
-            ring.begin();
+    /// set its oldest files first.
+    pub(super) fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        if let Some(set) = &mut self.set {
+            set.begin();
         }
         let mut len = 0;
         while len < octets.len() {
-            match rustix::io::write(fd, &octets[len..]) {
+            match self.file.write(&octets[len..]) {
                 Ok(count) => len += count,
-                Err(Errno::INTR) => {}
-                Err(errno) if is_full(errno) && self.make_room() => {}
-                Err(errno) => {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_full(&error) && self.make_room() => {}
+                Err(error) => {
                     // Exactly what this call has put there, whoever wrote before it.
                     // Best effort: a device has no length to cut back.
                     if len > 0
-                        && let Ok(start) = seek(fd, SeekFrom::Current(-(len as i64)))
+                        && let Ok(start) = self.file.seek(SeekFrom::Current(-(len as i64)))
                     {
-                        let _ = rustix::fs::ftruncate(fd, start);
+                        let _ = self.file.set_len(start);
                     }
-                    return Err(errno.into());
+                    return Err(error);
                 }
             }
         }
@@ -235,61 +242,66 @@ impl Disk {
     }
 
     /// Waits until all octets are on the disk.
-    pub(super) fn sync(&mut self, fd: &OwnedFd) -> io::Result<()> {
+    pub(super) fn sync(&mut self) -> io::Result<()> {
         if self.unsynced_since.take().is_none() {
             return Ok(());
         }
         // All of them, whatever became of the first.
         let complete = self.write_out_waiting();
-        write_out(fd).and(complete)?;
+        write_out(&self.file).and(complete)?;
         if let Some(directory) = self.directory.take() {
-            // Best effort: not every file system can, and most need not.
-            let _ = rustix::fs::fsync(directory);
+            directory.sync();
         }
         Ok(())
     }
 
-    /// Opens the next file of the ring, if it is one; the current one is complete.
-    pub(super) fn next(&mut self, now: Timestamp) -> io::Result<Option<OwnedFd>> {
-        while let Some(ring) = &mut self.ring {
-            let next = ring.next(now);
-            self.directory = ring.directory().try_clone().ok();
+    /// Becomes the next file of the set, if it is one; the current one is complete.
+    pub(super) fn next(&mut self, now: Timestamp) -> io::Result<bool> {
+        while let Some(set) = &mut self.set {
+            let next = set.next(now);
+            self.directory = set.directory().try_clone().ok();
             match next {
-                Err(errno) if is_full(errno) && self.make_room() => {}
+                Err(error) if is_full(&error) && self.make_room() => {}
                 // Complete files have descriptors too.
-                Err(Errno::MFILE | Errno::NFILE) if !self.waiting.is_empty() => {
+                Err(error)
+                    if Shortage::of(&error) == Some(Shortage::System)
+                        && !self.waiting.is_empty() =>
+                {
                     self.write_out_waiting()?;
                 }
-                next => return Ok(Some(next?)),
+                next => {
+                    let complete = std::mem::replace(&mut self.file, next?);
+                    // Which `sync` closes.
+                    if self.unsynced_since.is_some() {
+                        self.waiting.push(complete);
+                    }
+                    return Ok(true);
+                }
             }
         }
-        Ok(None)
-    }
-
-    /// Takes a complete file, which [`sync`](Self::sync) closes.
-    pub(super) fn retire(&mut self, complete: OwnedFd) {
-        if self.unsynced_since.is_some() {
-            self.waiting.push(complete);
-        }
+        Ok(false)
     }
 
     fn write_out_waiting(&mut self) -> io::Result<()> {
-        self.waiting.drain(..).map(|fd| write_out(&fd)).fold(Ok(()), Result::and)
+        self.waiting.drain(..).map(|file| write_out(&file)).fold(Ok(()), Result::and)
     }
 
-    /// Deletes a file of the ring; `false` if that cannot be.
+    /// Deletes a file of the set; `false` if that cannot be.
     fn make_room(&mut self) -> bool {
         // A file that is deleted takes room until it is closed, and may be among these.
         // Best effort: room is what is needed most.
         let _ = self.write_out_waiting();
-        self.ring.as_mut().is_some_and(|ring| ring.make_room())
+        self.set.as_mut().is_some_and(|set| set.make_room())
     }
 }
 
-fn write_out(fd: &OwnedFd) -> io::Result<()> {
-    match rustix::fs::fdatasync(fd) {
+fn write_out(file: &File) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, ReadOnlyFilesystem, Unsupported};
+    match file.sync_data() {
         // A file system that knows no such thing.
-        Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::ROFS) => Ok(()),
-        Err(errno) => Err(errno.into()),
+        Err(error) if [InvalidInput, Unsupported, ReadOnlyFilesystem].contains(&error.kind()) => {
+            Ok(())
+        }
+        written => written,
     }
 }

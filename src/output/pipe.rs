@@ -1,13 +1,26 @@
 //! A FIFO that its reader made, as Wireshark does for an extcap: one reader, one stream.
 //!
-//! Not [`fifo`](super::fifo): there is nobody to wait for after this reader, and the path is
+//! Not a `Fifo`: there is nobody to wait for after this reader, and the path is
 //! not ours to replace.
 
-use super::fifo::PIPE_CAPACITY;
-use super::{Kind, Stream};
+use super::Stream;
 use crate::error::Error;
+use crate::sys::Sink;
+#[cfg(unix)]
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use std::path::Path;
+
+/// Opens the named pipe that its reader made.
+///
+/// # Errors
+/// When it is missing.
+#[cfg(windows)]
+pub fn open(path: &Path) -> Result<Stream, Error> {
+    let name = path.display().to_string();
+    let sink =
+        Sink::open_pipe(path).map_err(|error| Error::new(&name, "cannot open").because(error))?;
+    Ok(Stream::new(&name, sink, None))
+}
 
 /// Opens the FIFO, which blocks until the reader has opened it too.
 ///
@@ -16,6 +29,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// When it is missing, or no FIFO.
+#[cfg(unix)]
 pub fn open(path: &Path) -> Result<Stream, Error> {
     let name = path.display().to_string();
     let cannot = |errno| Error::new(&name, "cannot open").because(errno);
@@ -33,6 +47,7 @@ pub fn open(path: &Path) -> Result<Stream, Error> {
         .and_then(|flags| fcntl_setfl(&fd, flags | OFlags::NONBLOCK))
         .map_err(|errno| Error::new(&name, "cannot set up").because(errno))?;
     // Best effort: without it a slow reader is met a little earlier.
-    let _ = rustix::pipe::fcntl_setpipe_size(&fd, PIPE_CAPACITY);
-    Ok(Stream { name, fd, kind: Kind::Pipe, latch: None, written: 0, _lease: None })
+    #[cfg(target_os = "linux")]
+    let _ = rustix::pipe::fcntl_setpipe_size(&fd, super::fifo::PIPE_CAPACITY);
+    Ok(Stream::new(&name, Sink::pipe(fd, None), None))
 }

@@ -2,10 +2,11 @@
 //!
 //! Its inode is watched, as a FIFO's is: a removal or a move wakes who waits. The socket that takes
 //! its place is another one with the same mode, owner and access list; clients of the first keep
-//! their connections. What somebody else has put there is left alone, and is the end.
+//! their connections. Anything else that another program has put there is left alone, and ends the output.
 
-use super::entrance::RETRY;
-use super::likeness::Likeness;
+use super::admission::RETRY;
+use super::ownership::Ownership;
+use super::permissions::Permissions;
 use crate::error::Error;
 use log::{info, warn};
 use rustix::event::Timespec;
@@ -37,13 +38,14 @@ pub struct UnixPath {
 }
 
 impl UnixPath {
-    /// Listens at `path`. A socket that nobody listens on any more is replaced.
+    /// Listens at `path`, on a socket with these permissions. A socket that nobody listens on any more is replaced.
     ///
     /// # Errors
     /// When something else is there, somebody listens on it, or it cannot be made.
-    pub fn listen(path: &Path) -> Result<(OwnedFd, Self), Error> {
+    pub fn listen(path: &Path, permissions: Permissions) -> Result<(OwnedFd, Self), Error> {
         let fail = |what: &str, errno: Errno| Error::new(path.display(), what).because(errno);
-        SocketAddrUnix::new(path).map_err(|errno| fail("is no path for a socket", errno))?;
+        SocketAddrUnix::new(path)
+            .map_err(|errno| fail("is not a valid path for a socket", errno))?;
         match rustix::fs::lstat(path) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Socket => {
                 return Err(Error::new(path.display(), "exists and is not a socket")
@@ -63,9 +65,13 @@ impl UnixPath {
                 .hint("choose a directory that exists and that you may write to")
         })?;
         let mut made = Self { path: path.to_owned(), node, stat, watch: None, is_lost: false };
+        permissions
+            .give(&made.node)
+            .map_err(|error| permissions.refused(&path.display().to_string(), error))?;
+        permissions.tell_if_roots(&path.display().to_string(), &made.node);
         made.watch();
         if made.watch.is_none() {
-            warn!("{}: cannot be watched: looking every second", path.display());
+            warn!("{}: cannot be watched: checking every second", path.display());
         }
         Ok((fd, made))
     }
@@ -98,11 +104,11 @@ impl UnixPath {
     /// # Errors
     /// When that is not possible; what is short may be there at the next call.
     pub fn restore(&mut self) -> Result<OwnedFd, Errno> {
-        let likeness = Likeness::of(&self.node)?;
-        let made = match make(&self.path, Some(&likeness)) {
+        let ownership = Ownership::of(&self.node)?;
+        let made = match make(&self.path, Some(&ownership)) {
             Err(Errno::ADDRINUSE) if is_stale(&self.path)? => {
                 rustix::fs::unlink(&self.path)?;
-                make(&self.path, Some(&likeness))
+                make(&self.path, Some(&ownership))
             }
             made => made,
         };
@@ -151,16 +157,16 @@ fn is_stale(path: &Path) -> Result<bool, Errno> {
         && connect(&socket()?, &SocketAddrUnix::new(path)?) == Err(Errno::CONNREFUSED))
 }
 
-/// A listening socket of this likeness, its node, and what that is.
-fn make(path: &Path, likeness: Option<&Likeness>) -> Result<(OwnedFd, OwnedFd, Stat), Errno> {
+/// A listening socket of this ownership, its node, and what that is.
+fn make(path: &Path, ownership: Option<&Ownership>) -> Result<(OwnedFd, OwnedFd, Stat), Errno> {
     let fd = socket()?;
     bind(&fd, &SocketAddrUnix::new(path)?)?;
     let dress = || {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let node = rustix::fs::open(path, flags, Mode::empty())?;
         // Before `listen` nobody can connect, whatever the mode is.
-        match likeness {
-            Some(likeness) => likeness.give(&node)?,
+        match ownership {
+            Some(ownership) => ownership.give(&node)?,
             None => {
                 let mode = Mode::from_raw_mode(MODE);
                 chmodat(CWD, proc_path(&node), mode, AtFlags::empty())?;

@@ -2,7 +2,7 @@
 //! with telnet, or by a Unix socket.
 //!
 //! Everything can be called off: connecting is done without blocking, in `poll` on the socket and
-//! the stop bell, and a name is looked up by a [`Lookup`], anew for each try, so that an address
+//! the stop waker, and a name is looked up by a [`Lookup`], anew for each try, so that an address
 //! that changes is found. Keepalive is on, since a peer that lost its power says nothing, and we
 //! send nothing that would show it.
 //!
@@ -11,19 +11,13 @@
 
 use super::resolver::Lookup;
 use super::telnet::{self, Answer, ComPort, Telnet};
-use super::{Input, Source, Woken, read_once, wait, wait_for, words};
-use crate::bell::Bell;
-use crate::error::Error;
-use crate::packet::{Clock, Timestamp};
+use super::{Input, Source, Woken, wait, wait_once};
+use crate::error::{Error, words};
+use crate::sys::{Waker, net};
+use crate::time::{MonoClock, Timestamp};
 use log::{debug, warn};
-use rustix::event::PollFlags;
-use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt,
-};
-use std::io;
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,9 +55,9 @@ pub enum Speech {
 pub struct Connection {
     name: String,
     target: Target,
-    clock: Clock,
-    stop: Arc<Bell>,
-    fd: Option<OwnedFd>,
+    clock: MonoClock,
+    stop: Arc<Waker>,
+    connection: Option<net::Connection>,
     telnet: Option<Telnet>,
     lookup: Option<Lookup>,
     /// Whether nothing came yet on this connection.
@@ -75,11 +69,11 @@ pub struct Connection {
 
 /// What came of connecting.
 enum Connected {
-    Yes(OwnedFd),
-    No(Errno),
+    Yes(net::Connection),
+    No(io::Error),
     /// The name was not found, for this reason.
     Unknown(String),
-    /// The stop bell was rung, or a signal came before there was a thread to ring it.
+    /// The stop waker was woken, or a signal came before there was a thread to wake it.
     Interrupted,
 }
 
@@ -92,15 +86,15 @@ impl Connection {
         name: &str,
         target: Target,
         wait: bool,
-        clock: Clock,
-        stop: Arc<Bell>,
+        clock: MonoClock,
+        stop: Arc<Waker>,
     ) -> Result<Self, Error> {
         let mut connection = Self {
             name: name.to_owned(),
             target,
             clock,
             stop,
-            fd: None,
+            connection: None,
             telnet: None,
             lookup: None,
             is_new: true,
@@ -108,21 +102,21 @@ impl Connection {
             line: Vec::new(),
         };
         match connection.connect(true) {
-            Connected::Yes(fd) => connection.begin(fd),
+            Connected::Yes(made) => connection.begin(made),
             Connected::No(_) | Connected::Unknown(_) if wait => {}
             Connected::Unknown(why) => {
                 return Err(Error::new(name, format!("cannot find the host: {why}"))
                     .hint("the form is tcp:HOST:PORT; check the name, or give the address"));
             }
-            Connected::No(errno) => {
-                let hint = match (&connection.target, errno) {
+            Connected::No(error) => {
+                let hint = match (&connection.target, error.kind()) {
                     (Target::Unix(_), _) => "check the path, and that a program listens there",
-                    (_, Errno::CONNREFUSED) => {
+                    (_, ErrorKind::ConnectionRefused) => {
                         "the host is there, but nothing listens on this port; start ser2net"
                     }
                     _ => "check the address, the network and the firewall between",
                 };
-                return Err(Error::new(name, "cannot connect").because(errno).hint(hint));
+                return Err(Error::new(name, "cannot connect").because(error).hint(hint));
             }
             // Whoever reads the signal ends the program; if it was none to end it, the first
             // read says that there is no connection, and we connect again.
@@ -132,38 +126,32 @@ impl Connection {
     }
 
     /// A connection was made.
-    fn begin(&mut self, fd: OwnedFd) {
+    fn begin(&mut self, connection: net::Connection) {
         self.telnet = match &self.target {
             Target::Tcp(_, Speech::Telnet) => Some(Telnet::new(None)),
             Target::Tcp(_, Speech::ComPort(port)) => Some(Telnet::new(Some(*port))),
             _ => None,
         };
         self.is_new = true;
-        self.fd = Some(fd);
+        self.connection = Some(connection);
         self.reply();
     }
 
     /// Tries each address once. With `at_start` a signal ends it.
     fn connect(&mut self, at_start: bool) -> Connected {
         match self.target.clone() {
-            Target::Unix(path) => match SocketAddrUnix::new(path) {
-                Ok(address) => {
-                    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-                    socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-                        .and_then(|fd| connect(&fd, &address).map(|()| fd))
-                        .map_or_else(Connected::No, Connected::Yes)
-                }
-                Err(errno) => Connected::No(errno),
-            },
+            Target::Unix(path) => {
+                net::Connection::unix(&path).map_or_else(Connected::No, Connected::Yes)
+            }
             Target::Tcp(host, _) => {
                 let addresses = match self.resolve(&host, at_start) {
                     Ok(addresses) => addresses,
                     Err(other) => return other,
                 };
-                let mut last = Errno::ADDRNOTAVAIL;
+                let mut last = ErrorKind::AddrNotAvailable.into();
                 for address in &addresses {
                     match self.connect_to(address, at_start) {
-                        Connected::No(errno) => last = errno,
+                        Connected::No(error) => last = error,
                         other => return other,
                     }
                 }
@@ -177,24 +165,22 @@ impl Connection {
         if let Ok(address) = host.parse() {
             return Ok(vec![address]);
         }
-        let errno = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::NOMEM);
         // One that hangs is still the only one.
         if self.lookup.is_none() {
-            let lookup = Lookup::start(host).map_err(|error| Connected::No(errno(error)))?;
+            let lookup = Lookup::start(host).map_err(Connected::No)?;
             self.lookup = Some(lookup);
         }
         let Some(lookup) = &self.lookup else { return Err(Connected::Interrupted) };
         let deadline = self.clock.now().plus_ns(CONNECT_NS);
         loop {
-            let ready = (lookup.as_fd(), PollFlags::IN);
-            match wait_for(Some(ready), Some(deadline), &self.clock, &self.stop) {
-                Ok(Woken::Ready) => break,
-                Ok(Woken::Deadline) => {
+            match wait_once(Some(lookup.done()), Some(deadline), &self.clock, &self.stop) {
+                Woken::Ready => break,
+                Woken::Timeout => {
                     return Err(Connected::Unknown("no answer to the look-up yet".to_owned()));
                 }
-                Ok(Woken::Stop) => return Err(Connected::Interrupted),
-                Err(_) if at_start => return Err(Connected::Interrupted),
-                Err(_) => {}
+                Woken::Stop => return Err(Connected::Interrupted),
+                Woken::Interrupted if at_start => return Err(Connected::Interrupted),
+                Woken::Interrupted => {}
             }
         }
         let found = self.lookup.take().and_then(|lookup| lookup.take());
@@ -210,61 +196,42 @@ impl Connection {
     }
 
     fn connect_to(&self, address: &SocketAddr, at_start: bool) -> Connected {
-        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let fd = match socket_with(family, SocketType::STREAM, flags, None) {
-            Ok(fd) => fd,
-            Err(errno) => return Connected::No(errno),
+        let connecting = match net::Connecting::start(address, Duration::from_nanos(CONNECT_NS)) {
+            Ok(connecting) => connecting,
+            Err(error) => return Connected::No(error),
         };
-        match connect(&fd, address) {
-            Ok(()) => {}
-            Err(Errno::INPROGRESS | Errno::INTR) => {
-                let deadline = self.clock.now().plus_ns(CONNECT_NS);
-                loop {
-                    let ready = (fd.as_fd(), PollFlags::OUT);
-                    match wait_for(Some(ready), Some(deadline), &self.clock, &self.stop) {
-                        Ok(Woken::Ready) => break,
-                        Ok(Woken::Deadline) => return Connected::No(Errno::TIMEDOUT),
-                        Ok(Woken::Stop) => return Connected::Interrupted,
-                        Err(_) if at_start => return Connected::Interrupted,
-                        Err(_) => {}
-                    }
-                }
-                match sockopt::socket_error(&fd) {
-                    Ok(Ok(())) => {}
-                    Ok(Err(errno)) | Err(errno) => return Connected::No(errno),
-                }
+        let deadline = self.clock.now().plus_ns(CONNECT_NS);
+        while !connecting.is_done() {
+            match wait_once(Some(&connecting), Some(deadline), &self.clock, &self.stop) {
+                Woken::Ready => break,
+                Woken::Timeout => return Connected::No(ErrorKind::TimedOut.into()),
+                Woken::Stop => return Connected::Interrupted,
+                Woken::Interrupted if at_start => return Connected::Interrupted,
+                Woken::Interrupted => {}
             }
-            Err(errno) => return Connected::No(errno),
         }
-        let stream = TcpStream::from(fd);
-        if is_its_own_peer(&stream) {
-            return Connected::No(Errno::CONNREFUSED);
-        }
-        let fd = OwnedFd::from(stream);
+        let connection = match connecting.finish() {
+            Ok(connection) => connection,
+            Err(error) => return Connected::No(error),
+        };
         let (idle, interval, count) = KEEPALIVE;
-        let options = sockopt::set_socket_keepalive(&fd, true)
-            .and_then(|()| sockopt::set_tcp_keepidle(&fd, idle))
-            .and_then(|()| sockopt::set_tcp_keepintvl(&fd, interval))
-            .and_then(|()| sockopt::set_tcp_keepcnt(&fd, count))
-            .and_then(|()| sockopt::set_tcp_nodelay(&fd, true));
-        if let Err(errno) = options {
-            debug!("{address}: no keepalive: {}", words(errno));
+        if let Err(error) = connection.keep_alive(idle, interval, count) {
+            debug!("{address}: no keepalive: {}", words(error));
         }
-        Connected::Yes(fd)
+        Connected::Yes(connection)
     }
 
     /// Sends what telnet has to say, and tells what the far end has said of its port.
     fn reply(&mut self) {
-        let (Some(fd), Some(telnet)) = (&self.fd, &mut self.telnet) else { return };
+        let (Some(connection), Some(telnet)) = (&self.connection, &mut self.telnet) else { return };
         let replies = telnet.take_replies();
         if !replies.is_empty()
-            && let Err(errno) = rustix::io::write(fd, &replies)
+            && let Err(error) = connection.write(&replies)
         {
-            debug!("{}: cannot answer: {}", self.name, words(errno));
+            debug!("{}: cannot answer: {}", self.name, words(error));
         }
         let wanted = match &self.target {
-            Target::Tcp(_, Speech::ComPort(port)) => port.baud,
+            Target::Tcp(_, Speech::ComPort(port)) => port.line.baud,
             _ => return,
         };
         for answer in telnet.take_answers() {
@@ -275,7 +242,7 @@ impl Connection {
                 }
                 Answer::Refused => {
                     warn!(
-                        "{}: does not let its port be set (no RFC 2217): its rate stays as it is",
+                        "{}: has no RFC 2217, so its port cannot be set: its rate stays as it is",
                         self.name
                     );
                 }
@@ -300,27 +267,32 @@ impl Connection {
     }
 }
 
-/// Whether a connection leads back to itself.
-fn is_its_own_peer(stream: &TcpStream) -> bool {
-    matches!((stream.local_addr(), stream.peer_addr()), (Ok(own), Ok(peer)) if own == peer)
-}
-
 impl Source for Connection {
     fn read(&mut self, deadline: Option<Timestamp>) -> Input<'_> {
         loop {
-            let Some(fd) = &self.fd else {
+            let Some(connection) = &self.connection else {
                 return Input::Gone("no connection".to_owned(), self.clock.now());
             };
-            match wait(Some(fd.as_fd()), deadline, &self.clock, &self.stop) {
+            match wait(Some(connection), deadline, &self.clock, &self.stop) {
                 Woken::Stop => return Input::Stopped,
-                Woken::Deadline => return Input::Silence(self.clock.now()),
-                Woken::Ready => {}
+                Woken::Timeout => return Input::Silence(self.clock.now()),
+                Woken::Ready | Woken::Interrupted => {}
             }
-            let len = match read_once(fd, &mut self.buffer) {
-                Ok(0) => continue,
+            // Once, since the kernel fetches what comes next while frames are looked for in this.
+            let why = match connection.read(&mut self.buffer) {
+                Ok(len) if len > 0 => Ok(len),
+                Ok(_) => Err("hung up".to_owned()),
+                Err(error)
+                    if [ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&error.kind()) =>
+                {
+                    continue;
+                }
+                Err(error) => Err(words(error)),
+            };
+            let len = match why {
                 Ok(len) => len,
                 Err(why) => {
-                    self.fd = None;
+                    self.connection = None;
                     return Input::Gone(why, self.clock.now());
                 }
             };
@@ -341,12 +313,12 @@ impl Source for Connection {
         let mut last = None;
         loop {
             let why = match self.connect(false) {
-                Connected::Yes(fd) => {
-                    self.begin(fd);
+                Connected::Yes(connection) => {
+                    self.begin(connection);
                     return Some(self.clock.now());
                 }
                 Connected::Interrupted => return None,
-                Connected::No(errno) => words(errno),
+                Connected::No(error) => words(error),
                 Connected::Unknown(why) => why,
             };
             if last.as_ref() != Some(&why) {
@@ -361,39 +333,16 @@ impl Source for Connection {
     }
 
     fn is_open(&self) -> bool {
-        self.fd.is_some()
+        self.connection.is_some()
     }
 
     fn write(&mut self, octets: &[u8]) -> io::Result<()> {
-        let fd = self.fd.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let connection = self.connection.as_ref().ok_or(ErrorKind::NotConnected)?;
         let octets = match self.telnet {
             Some(_) => Telnet::escaped(octets),
             None => octets.to_vec(),
         };
-        let written = rustix::io::write(fd, &octets)?;
+        let written = connection.write(&octets)?;
         if written < octets.len() { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::TcpListener;
-
-    #[test]
-    fn a_connection_to_itself_is_told_from_one_to_somebody() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        assert!(!is_its_own_peer(&stream));
-        // Bound to a port and connected to the same one.
-        use rustix::net::bind;
-        let flags = SocketFlags::CLOEXEC;
-        let fd = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
-        bind(&fd, &"127.0.0.1:0".parse::<SocketAddr>().unwrap()).unwrap();
-        let own = TcpStream::from(fd);
-        let address = own.local_addr().unwrap();
-        let fd = OwnedFd::from(own);
-        connect(&fd, &address).unwrap();
-        assert!(is_its_own_peer(&TcpStream::from(fd)));
     }
 }

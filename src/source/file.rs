@@ -1,4 +1,4 @@
-//! Octets that are not live: a file, standard input, a FIFO that somebody else writes.
+//! Octets that are not live: a file, standard input, a FIFO that another program writes.
 //!
 //! None of them can be put off for lack of time, so nothing of them needs to be dropped: they
 //! are read as fast as the open streams take their packets ([`Source::is_live`] is false).
@@ -10,15 +10,15 @@
 //! (`socat ... | serialshark -`).
 
 use super::{Input, Pace, Source, Woken, record, wait};
-use crate::bell::Bell;
 use crate::error::Error;
-use crate::packet::{Clock, Timestamp};
+use crate::line::Line;
+use crate::sys::{Waker, files, pipe_reader::PipeReader, stdio};
+use crate::time::{MonoClock, Timestamp};
 use log::{Level, warn};
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, ErrorKind, IsTerminal as _, Read as _};
+use std::path::Path;
 use std::sync::Arc;
 
 /// As much as is read before its frames are handed on.
@@ -28,7 +28,7 @@ const PACE_NS: u64 = 20_000_000;
 
 /// What a name stands for, as far as the file system tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// A regular file, or standard input that is one.
     Stored,
     /// A pipe, a FIFO, a socket or a device on standard input.
@@ -42,35 +42,34 @@ pub enum Kind {
 }
 
 /// What this name stands for.
-pub fn kind(name: &str) -> Kind {
-    let stat = if name == "-" {
-        if rustix::termios::isatty(rustix::stdio::stdin()) {
-            return Kind::Terminal;
+pub fn kind(name: &OsStr) -> FileKind {
+    if name == "-" {
+        if io::stdin().is_terminal() {
+            return FileKind::Terminal;
         }
-        rustix::fs::fstat(rustix::stdio::stdin())
-    } else {
-        rustix::fs::stat(name)
-    };
-    match stat.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
-        Ok(FileType::RegularFile) => Kind::Stored,
-        Ok(FileType::Fifo) => Kind::Piped,
-        Ok(FileType::Socket) if name != "-" => Kind::Socket,
-        _ if name == "-" => Kind::Piped,
-        _ => Kind::Other,
+        let metadata = stdio::stdin().and_then(|stdin| stdin.metadata());
+        let is_stored = metadata.is_ok_and(|metadata| metadata.is_file());
+        return if is_stored { FileKind::Stored } else { FileKind::Piped };
+    }
+    if files::is_device(name) {
+        return FileKind::Other;
+    }
+    match Path::new(name).metadata() {
+        Ok(metadata) if metadata.is_file() => FileKind::Stored,
+        Ok(metadata) if files::is_fifo(&metadata) => FileKind::Piped,
+        Ok(metadata) if files::is_socket(&metadata) => FileKind::Socket,
+        _ => FileKind::Other,
     }
 }
 
 /// Opens a file of any kind for reading; `-` is standard input.
-pub(super) fn descriptor(name: &str) -> Result<OwnedFd, Error> {
-    let cannot = |errno: Errno| Error::new(name, "cannot open").because(errno);
+pub(super) fn open(name: &OsStr) -> Result<File, Error> {
     if name == "-" {
-        return rustix::stdio::stdin()
-            .try_clone_to_owned()
-            .map_err(|error| Error::new("standard input", "cannot read").because(error));
+        let cannot = |error| Error::new("standard input", "cannot read").because(error);
+        return stdio::stdin().map_err(cannot);
     }
-    // Without O_NONBLOCK the open of a FIFO waits for a writer, deaf to the stop bell.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    rustix::fs::open(name, flags, Mode::empty()).map_err(cannot)
+    files::reading(Path::new(name))
+        .map_err(|error| Error::new(name.display(), "cannot open").because(error))
 }
 
 /// A file of plain octets.
@@ -79,8 +78,8 @@ pub struct Stored {
     file: File,
     octet_ns: u64,
     paced: bool,
-    clock: Clock,
-    stop: Arc<Bell>,
+    clock: MonoClock,
+    stop: Arc<Waker>,
     /// When the last octet delivered is off the wire.
     time: Timestamp,
     buffer: Box<[u8]>,
@@ -91,12 +90,12 @@ impl Stored {
     pub fn new(
         name: &str,
         file: File,
-        baud: u32,
+        line: Line,
         paced: bool,
-        clock: Clock,
-        stop: Arc<Bell>,
+        clock: MonoClock,
+        stop: Arc<Waker>,
     ) -> Self {
-        let octet_ns = 10_000_000_000 / u64::from(baud.max(1));
+        let octet_ns = line.octet_ns();
         let len =
             if paced { (PACE_NS / octet_ns.max(1)).clamp(1, BUFFER as u64) } else { BUFFER as u64 };
         let buffer = vec![0; len as usize].into_boxed_slice();
@@ -108,12 +107,12 @@ impl Stored {
 impl Source for Stored {
     fn read(&mut self, _deadline: Option<Timestamp>) -> Input<'_> {
         let len = loop {
-            match rustix::io::read(&self.file, &mut self.buffer[..]) {
+            match self.file.read(&mut self.buffer) {
                 Ok(0) => return Input::Ended,
                 Ok(len) => break len,
-                Err(Errno::INTR) => {}
-                Err(errno) => {
-                    Error::new(&self.name, "cannot read").because(errno).log(Level::Error);
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    Error::new(&self.name, "cannot read").because(error).log(Level::Error);
                     return Input::Ended;
                 }
             }
@@ -146,42 +145,51 @@ impl Source for Stored {
 /// A pipe of plain octets.
 pub struct Piped {
     name: String,
-    fd: OwnedFd,
-    clock: Clock,
-    stop: Arc<Bell>,
+    pipe: PipeReader,
+    clock: MonoClock,
+    stop: Arc<Waker>,
     buffer: Box<[u8]>,
 }
 
 impl Piped {
     /// Octets as they come.
-    pub fn new(name: &str, fd: OwnedFd, clock: Clock, stop: Arc<Bell>) -> Self {
+    ///
+    /// # Errors
+    /// When there is no room for a thread that reads, where one is needed.
+    pub fn open(name: &str, file: File, clock: MonoClock, stop: Arc<Waker>) -> Result<Self, Error> {
+        let cannot = |error| Error::new(name, "cannot read").because(error);
+        let pipe = PipeReader::new(file).map_err(cannot)?;
         let buffer = vec![0; BUFFER].into_boxed_slice();
-        Self { name: name.to_owned(), fd, clock, stop, buffer }
+        Ok(Self { name: name.to_owned(), pipe, clock, stop, buffer })
     }
 }
 
 impl Source for Piped {
     fn read(&mut self, deadline: Option<Timestamp>) -> Input<'_> {
         loop {
-            match wait(Some(self.fd.as_fd()), deadline, &self.clock, &self.stop) {
+            match wait(Some(&self.pipe), deadline, &self.clock, &self.stop) {
                 Woken::Stop => return Input::Stopped,
-                Woken::Deadline => return Input::Silence(self.clock.now()),
-                Woken::Ready => {}
+                Woken::Timeout => return Input::Silence(self.clock.now()),
+                Woken::Ready | Woken::Interrupted => {}
             }
             // Once: standard input is shared with other programs and stays in blocking mode,
             // so that only the first read after `poll` is sure to return.
-            match rustix::io::read(&self.fd, &mut self.buffer[..]) {
+            match self.pipe.read(&mut self.buffer) {
                 Ok(0) => return Input::Ended,
                 Ok(len) => {
                     let octets = &self.buffer[..len];
                     if record::looks_like_one(octets) {
-                        warn!("{}: is a recording, read as plain octets; name its file", self.name);
+                        warn!(
+                            "{}: is a recording, but read as plain bytes; name the file instead",
+                            self.name
+                        );
                     }
                     return Input::Octets(octets, self.clock.now());
                 }
-                Err(Errno::INTR | Errno::AGAIN) => {}
-                Err(errno) => {
-                    Error::new(&self.name, "cannot read").because(errno).log(Level::Error);
+                Err(error)
+                    if [ErrorKind::Interrupted, ErrorKind::WouldBlock].contains(&error.kind()) => {}
+                Err(error) => {
+                    Error::new(&self.name, "cannot read").because(error).log(Level::Error);
                     return Input::Ended;
                 }
             }

@@ -2,10 +2,9 @@
 //! nothing can call it off. There is one at a time; one that hangs is left to itself, and to the
 //! end of the process.
 
-use crate::bell::Bell;
+use crate::sys::Waker;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What became of a look-up.
@@ -14,8 +13,8 @@ type Found = io::Result<Vec<SocketAddr>>;
 /// A look-up that is under way.
 #[derive(Debug)]
 pub struct Lookup {
-    /// Rung when it is done.
-    done: Arc<Bell>,
+    /// Woken when it is done.
+    done: Arc<Waker>,
     found: Arc<Mutex<Option<Found>>>,
 }
 
@@ -25,13 +24,13 @@ impl Lookup {
     /// # Errors
     /// When there are no descriptors or threads left.
     pub fn start(host: &str) -> io::Result<Self> {
-        let (done, found) = (Arc::new(Bell::new()?), Arc::new(Mutex::new(None)));
+        let (done, found) = (Arc::new(Waker::new()?), Arc::new(Mutex::new(None)));
         let lookup = Self { done: Arc::clone(&done), found: Arc::clone(&found) };
         let host = host.to_owned();
         std::thread::Builder::new().name("resolver".to_owned()).spawn(move || {
             let addresses = host.to_socket_addrs().map(Iterator::collect);
             *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(addresses);
-            done.ring();
+            done.wake();
         })?;
         Ok(lookup)
     }
@@ -40,11 +39,9 @@ impl Lookup {
     pub fn take(&self) -> Option<Found> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
-}
 
-/// Readable once it is done.
-impl AsFd for Lookup {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.done.as_fd()
+    /// Woken once it is done.
+    pub fn done(&self) -> &Waker {
+        &self.done
     }
 }

@@ -5,65 +5,38 @@
 //! adapter, which is told, or with `--same-adapter` waited out. A pseudo-terminal that was
 //! named by its number does not come back: the number is soon somebody else's.
 //!
-//! We wait for the descriptor and read it ourselves: serialport's `read` may hang after `poll`, loses
-//! the error number, and lets signals through that the program has blocked.
-//!
-//! Octets with framing errors are delivered as received: neither IGNPAR nor INPCK nor PARMRK
-//! is set, so that no octet is dropped, and none is doubled or replaced. What they do to a
-//! frame its check sequence tells.
+//! Octets with framing errors are delivered as received: none is dropped, doubled or replaced. What
+//! the receiver found wrong with them is told before them, where the system tells it.
 
-mod port;
-mod watch;
-
-use super::holder::{Holder, lock_folders};
-use super::tty::{self, Identity};
-use super::{Input, Source, Woken, read_once, timeout, wait};
-use crate::bell::Bell;
+use super::{Input, Source, Woken};
 use crate::error::Error;
-use crate::packet::{Clock, Timestamp, seconds};
+use crate::line::{Line, Settings};
+use crate::sys::Waker;
+use crate::sys::port::{self, Port};
+use crate::sys::refused::Refused;
+use crate::sys::tty::{self, Identity};
+use crate::sys::watch::Watch;
+use crate::time::{MonoClock, Timestamp, seconds};
 use log::{info, warn};
-use port::Refused;
-use rustix::event::{PollFd, PollFlags, epoll, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use serialport::{SerialPortInfo, SerialPortType, TTYPort};
+use serialport::{SerialPortInfo, SerialPortType};
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use watch::Watch;
-
-/// A line from us to the adapter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ModemLine {
-    /// Raised.
-    On,
-    /// Dropped.
-    Off,
-    /// As the kernel leaves it: raised at the opening.
-    Keep,
-}
-
-/// How a port is set up: 8N1, raw, no flow control, and this.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Bits per second.
-    pub baud: u32,
-    /// What is done with DTR.
-    pub dtr: ModemLine,
-    /// What is done with RTS.
-    pub rts: ModemLine,
-    /// Whether only the same adapter may come back.
-    pub same_adapter: bool,
-}
+use std::time::Duration;
 
 /// One octet more than Linux lets a tty hold ready, so that a read that fills it is rare.
 const BUFFER: usize = 4096;
 /// How long a port that vanished is left alone if nothing tells of its return.
 const RETRY_NS: u64 = 1_000_000_000;
+/// The same if its directory tells. What that cannot tell is rare: that one further up was renamed, or
+/// that something was mounted there.
+const LOOK_NS: u64 = 60_000_000_000;
 
 /// A port that went so soon after it came may have been taken away by another program.
 const SOON_NS: u64 = 10_000_000_000;
+/// How often, and how long after one another, it is looked whether the adapter is plugged in still.
+const LOOKS: u32 = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 /// Adapters that brltty takes for a Braille display: CH340, CP210x, FT232.
 const BRLTTY: [(u16, u16); 4] =
     [(0x1a86, 0x7523), (0x10c4, 0xea60), (0x0403, 0x6001), (0x1a86, 0x5523)];
@@ -72,8 +45,8 @@ const BRLTTY: [(u16, u16); 4] =
 pub struct Serial {
     path: PathBuf,
     settings: Settings,
-    clock: Clock,
-    stop: Arc<Bell>,
+    clock: MonoClock,
+    stop: Arc<Waker>,
     port: Option<Port>,
     /// Why there was none at the start.
     absence: String,
@@ -82,58 +55,11 @@ pub struct Serial {
     /// What is there in its place, if that is to be told.
     stranger: Option<String>,
     opened: Timestamp,
-    /// A pseudo-terminal named by its number.
-    is_numbered: bool,
+    /// Whether the name stays with what it leads to.
+    is_lasting: bool,
     buffer: Box<[u8]>,
-}
-
-/// An open port: its descriptor, and serialport's hold on it, which keeps it exclusive.
-struct Port {
-    fd: OwnedFd,
-    waiter: Waiter,
-    _tty: TTYPort,
-}
-
-/// Waits for octets of an open port, or for the stop bell.
-///
-/// Edge-triggered: told once of all that arrives until it is read. To be told of the state at each
-/// wait costs more than the wait itself, since a tty takes long to say that it has nothing.
-struct Waiter(OwnedFd);
-
-impl Waiter {
-    const PORT: u64 = 0;
-    const STOP: u64 = 1;
-    const EDGE: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlags::ET);
-
-    fn new(port: &OwnedFd, stop: &Bell) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, port, epoll::EventData::new_u64(Self::PORT), Self::EDGE)?;
-        let stop_data = epoll::EventData::new_u64(Self::STOP);
-        epoll::add(&epoll, stop, stop_data, epoll::EventFlags::IN)?;
-        Ok(Self(epoll))
-    }
-
-    /// Tells of what is there now, once more.
-    fn look_again(&self, port: &OwnedFd) {
-        let data = epoll::EventData::new_u64(Self::PORT);
-        // Cannot fail: it was added like this.
-        let _ = epoll::modify(&self.0, port, data, Self::EDGE);
-    }
-
-    fn wait(&self, deadline: Option<Timestamp>, clock: &Clock) -> Woken {
-        let mut room = [MaybeUninit::<epoll::Event>::uninit(); 2];
-        loop {
-            let timeout = deadline.map(|deadline| timeout(deadline, clock));
-            match epoll::wait(&self.0, &mut room, timeout.as_ref()) {
-                Ok(([], _)) => return Woken::Deadline,
-                Ok((events, _)) if events.iter().any(|event| event.data.u64() == Self::STOP) => {
-                    return Woken::Stop;
-                }
-                Ok(_) => return Woken::Ready,
-                Err(_) => {}
-            }
-        }
-    }
+    /// Octets that were read, behind errors that were told of.
+    pending: Option<(usize, Timestamp)>,
 }
 
 impl Serial {
@@ -145,12 +71,12 @@ impl Serial {
         name: &Path,
         settings: Settings,
         wait: bool,
-        clock: Clock,
-        stop: Arc<Bell>,
+        clock: MonoClock,
+        stop: Arc<Waker>,
     ) -> Result<Self, Error> {
-        let path = std::path::absolute(name).unwrap_or_else(|_| name.to_owned());
+        let path = tty::absolute(name);
         let mut serial = Self {
-            is_numbered: path.starts_with("/dev/pts") && !path.is_symlink(),
+            is_lasting: tty::is_lasting(&path),
             path,
             settings,
             clock,
@@ -161,6 +87,7 @@ impl Serial {
             stranger: None,
             opened: clock.now(),
             buffer: vec![0; BUFFER].into_boxed_slice(),
+            pending: None,
         };
         match serial.try_open() {
             Ok(()) => {}
@@ -180,18 +107,12 @@ impl Serial {
         let stranger = self.identity.as_ref().filter(|known| !known.is_same(&identity));
         if let Some(known) = stranger {
             if self.settings.same_adapter {
-                let what = format!("{identity} is there, which is not {known}; waiting for that");
+                let what = format!("found {identity}, waiting for {known}");
                 return Err(Refused::Wrong(Error::new(self.path.display(), what)));
             }
             self.stranger = Some(format!("{identity} in place of {known}"));
         }
-        let fd = port::open(&self.path)?;
-        let tty = port::set_up(&fd, &self.path, self.settings).map_err(Refused::Wrong)?;
-        let waiter = Waiter::new(&fd, &self.stop).map_err(|error| {
-            let error = Error::new(self.path.display(), "cannot be waited for").because(error);
-            Refused::Wrong(error)
-        })?;
-        self.port = Some(Port { fd, waiter, _tty: tty });
+        self.port = Some(Port::open(&self.path, &self.settings, &self.stop)?);
         self.identity = Some(identity);
         self.opened = self.clock.now();
         Ok(())
@@ -200,8 +121,19 @@ impl Serial {
     /// Why it went, and what may have taken it.
     fn why_gone(&self, why: String) -> String {
         let lived = self.clock.now().ns_since(self.opened);
-        let ids = self.identity.as_ref().and_then(Identity::usb_ids);
-        if lived < SOON_NS && !self.path.exists() && ids.is_some_and(|ids| BRLTTY.contains(&ids)) {
+        // Of one that was pulled out sysfs forgets the port before the adapter.
+        for _ in 0..LOOKS {
+            if lived >= SOON_NS || !self.identity.as_ref().is_some_and(Identity::is_plugged_in) {
+                return why;
+            }
+            self.stop.wait(BETWEEN_LOOKS);
+        }
+        let taken = self.identity.as_ref();
+        let ids = taken.and_then(Identity::usb_ids);
+        if lived < SOON_NS
+            && !tty::exists(&self.path)
+            && ids.is_some_and(|ids| BRLTTY.contains(&ids))
+        {
             return format!(
                 "{why} {} after it was opened; brltty takes such adapters away, see \
                  hardware/README.md",
@@ -210,60 +142,42 @@ impl Serial {
         }
         why
     }
-
-    /// Waits until something changes on the way to the port, until its holder ends or closes it,
-    /// or, where that cannot be told, for a second; `false` when the stop bell was rung.
-    fn wait_for_change(&self, watch: Option<&Watch>, holder: Option<&Holder>) -> bool {
-        let pid = holder.and_then(|holder| Pid::from_raw(holder.pid.try_into().ok()?));
-        let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        match (watch, &pidfd) {
-            (Some(watch), Some(pidfd)) => {
-                let stop: &Bell = &self.stop;
-                loop {
-                    let mut fds = [
-                        PollFd::new(stop, PollFlags::IN),
-                        PollFd::new(watch, PollFlags::IN),
-                        PollFd::new(pidfd, PollFlags::IN),
-                    ];
-                    if poll(&mut fds, None).is_ok() {
-                        return fds[0].revents().is_empty();
-                    }
-                }
-            }
-            _ => {
-                let retry = self.clock.now().plus_ns(RETRY_NS);
-                let changed = watch.map(AsFd::as_fd);
-                wait(changed, Some(retry), &self.clock, &self.stop) != Woken::Stop
-            }
-        }
-    }
 }
 
 impl Source for Serial {
     fn read(&mut self, deadline: Option<Timestamp>) -> Input<'_> {
-        let Some(port) = &self.port else {
+        if let Some((len, arrival)) = self.pending.take() {
+            return Input::Octets(&self.buffer[..len], arrival);
+        }
+        let Some(port) = &mut self.port else {
             return Input::Gone(self.absence.to_owned(), self.clock.now());
         };
         loop {
-            match port.waiter.wait(deadline, &self.clock) {
+            let timeout_ns = deadline.map(|deadline| deadline.ns_since(self.clock.now()));
+            match port.wait(timeout_ns) {
                 Woken::Stop => return Input::Stopped,
-                Woken::Deadline => return Input::Silence(self.clock.now()),
+                Woken::Timeout => return Input::Silence(self.clock.now()),
+                Woken::Interrupted => continue,
                 Woken::Ready => {}
             }
-            match read_once(&port.fd, &mut self.buffer) {
+            match port.read(&mut self.buffer) {
                 Ok(0) => {}
                 Ok(len) => {
-                    if len == self.buffer.len() {
-                        port.waiter.look_again(&port.fd);
+                    let arrival = self.clock.now();
+                    if port.errors().is_empty() {
+                        return Input::Octets(&self.buffer[..len], arrival);
                     }
-                    return Input::Octets(&self.buffer[..len], self.clock.now());
+                    self.pending = Some((len, arrival));
+                    // Looked up anew: the compiler does not see that the loop ends here.
+                    let errors = self.port.as_ref().map_or(&[][..], Port::errors);
+                    return Input::Errors(errors, arrival);
                 }
                 Err(why) => {
                     // Closed at once, or the kernel gives the returning port another name.
                     self.port = None;
-                    if self.is_numbered {
+                    if !self.is_lasting {
                         let name = self.path.display();
-                        info!("{name}: {why}: its number may be another terminal's soon");
+                        info!("{name}: {why}: its number may soon belong to another terminal");
                         return Input::Ended;
                     }
                     return Input::Gone(self.why_gone(why), self.clock.now());
@@ -273,20 +187,29 @@ impl Source for Serial {
     }
 
     fn reopen(&mut self) -> Option<Timestamp> {
-        let watch = Watch::new();
+        let watch = Watch::start();
         let mut refusal = Refusal::default();
         // Who has it at the start was told already.
         let mut told = !std::mem::take(&mut self.absence).is_empty();
         loop {
             // Before the port is looked for, so that nothing can happen in between.
-            if let Some(watch) = &watch {
-                watch.follow(&self.path);
-                lock_folders().for_each(|folder| watch.folder(folder));
-            }
+            let is_watched = watch.follow(&self.path);
+            let mut at_most_ns = RETRY_NS;
             let (refused, holder) = match self.try_open() {
                 Ok(()) => return Some(self.clock.now()),
-                Err(Refused::Missing(_)) => (None, None),
+                Err(Refused::Missing(error)) => {
+                    use io::ErrorKind::{NotADirectory, NotFound};
+                    // A node without a device behind it has no other events either.
+                    if is_watched && [NotFound, NotADirectory].contains(&error.kind()) {
+                        at_most_ns = LOOK_NS;
+                    }
+                    (None, None)
+                }
                 Err(Refused::Busy(holder)) => {
+                    // It may have been opened to find that out: our own closing is no change.
+                    if holder.is_none() {
+                        watch.clear();
+                    }
                     (Some(Refused::Busy(holder.clone()).into_error(&self.path)), holder)
                 }
                 Err(refused) => (Some(refused.into_error(&self.path)), None),
@@ -295,17 +218,23 @@ impl Source for Serial {
                 refusal.hear(refused, holder.is_some(), self.clock.now());
                 told = false;
             }
-            if !self.wait_for_change(watch.as_ref(), holder.as_ref()) {
+            if !watch.wait(holder.as_ref(), at_most_ns, &self.stop) {
                 return None;
             }
-            if let Some(watch) = &watch {
-                watch.clear();
-            }
+            watch.clear();
         }
     }
 
+    fn set_line(&mut self, line: Line) -> io::Result<()> {
+        if let Some(port) = &mut self.port {
+            port.set_line(line)?;
+        }
+        self.settings.line = line;
+        Ok(())
+    }
+
     fn is_still_there(&self) -> bool {
-        self.path.exists()
+        tty::exists(&self.path)
     }
 
     fn stranger(&mut self) -> Option<String> {
@@ -317,8 +246,8 @@ impl Source for Serial {
     }
 
     fn write(&mut self, octets: &[u8]) -> io::Result<()> {
-        let port = self.port.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        let written = rustix::io::write(&port.fd, octets)?;
+        let port = self.port.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let written = port.write(octets)?;
         if written < octets.len() { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
     }
 }
@@ -358,39 +287,4 @@ pub fn ports() -> Vec<SerialPortInfo> {
         port_type: tty.usb.map_or(SerialPortType::Unknown, SerialPortType::UsbPort),
     };
     tty::list().into_iter().map(port).collect()
-}
-
-/// The ports of this machine, as a hint.
-fn known_ports() -> String {
-    let ports = tty::list();
-    if ports.is_empty() {
-        return "no serial port found; try the simulated one: sim:mstp".to_owned();
-    }
-    let names: Vec<_> = ports.iter().map(|port| port.path.display().to_string()).collect();
-    format!("ports found: {}; serialshark ports says more", names.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write as _;
-
-    #[test]
-    fn what_one_read_has_left_is_told_of_again() {
-        let (reader, mut writer) = io::pipe().unwrap();
-        let (port, stop, clock) = (OwnedFd::from(reader), Bell::new().unwrap(), Clock::start());
-        let waiter = Waiter::new(&port, &stop).unwrap();
-        let mut one = [0];
-        writer.write_all(&[1, 2]).unwrap();
-        assert_eq!(waiter.wait(None, &clock), Woken::Ready);
-        assert_eq!(read_once(&port, &mut one), Ok(1));
-        assert_eq!(waiter.wait(Some(clock.now()), &clock), Woken::Deadline, "told of once");
-        waiter.look_again(&port);
-        assert_eq!(waiter.wait(None, &clock), Woken::Ready);
-        assert_eq!(read_once(&port, &mut one), Ok(1));
-        waiter.look_again(&port);
-        assert_eq!(waiter.wait(Some(clock.now()), &clock), Woken::Deadline, "nothing is left");
-        stop.ring();
-        assert_eq!(waiter.wait(None, &clock), Woken::Stop);
-    }
 }

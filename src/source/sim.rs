@@ -5,14 +5,25 @@
 //!
 //! - `mstp`: a trunk with six masters. They pass the token, poll for others and speak BACnet:
 //!   they read temperatures and object lists, write setpoints, look for each other.
+//! - `modbus`: a master polls three units of Modbus RTU, one of which refuses a register.
 //! - `riot`: RIOT's sniffer application hears three nodes that speak 6LoWPAN: ping, CoAP, RPL.
+//!
+//! - `mstp,fault=NAME`: a trunk by the standard, with a fault that `serialshark report` finds.
 //!
 //! What they say is written below as templates in hex. After the first 200 bursts a few are
 //! damaged, as on a real line; the nodes go on regardless, as if the noise were at our end.
 
+mod faults;
+mod master;
 mod radio;
+mod ring;
 mod trunk;
 
+pub use faults::Fault;
+pub use ring::{Plan, Ring};
+
+use crate::line::Line;
+use master::Master;
 use radio::Radio;
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -20,10 +31,12 @@ use trunk::Trunk;
 
 /// Bursts at the start that are never damaged.
 const INTACT: u32 = 200;
+/// The first burst of a trunk that is damaged; the others are rare.
+const FIRST_DAMAGE: u32 = 240;
 /// Shows each type of frame within 50 bursts, and damage within 300.
 const SEED: u64 = 0x5e71_a15a_a2c0_ed1c;
 
-/// What the line says between two silences: an MS/TP frame, a record or a line of RIOT's text.
+/// What the line says between two silences: a frame, a record or a line of RIOT's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Burst {
     /// Silence before its first octet.
@@ -43,42 +56,53 @@ pub struct Simulator {
 #[derive(Debug)]
 enum Scene {
     MsTp(Trunk),
+    Modbus(Master),
     Riot(Radio),
+    Sick(Box<Ring>),
 }
 
-/// What both scenes play on.
+/// What all scenes play on.
 #[derive(Debug)]
 struct Stage {
-    baud: u64,
+    line: Line,
     dice: Dice,
     queue: VecDeque<Burst>,
 }
 
 impl Simulator {
     /// What can be simulated.
-    pub const NAMES: [&str; 2] = ["mstp", "riot"];
+    pub const NAMES: [&str; 3] = ["mstp", "modbus", "riot"];
 
-    /// The simulator of that name for a line of `baud` bits per second; `None` if there is none.
-    pub fn named(name: &str, baud: u32) -> Option<Self> {
+    /// The simulator of that name on such a line; `None` if there is none.
+    pub fn named(name: &str, line: Line) -> Option<Self> {
         let scene = match name {
             "mstp" => Scene::MsTp(Trunk::new()),
+            "modbus" => Scene::Modbus(Master::new()),
             "riot" => Scene::Riot(Radio::new()),
-            _ => return None,
+            _ => {
+                let fault = Fault::named(name.strip_prefix("mstp,fault=")?)?;
+                let plan = Plan::sick(fault);
+                Scene::Sick(Box::new(Ring::new(Plan { baud: line.baud, ..plan })))
+            }
         };
-        let baud = u64::from(baud.max(1));
-        let stage = Stage { baud, dice: Dice(SEED), queue: VecDeque::new() };
+        let stage = Stage { line, dice: Dice(SEED), queue: VecDeque::new() };
         Some(Self { scene, stage, bursts: 0 })
     }
 
     /// What the line says next.
     pub fn next_burst(&mut self) -> Burst {
+        if let Scene::Sick(ring) = &mut self.scene {
+            return ring.next_burst();
+        }
         let mut burst = loop {
             if let Some(burst) = self.stage.queue.pop_front() {
                 break burst;
             }
             match &mut self.scene {
                 Scene::MsTp(trunk) => trunk.hold_token(&mut self.stage),
+                Scene::Modbus(master) => master.poll(&mut self.stage),
                 Scene::Riot(radio) => radio.exchange(&mut self.stage),
+                Scene::Sick(_) => {}
             }
         };
         self.bursts = self.bursts.saturating_add(1);
@@ -87,14 +111,23 @@ impl Simulator {
         }
         let dice = &mut self.stage.dice;
         match self.scene {
-            Scene::MsTp(_) if dice.one_in(800) => {
+            // About one error a minute: a healthy trunk has up to two.
+            Scene::MsTp(_) if dice.one_in(12_000) => {
                 let noise = (0..=dice.below(3)).map(|_| dice.below(256) as u8).collect();
                 let noise = Burst { pause_ns: burst.pause_ns / 2, octets: noise };
                 burst.pause_ns /= 2;
                 self.stage.queue.push_front(burst);
                 return noise;
             }
-            Scene::MsTp(_) if dice.one_in(400) => {
+            Scene::Modbus(_) if dice.one_in(20) => {
+                // The line falls when nobody drives it.
+                burst.octets.push(0);
+            }
+            Scene::Modbus(_) if dice.one_in(100) => {
+                let at = dice.below(burst.octets.len() as u32) as usize;
+                burst.octets[at] ^= 1 << dice.below(8);
+            }
+            Scene::MsTp(_) if self.bursts == FIRST_DAMAGE || dice.one_in(12_000) => {
                 let at = 2 + dice.below(burst.octets.len() as u32 - 2) as usize;
                 if dice.one_in(2) {
                     burst.octets[at] ^= 1 << dice.below(8);
@@ -115,7 +148,7 @@ impl Simulator {
 impl Stage {
     /// How long `octets` take on the line: start bit, eight, stop bit.
     fn octets_ns(&self, octets: usize) -> u64 {
-        octets as u64 * 10_000_000_000 / self.baud
+        octets as u64 * self.line.octet_ns()
     }
 }
 
@@ -180,7 +213,7 @@ mod tests {
     use super::*;
 
     fn bursts(name: &str, count: usize) -> Vec<Burst> {
-        let mut simulator = Simulator::named(name, 38_400).unwrap();
+        let mut simulator = Simulator::named(name, Line::at(38_400)).unwrap();
         (0..count).map(|_| simulator.next_burst()).collect()
     }
 
@@ -189,7 +222,7 @@ mod tests {
         for name in Simulator::NAMES {
             assert_eq!(bursts(name, 2_000), bursts(name, 2_000));
         }
-        assert!(Simulator::named("can", 38_400).is_none());
+        assert!(Simulator::named("can", Line::at(38_400)).is_none());
     }
 
     #[test]
@@ -212,6 +245,18 @@ mod tests {
         assert!(bursts[..INTACT as usize].iter().all(|burst| is_whole(&burst.octets)));
         assert!(bursts.iter().any(|burst| !is_whole(&burst.octets)));
         assert!(bursts.iter().any(|burst| burst.octets.starts_with(&[0x55, 0xff, 33])));
+    }
+
+    #[test]
+    fn three_units_are_polled_and_one_refuses() {
+        let first = bursts("modbus", INTACT as usize);
+        for unit in [1, 2, 17] {
+            assert!(first.iter().filter(|burst| burst.octets[0] == unit).count() > 20, "{unit}");
+        }
+        assert!(first.iter().any(|burst| burst.octets.starts_with(&[17, 0x83, 2])));
+        let fits = |burst: &Burst| crate::framing::modbus::CRC.checksum(&burst.octets) == 0;
+        assert!(first.iter().all(fits));
+        assert!(!bursts("modbus", 1_000).iter().all(fits));
     }
 
     #[test]

@@ -6,11 +6,13 @@
 //! negotiation is answered once for each option and each change, and at most [`MOST_ANSWERS`]
 //! times, so that nobody can keep us answering. Nothing but negotiation is ever sent.
 
-/// What a far serial port is to be set to: always 8N1, without flow control.
+use crate::line::{Line, Parity, StopBits};
+
+/// What a far serial port is to be set to: without flow control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ComPort {
-    /// Bits per second.
-    pub baud: u32,
+    /// Its rate and format.
+    pub line: Line,
     /// What is done with DTR, if anything.
     pub dtr: Option<bool>,
     /// The same of RTS.
@@ -197,11 +199,25 @@ impl Telnet {
             return;
         };
         let state = |on: Option<bool>, yes, no| on.map(|on| if on { yes } else { no });
-        let baud = port.baud.to_be_bytes();
+        let baud = port.line.baud.to_be_bytes();
         self.command(1, &baud);
-        self.command(2, &[8]); // data bits
-        self.command(3, &[1]); // no parity
-        self.command(4, &[1]); // one stop bit
+        let format = port.line.format;
+        self.command(2, &[format.data_bits()]);
+        self.command(
+            3,
+            &[match format.parity {
+                Parity::None => 1,
+                Parity::Odd => 2,
+                Parity::Even => 3,
+            }],
+        );
+        self.command(
+            4,
+            &[match format.stop_bits {
+                StopBits::One => 1,
+                StopBits::Two => 2,
+            }],
+        );
         self.command(5, &[1]); // no flow control
         for control in [state(port.dtr, 8, 9), state(port.rts, 11, 12)].into_iter().flatten() {
             self.command(5, &[control]);
@@ -241,7 +257,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    const PORT: ComPort = ComPort { baud: 76_800, dtr: Some(false), rts: None };
+    const PORT: ComPort = ComPort { line: Line::at(76_800), dtr: Some(false), rts: None };
 
     fn line(telnet: &mut Telnet, octets: &[u8]) -> Vec<u8> {
         let mut line = Vec::new();
@@ -255,17 +271,35 @@ mod tests {
         let offers = [IAC, DO, 0, IAC, WILL, 0, IAC, DO, 3, IAC, WILL, 44];
         assert_eq!(telnet.take_replies(), offers);
         // As ser2net begins: WILL SGA, WILL ECHO, DO BINARY; and the answer to our offer.
-        assert_eq!(line(&mut telnet, &[IAC, WILL, 3, IAC, WILL, 1, IAC, DO, 0]), []);
+        assert_eq!(line(&mut telnet, &[IAC, WILL, 3, IAC, WILL, 1, IAC, DO, 0]), [0; 0]);
         assert_eq!(telnet.take_replies(), [IAC, DONT, 1]);
-        assert_eq!(line(&mut telnet, &[IAC, DO, 44]), []);
+        assert_eq!(line(&mut telnet, &[IAC, DO, 44]), [0; 0]);
         let replies = telnet.take_replies();
         assert!(replies.starts_with(&[IAC, SB, 44, 1, 0, 1, 0x2c, 0, IAC, SE]));
+        for (command, value) in [(2, 8), (3, 1), (4, 1)] {
+            let set = [IAC, SB, 44, command, value, IAC, SE];
+            assert!(replies.windows(7).any(|sub| sub == set), "8N1: {command}");
+        }
         assert!(replies.windows(6).any(|sub| sub == [IAC, SB, 44, 5, 9, IAC]), "DTR off");
         assert!(!replies.windows(6).any(|sub| sub == [IAC, SB, 44, 5, 12, IAC]), "RTS kept");
         line(&mut telnet, &[IAC, SB, 44, 101, 0, 1, 0x2c, 0, IAC, SE]);
         assert_eq!(telnet.take_answers(), [Answer::Baud(76_800)]);
         line(&mut telnet, &[IAC, DO, 44, IAC, DO, 44]);
-        assert_eq!(telnet.take_replies(), [], "set once");
+        assert_eq!(telnet.take_replies(), [0; 0], "set once");
+    }
+
+    #[test]
+    fn the_far_port_gets_the_format_of_the_line() {
+        for (format, codes) in [("8N1", [8, 1, 1]), ("7E2", [7, 3, 2]), ("5O1", [5, 2, 1])] {
+            let set = Line { format: format.parse().unwrap(), ..PORT.line };
+            let mut telnet = Telnet::new(Some(ComPort { line: set, ..PORT }));
+            line(&mut telnet, &[IAC, DO, 44]);
+            let replies = telnet.take_replies();
+            for (command, value) in (2..).zip(codes) {
+                let set = [IAC, SB, 44, command, value, IAC, SE];
+                assert!(replies.windows(7).any(|sub| sub == set), "{format}: {command}");
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test file uses a part
 #![allow(missing_docs)]
 
-use crate::common::Program;
+use crate::common::{Program, skip};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,8 +19,7 @@ impl FakeClock {
             .map(|dir| dir.path().join("faketime/libfaketimeMT.so.1"))
             .filter(|p| p.exists());
         let Some(library) = found.next() else {
-            assert!(std::env::var_os("CI").is_none(), "libfaketime is missing under CI");
-            eprintln!("SKIPPED: libfaketime is not installed, so no clock was set");
+            skip("libfaketime is not installed, so no clock was set");
             return None;
         };
         let clock = Self { file: dir.join("clock"), library };

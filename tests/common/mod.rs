@@ -5,8 +5,14 @@
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used)]
 
+mod tier;
+
+#[allow(unused_imports)] // each test file uses a part
+pub use tier::{beyond_ci, full, left_to_full_runs, skip};
+
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -43,7 +49,10 @@ impl Pty {
             octets = &octets[self.offer(octets)..];
             let left = deadline.saturating_duration_since(Instant::now());
             let mut fds = [PollFd::new(&self.master, PollFlags::OUT)];
-            poll(&mut fds, Some(&Timespec::try_from(left).unwrap())).unwrap();
+            match poll(&mut fds, Some(&Timespec::try_from(left).unwrap())) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => panic!("{errno}"),
+            }
             assert!(!left.is_zero(), "the program does not read");
         }
     }
@@ -94,10 +103,15 @@ pub fn text(octets: &[u8]) -> String {
 
 /// Waits until `fd` is readable or hung up.
 pub fn readable(fd: impl AsFd, deadline: Instant) -> bool {
-    let left = deadline.saturating_duration_since(Instant::now());
-    let timeout = Timespec::try_from(left).unwrap();
-    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
-    poll(&mut fds, Some(&timeout)).unwrap() > 0
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).unwrap();
+        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout)) {
+            Ok(ready) => return ready > 0,
+            Err(Errno::INTR) => {}
+            Err(errno) => panic!("{errno}"),
+        }
+    }
 }
 
 /// Waits until `condition` gives something. Looks every few milliseconds.
@@ -116,6 +130,7 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
 pub struct Program {
     pub child: Child,
     lines: Arc<(Mutex<Vec<String>>, Condvar)>,
+    heard: std::thread::JoinHandle<()>,
 }
 
 impl Program {
@@ -136,13 +151,13 @@ impl Program {
         let lines = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let shared = Arc::clone(&lines);
-        std::thread::spawn(move || {
+        let heard = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 shared.0.lock().unwrap().push(line);
                 shared.1.notify_all();
             }
         });
-        Self { child, lines }
+        Self { child, lines, heard }
     }
 
     /// Waits for the `n`th line (from 1) on stderr that contains `pattern`.
@@ -157,6 +172,15 @@ impl Program {
             assert!(!left.is_zero(), "no {pattern:?} no. {n} in {lines:#?}");
             lines = self.lines.1.wait_timeout(lines, left).unwrap().0;
         }
+    }
+
+    /// Waits for a line with one of these, and returns whether it is the first one's.
+    pub fn wait_for_either(&self, one: &str, other: &str) -> bool {
+        eventually(one, || {
+            let lines = self.stderr();
+            let has = |pattern: &str| lines.iter().any(|line| line.contains(pattern));
+            if has(one) { Some(true) } else { has(other).then_some(false) }
+        })
     }
 
     pub fn wait_for(&self, pattern: &str) -> String {
@@ -175,6 +199,12 @@ impl Program {
     pub fn limit_descriptors(&self, limit: u64) {
         let limit = Rlimit { current: Some(limit), maximum: Some(20_000) };
         prlimit(Some(self.pid()), Resource::Nofile, limit).unwrap();
+    }
+
+    /// From now on its files may have this many octets.
+    pub fn limit_file_size(&self, limit: u64) {
+        let limit = Rlimit { current: Some(limit), maximum: None };
+        prlimit(Some(self.pid()), Resource::Fsize, limit).unwrap();
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -202,6 +232,11 @@ impl Program {
         let deadline = Instant::now() + LONG;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                // All that it said is to be heard, unless somebody else has its stderr.
+                let a_while = Instant::now() + Duration::from_secs(5);
+                while !self.heard.is_finished() && Instant::now() < a_while {
+                    std::thread::park_timeout(Duration::from_millis(1));
+                }
                 return status;
             }
             assert!(Instant::now() < deadline, "still running; it said {:#?}", self.stderr());
@@ -367,7 +402,7 @@ impl FifoReader {
                 self.octets.extend_from_slice(&chunk[..len]);
                 len > 0
             }
-            Err(rustix::io::Errno::AGAIN) => true,
+            Err(Errno::AGAIN | Errno::INTR) => true,
             Err(errno) => panic!("{errno}"),
         }
     }
@@ -460,7 +495,7 @@ pub fn memory_kb(pid: u32, figure: &str) -> u64 {
     line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// A command of Wireshark's family. Without it a test is skipped loudly; under CI it fails.
+/// A command of Wireshark's family. Without it a test is skipped, or fails in full.
 pub fn tool(name: &str) -> Option<Command> {
     let found = Command::new(name)
         .arg("--version")
@@ -471,8 +506,7 @@ pub fn tool(name: &str) -> Option<Command> {
     if found {
         return Some(Command::new(name));
     }
-    assert!(std::env::var_os("CI").is_none(), "{name} is missing under CI");
-    eprintln!("SKIPPED: {name} is not installed, so nothing was judged by it");
+    skip(&format!("{name} is not installed, so nothing was judged by it"));
     None
 }
 
@@ -498,14 +532,13 @@ pub fn tshark(args: &[&str], input: &[u8]) -> Option<String> {
     Some(text(&output.stdout))
 }
 
-/// A program that has no `--version`. Without it a test is skipped loudly; under CI it fails.
-pub fn tool_without_version(name: &str) -> Option<()> {
+/// A program that has no `--version`. Without it a test is skipped, or fails in full.
+pub fn tool_without_version(name: &str) -> Option<Command> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    if dirs.any(|dir| dir.join(name).is_file()) {
-        return Some(());
+    if let Some(dir) = dirs.find(|dir| dir.join(name).is_file()) {
+        return Some(Command::new(dir.join(name)));
     }
-    assert!(std::env::var_os("CI").is_none(), "{name} is missing under CI");
-    eprintln!("SKIPPED: {name} is not installed, so nothing was judged by it");
+    skip(&format!("{name} is not installed, so nothing was judged by it"));
     None
 }

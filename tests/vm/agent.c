@@ -1,5 +1,5 @@
 /* The guest's side of rig.py: its first process, which loads the modules and then runs programs
- * for the host.
+ * for the host; where there is a systemd, that becomes the first process, and this one a service.
  *
  * One virtio-serial port carries frames in both directions, little endian:
  *   type(1) 0(1) id(2) len(4) payload(len)
@@ -258,7 +258,19 @@ static void mount_at(const char *type, const char *path)
         die(path);
 }
 
-int main(void)
+/* Leaves all else to systemd, which starts this program again as a service. */
+static void hand_over(char *const systemd[])
+{
+    /* A service's own view of the files is made by exchanging the root, which must not be the
+     * kernel's first one for that. */
+    if (mount("/", "/sysroot", NULL, MS_BIND, NULL) || chdir("/sysroot") ||
+        mount(".", "/", NULL, MS_MOVE, NULL) || chroot("."))
+        die("/sysroot");
+    execv(systemd[0], systemd);
+    die(systemd[0]);
+}
+
+static void set_up_alone(void)
 {
     mount_at("proc", "/proc");
     mount_at("sysfs", "/sys");
@@ -268,10 +280,21 @@ int main(void)
     int console = open("/dev/console", O_RDWR);
     for (int fd = 0; console >= 0 && fd < 3; fd++)
         dup2(console, fd);
+}
+
+int main(void)
+{
+    char *const systemd[] = { "/lib/systemd/systemd", NULL };
+    int is_first = getpid() == 1, is_alone = access(systemd[0], X_OK);
+    if (is_first && is_alone)
+        set_up_alone();
     setvbuf(stdout, NULL, _IONBF, 0);
+    if (is_first)
+        load_modules();
+    if (is_first && !is_alone)
+        hand_over(systemd);
     setenv("PATH", "/bin:/sbin:/usr/bin:/usr/sbin", 1);
     setenv("HOME", "/tmp", 1);
-    load_modules();
     port = open_port();
     signal(SIGPIPE, SIG_IGN);
     if (pipe2(child_pipe, O_CLOEXEC | O_NONBLOCK))

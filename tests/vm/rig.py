@@ -1,7 +1,8 @@
 """A machine with a USB serial adapter that can be pulled out and put back, without either.
 
-QEMU runs a Debian kernel with its real ftdi_sio driver and, where rules are given, the real udevd.
-The adapter (0403:6001) is QEMU's; this side holds the far end of its line.
+QEMU runs a Debian kernel with its real ftdi_sio driver and, where rules are given, the real udevd,
+or a real systemd with it. The adapter (0403:6001) is QEMU's, and there may be another one; this
+side holds the far end of its line.
 
     with Rig("target/debug/serialshark", "target/vm-cache") as rig:
         plug = rig.plug()
@@ -35,7 +36,10 @@ KERNEL_OPTIONS = (
     "console=ttyS0 quiet loglevel=3 panic=-1 nokaslr mitigations=off no_timer_check tsc=reliable"
     " lpj=4000000 audit=0 security=none cryptomgr.notests 8250.nr_uarts=1 random.trust_cpu=on"
     " rcupdate.rcu_expedited=1 raid=noautodetect ipv6.disable=1 pci=noaer nowatchdog"
+    # A machine that gets little of a processor may be slow: that is judged from outside.
+    " systemd.default_timeout_start_sec=600"
 )
+ADAPTERS = ("adapter", "other")
 AGENT_HEAD = struct.Struct("<BBHI")  # as in agent.c
 LONG = 60  # seconds; far longer than anything takes, even on a loaded machine
 
@@ -141,19 +145,23 @@ class Rig:
     """The guest; a context manager, and leaving it ends QEMU.
 
     rules       udevd runs, with these
+    systemd     systemd runs, and udevd, and of our package what it installs
     slowness    QEMU's adapter hands octets over at once, whatever the latency timer. FTDI's keeps
                 what comes after an open until the timer has run out, or 62 octets are there. This
                 many times slower does the one here, since the guest is not as fast as a machine.
     """
 
-    def __init__(self, program, cache, rules=None, slowness=0):
-        self.program, self.rules, self.slowness = program, rules, slowness
+    def __init__(self, program, cache, rules=None, slowness=0, systemd=False):
+        self.program, self.rules, self.systemd = program, rules, systemd
+        self.slowness = slowness
         self.cache = Path(cache).resolve()
-        self.processes, self.plugs, self.is_plugged, self.events = {}, [], False, []
+        self.processes, self.plugs, self.plugged, self.events = {}, [], set(), []
+        self.adapter = ADAPTERS[0]  # the one whose line the bus is
         self.held = bytearray()  # what the adapter keeps for now
         self.wire = bytearray()  # what it took off the line
         self.sent_by_guest = b""  # down the line: onto the bus
         self.lock, self.is_up, self.qemu = threading.Lock(), threading.Event(), None
+        self.crashed = False  # QEMU itself
         self.work = Path(tempfile.mkdtemp(prefix="vm-"))
 
     def __enter__(self):
@@ -164,8 +172,16 @@ class Rig:
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, failure, *_):
         if self.qemu:
+            status = self.qemu.poll()
+            if failure and status is None:
+                # Its sockets are gone before it is, if it has crashed.
+                try:
+                    status = self.qemu.wait(2)
+                except subprocess.TimeoutExpired:
+                    pass
+            self.crashed = status is not None and status < 0
             self.qemu.kill()
             self.qemu.wait()
         shutil.rmtree(self.work)
@@ -176,7 +192,8 @@ class Rig:
             fcntl.flock(lock, fcntl.LOCK_EX)
             vmlinux, modules = kernel(self.cache)
             initrd = self.work / "initrd"
-            initrd.write_bytes(initial_files(self.cache, modules, self.program, self.rules))
+            files = initial_files(self.cache, modules, self.program, self.rules, self.systemd)
+            initrd.write_bytes(files)
         self.trace = self.work / "trace"
 
         def chardev(name):
@@ -184,11 +201,12 @@ class Rig:
 
         argv = (
             ("qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-cpu", "max,la57=off"),
-            ("-m", "192", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+            ("-m", "320" if self.systemd else "192", "-nodefaults", "-no-user-config"),
+            ("-display", "none", "-no-reboot"),
             ("-kernel", vmlinux, "-initrd", initrd, "-append", KERNEL_OPTIONS),
             ("-serial", f"file:{self.work}/console"),
             ("-qmp", f"unix:{self.work}/qmp,server=on,wait=off"),
-            (*chardev("agent"), *chardev("line")),
+            (*chardev("agent"), *sum(map(chardev, ADAPTERS), ())),
             ("-device", "virtio-serial-pci"),
             ("-device", "virtserialport,chardev=agent,name=agent"),
             ("-device", "qemu-xhci,id=usb,p2=4,p3=4"),
@@ -202,14 +220,19 @@ class Rig:
         self.qmp_lines = self.qmp_socket.makefile("rb")
         self.qmp_lines.readline()
         self.qmp("qmp_capabilities")
-        self.agent, self.line = self.connect("agent"), self.connect("line")
-        self.line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+        self.agent = self.connect("agent")
+        self.lines = {adapter: self.connect(adapter) for adapter in ADAPTERS}
         threading.Thread(target=self.read_agent, daemon=True).start()
-        threading.Thread(target=self.read_line, daemon=True).start()
-        if not self.is_up.wait(LONG):
+        for line in self.lines.values():
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+            threading.Thread(target=self.read_line, args=(line,), daemon=True).start()
+        # systemd and all of its udevd's rules take ten times as long to come up.
+        if not self.is_up.wait(3 * LONG if self.systemd else LONG):
             raise RuntimeError(f"no sign of life: {self.console()}")
         if self.rules is not None:
             self.shell("/lib/systemd/systemd-udevd --daemon && udevadm trigger && udevadm settle")
+        if self.systemd:
+            self.shell("systemd-sysusers serialshark.conf && udevadm settle")
 
     def connect(self, name):
         def attempt():
@@ -239,35 +262,42 @@ class Rig:
 
     # ---- The adapter and its line
 
-    def plug(self, serial="RIG00001"):
-        """Plugs the adapter in; returns at once."""
+    def plug(self, serial="RIG00001", adapter=ADAPTERS[0]):
+        """Plugs an adapter in; returns at once."""
         plug = Plug(self, self.work / f"usb-{len(self.plugs)}.pcap")
         self.plugs.append(plug)
         self.heard_from = len(self.trace_text())
         self.qmp(
             "device_add",
             driver="usb-serial",
-            id="adapter",
-            chardev="line",
+            id=adapter,
+            chardev=adapter,
             bus="usb.0",
+            port=str(1 + ADAPTERS.index(adapter)),  # always the same socket
             serial=serial,
             pcap=str(plug.capture),
         )
-        self.opened, self.is_plugged = 0, True
+        self.plugged.add(adapter)
+        self.opened = 0
         self.held.clear()
         return plug
 
-    def unplug(self):
-        """Pulls the adapter out, and waits until QEMU has let it go."""
-        self.is_plugged = False
+    def unplug(self, adapter=ADAPTERS[0]):
+        """Pulls an adapter out, and waits until QEMU has let it go."""
+        self.plugged.discard(adapter)
         self.events.clear()
-        self.qmp("device_del", id="adapter")
+        self.qmp("device_del", id=adapter)
 
         def gone():
             self.qmp("query-status")
             return "DEVICE_DELETED" in self.events
 
         eventually("the adapter is gone", gone)
+
+    def move_bus(self, adapter):
+        """Connects the bus to another adapter, which a program has open."""
+        self.adapter, self.opened = adapter, time.monotonic()
+        self.held.clear()
 
     def send(self, octets):
         """Puts octets on the line. As with a wire, nobody waits for those who do not take them:
@@ -280,17 +310,21 @@ class Rig:
         if len(self.held) < 62 and time.monotonic() < held_back:
             return
         try:
-            taken = self.line.send(self.held, socket.MSG_DONTWAIT)
+            taken = self.lines[self.adapter].send(self.held, socket.MSG_DONTWAIT)
             self.wire += self.held[:taken]
         except BlockingIOError:
             pass
+        except OSError as error:
+            if self.qemu.poll() is None:
+                raise error
         self.held.clear()
 
     def hears(self):
-        """Whether the adapter is plugged in, and has been opened since."""
-        if self.is_plugged and not self.opened and "open" in self.words():
+        """Whether the bus's adapter is plugged in, and one has been opened since the last plug."""
+        is_plugged = self.adapter in self.plugged
+        if is_plugged and not self.opened and "open" in self.words():
             self.opened = time.monotonic()
-        return self.is_plugged and bool(self.opened)
+        return is_plugged and bool(self.opened)
 
     def latency(self):
         """The latency timer in ms as the driver has set it since the plug; the chip starts at 16,
@@ -313,9 +347,9 @@ class Rig:
     def words(self):
         return [words for _, words in self.requests()]
 
-    def read_line(self):
+    def read_line(self, line):
         try:
-            while octets := self.line.recv(65536):
+            while octets := line.recv(65536):
                 self.sent_by_guest += octets
         except OSError:
             pass

@@ -6,6 +6,7 @@
 Judged by what QEMU saw on the USB: which octets came to the driver, which went onto the bus.
 """
 
+import json
 import os
 import random
 import re
@@ -16,13 +17,15 @@ import time
 from pathlib import Path
 
 from image import Unavailable
-from rig import Rig, eventually
+from rig import ADAPTERS, Rig, eventually
 from trunk import BAUD, Trunk, frames_in
 
 RULES = Path(__file__).resolve().parents[2] / "udev" / "60-serialshark.rules"
 # What udev's own rules and ours call the adapter.
 BY_ID = "/dev/serial/by-id/usb-QEMU_QEMU_USB_SERIAL_RIG00001-if00-port0"
 STABLE = "/dev/serialshark/ft232r-RIG00001"
+# And one of those without a serial number.
+TWINS = "/dev/serial/by-id/usb-QEMU_QEMU_USB_SERIAL-if00-port0"
 
 
 class Capture:
@@ -32,16 +35,19 @@ class Capture:
         self.rig = rig
         self.program = rig.spawn(
             *("/bin/serialshark", port, "-b", str(BAUD)),
-            *("--fifo", "/run/sharkfin", "--record", "/run/recording", *options),
+            *("--fifo", self.FIFO, "--record", self.RECORDING, *options),
         )
         self.program.wait_for("reading mstp")
         self.reader = self.one_more_reader()
         # From here on all that is read goes to the reader too.
         self.trunk = Trunk(rig)
 
+    FIFO = "/run/sharkfin"
+    RECORDING = "/run/recording"
+
     def one_more_reader(self):
         count = self.program.stderr.count("a reader has come")
-        reader = self.rig.spawn("/bin/cat", "/run/sharkfin")
+        reader = self.rig.spawn("/bin/cat", self.FIFO)
         self.program.wait_for("a reader has come", count + 1)
         return reader
 
@@ -66,11 +72,14 @@ class Capture:
     def end(self):
         """Ends all; returns what was read from each plug, by the recording."""
         self.trunk.stop()
-        assert self.program.terminate() == 0, self.program.stderr
+        self.stop()
         assert self.reader.wait() == 0
-        recording = self.rig.spawn("/bin/cat", "/run/recording")
+        recording = self.rig.spawn("/bin/cat", self.RECORDING)
         assert recording.wait() == 0
         return segments(recording.stdout)
+
+    def stop(self):
+        assert self.program.terminate() == 0, self.program.stderr
 
     def records(self):
         """The packets of the stream: one header, and whole records only."""
@@ -85,6 +94,46 @@ class Capture:
             records.append((seconds + micros / 1e6, octets))
             at += 16 + length
         return records
+
+
+class Service(Capture):
+    """serialshark@NAME as the package has it, run by systemd; what it says is in the journal."""
+
+    def __init__(self, rig, name, port, **settings):
+        self.rig, self.unit = rig, f"serialshark@{name}"
+        self.FIFO, self.RECORDING = f"/run/serialshark/{name}.fifo", f"/var/log/serialshark/{name}"
+        settings = {"port": port, "record": name, **settings}
+        lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+        lines = "\n".join(lines)
+        rig.shell(f"cat >/etc/serialshark/{name}.toml <<'TOML'\n{lines}\nTOML")
+        self.program = rig.spawn(
+            *("/bin/sh", "-c", f"exec journalctl -f -n all -o cat -u {self.unit} >&2")
+        )
+
+    def start(self):
+        self.rig.shell(f"systemctl start {self.unit}")
+
+    def listen(self):
+        """Puts the bus on the line, and waits until what is on it has come out."""
+        self.reader = self.one_more_reader()
+        self.trunk = Trunk(self.rig)
+        self.hear()
+
+    def shown(self, *properties):
+        """What systemd says of it."""
+        names = ",".join(properties)
+        lines = self.rig.shell(f"systemctl show -p {names} {self.unit}").splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    def stop(self):
+        """Ends it; all the time it was one process, and not started again."""
+        assert self.shown("ActiveState", "NRestarts") == {"ActiveState": "active", "NRestarts": "0"}
+        self.rig.shell(f"systemctl stop {self.unit}")
+        self.program.wait_for("Stopped ")
+        self.program.kill(15)
+        self.program.wait()
+        ending = self.shown("Result", "ExecMainStatus")
+        assert ending == {"Result": "success", "ExecMainStatus": "0"}
 
 
 def noted(stream):
@@ -290,7 +339,7 @@ def waited_for_and_told_of(boot):
         program = rig.spawn("/bin/serialshark", "/dev/ttyUSB0", "--once", "--wait", "-w", "/run/a")
         program.wait_for("not there; waiting")
         rig.plug()
-        program.wait_for("is there after")
+        program.wait_for("appeared after")
         rig.unplug()
         assert program.wait() == 1 and "/dev/ttyUSB0: is gone" in program.stderr, program.stderr
 
@@ -315,13 +364,14 @@ def waited_for_and_told_of(boot):
     packets = noted(capture.reader.stdout)
     times = [seconds for seconds, _ in packets]
     assert times == sorted(times)
-    for words in ("forward by 3(599|600)", "back by 3(599|600)", r"port gone for \d+\.\d+ s"):
+    # The guest is slow: the clock goes on between the look at it and its setting.
+    for words in (r"forward by 3(59\d|600)", r"back by 3(59\d|60\d)", r"port gone for \d+\.\d+ s"):
         told = [n for n, (_, comment) in enumerate(packets) if re.search(words, comment)]
         assert len(told) == 1, f"{words}: told {len(told)} times"
         at = told[0]
         # Forward it goes at once; back not at all, which the next reader's stream does.
         hour = 3600 if words.startswith("forward") else 0
-        assert hour - 2 <= times[at] - times[at - 1] <= hour + took, f"{words}: {packets[at]}"
+        assert hour - 10 <= times[at] - times[at - 1] <= hour + took, f"{words}: {packets[at]}"
     assert abs(noted(later.stdout)[0][0] - now) < took
 
 
@@ -341,18 +391,187 @@ def commands_after_each_plug(boot):
         assert [plug.sent() for plug in rig.plugs[:3]] == [b"B250C15!"] * 3
 
 
+def told(stream, words):
+    """The times of the packets of a pcapng stream whose comment has these words."""
+    return [seconds for seconds, comment in noted(stream) if re.search(words, comment)]
+
+
+def a_service_before_its_driver(boot):
+    """The service runs before anything has loaded the adapter's driver, which udevd does at the
+    plug: the service may open the port all the same. Then a pull and a return."""
+    with boot(systemd=True) as rig:
+        assert "ftdi_sio" not in rig.shell("lsmod")
+        assert "ttyUSB" not in rig.shell("cat /proc/devices")
+        service = Service(rig, "trunk", STABLE, baud=BAUD)
+        service.start()
+        service.program.wait_for("waiting for it to appear")
+        policy = service.shown("DevicePolicy", "ActiveState", "StatusText")
+        assert (policy["DevicePolicy"], policy["ActiveState"]) == ("closed", "active"), policy
+        assert "ftdi_sio" not in rig.shell("lsmod")
+        rig.plug()
+        service.program.wait_for("appeared after")
+        assert "ftdi_sio" in rig.shell("lsmod")
+        service.listen()
+        for _ in range(3):
+            service.pull()
+            service.replug()
+            service.hear()
+        service.pull()
+        absent, *read = service.end()
+        assert absent == b""
+        check(service, read)
+
+
+def a_plug_starts_its_service(boot):
+    """The rules have systemd start the service of an adapter that has a configuration; a pull
+    ends neither the service nor the reader's stream, where the gap is told."""
+    with boot(systemd=True) as rig:
+        name = Path(STABLE).name
+        service = Service(rig, name, STABLE, baud=BAUD, format="pcapng")
+        plug(rig, STABLE)
+        service.program.wait_for("reading mstp")
+        assert service.shown("ActiveState")["ActiveState"] == "active"
+        # Only serial ports, for the service: what systemd says of it, and what the kernel does.
+        pid = service.shown("MainPID")["MainPID"]
+        status = dict(
+            line.split(":\t") for line in rig.shell(f"cat /proc/{pid}/status").splitlines()
+        )
+        assert (status["CapEff"], status["NoNewPrivs"], status["Seccomp"]) == ("0" * 16, "1", "2")
+        service.listen()
+        service.pull()
+        service.replug()
+        service.hear()
+        service.end()
+        stream = service.reader.stdout
+        assert len(told(stream, r"port gone for \d+\.\d+ s")) == 1
+        assert told(stream, "a different adapter") == []
+
+
+def twins(rig):
+    """Plugs in two adapters without serial numbers; the one that has their common name, and the
+    other one, on whose line the bus is not."""
+    for number, adapter in enumerate(ADAPTERS):
+        rig.plug(serial="", adapter=adapter)
+        rig.shell(f"until [ -e /dev/ttyUSB{number} ]; do usleep 10000; done; udevadm settle")
+    rig.adapter = ADAPTERS[int(rig.shell(f"readlink -f {TWINS}").strip()[-1])]
+    return rig.adapter, next(adapter for adapter in ADAPTERS if adapter != rig.adapter)
+
+
+def one_link_for_two(boot):
+    """Of two adapters without serial numbers one has their common name; when it is pulled out,
+    the name is the other's. That it is another one is told, and the capture goes on."""
+    with boot(systemd=True) as rig:
+        first, second = twins(rig)
+        service = Service(rig, "any", TWINS, baud=BAUD, format="pcapng")
+        service.start()
+        service.program.wait_for("reading mstp")
+        service.listen()
+        rig.unplug(first)
+        service.program.wait_for("is a different adapter now: QEMU USB SERIAL (0403:6001, at 1-")
+        rig.move_bus(second)
+        service.hear()
+        service.end()
+        stream = service.reader.stdout
+        assert len(told(stream, r"port gone for \d+\.\d+ s")) == 1
+        assert len(told(stream, "a different adapter")) == 1
+
+
+def the_same_adapter_is_waited_for(boot):
+    """As before, for a user who wants none but that adapter: the other one is left alone."""
+    with boot(systemd=True) as rig:
+        first, second = twins(rig)
+        settings = {"baud": BAUD, "format": "pcapng", "same-adapter": True}
+        service = Service(rig, "one", TWINS, **settings)
+        service.start()
+        service.program.wait_for("reading mstp")
+        service.listen()
+        before = len(rig.words())
+        rig.unplug(first)
+        service.program.wait_for("), waiting for ")
+        assert "open" not in rig.words()[before:], rig.words()
+        rig.unplug(second)
+        rig.plug(serial="", adapter=first)
+        service.program.wait_for("is back after")
+        service.hear()
+        service.end()
+        stream = service.reader.stdout
+        assert len(told(stream, r"port gone for \d+\.\d+ s")) == 1
+        assert told(stream, "a different adapter") == []
+
+
+def holding(rig, program):
+    """Waits until the only process of this program has the port open; its number."""
+    look = f"ls -l /proc/$(pidof {program})/fd 2>&1 | grep -q ttyUSB0"
+    rig.shell(f"until {look}; do usleep 10000; done")
+    return int(rig.shell(f"pidof {program}"))
+
+
+def what_another_program_has(boot):
+    """A port that another program has is not even opened, which would raise DTR and RTS. When
+    that program ends, it is the service's."""
+    holders = {
+        "flock -F /dev/ttyUSB0 sleep 1000": "sleep",
+        "serialshark /dev/ttyUSB0": "serialshark",
+        "sh -c 'echo $$ >/run/lock/LCK..ttyUSB0; exec cat /dev/ttyUSB0'": "cat",
+    }
+    with boot(systemd=True) as rig:
+        plug(rig, STABLE)
+        for number, (hold, program) in enumerate(holders.items()):
+            service = Service(rig, f"trunk-{number}", STABLE, baud=BAUD)
+            holder = rig.spawn("/bin/sh", "-c", f"{hold} & wait")
+            pid = holding(rig, program)
+            if "serialshark" in hold:
+                holder.wait_for("reading mstp")
+            before = len(rig.words())
+            service.start()
+            service.program.wait_for("waiting for it to appear")
+            assert rig.words()[before:] == [], f"{hold}: {rig.words()[before:]}"
+            rig.shell(f"kill {pid}")
+            holder.wait()
+            service.program.wait_for("appeared after")
+            service.listen()
+            service.end()
+
+        # Where the lock cannot be seen the port has to be opened to find it; once a second.
+        service = Service(rig, "blind", STABLE, baud=BAUD)
+        extra = f"/run/systemd/system/{service.unit}.service.d"
+        rig.shell(f"mkdir -p {extra}; printf '[Service]\\nProcSubset=pid\\n' >{extra}/blind.conf")
+        rig.shell("systemctl daemon-reload")
+        holder = rig.spawn("/bin/flock", "-F", "/dev/ttyUSB0", "sleep", "1000")
+        holding(rig, "sleep")
+        before = len(rig.words())
+        service.start()
+        service.program.wait_for("cannot open: another program uses it")  # for a second already
+        opened = rig.words()[before:].count("DTR=on RTS=on")
+        print(f"opened to find a lock that cannot be seen: {opened} times in a second")
+        assert opened <= 4
+        holder.terminate()
+        service.program.wait_for("appeared after")
+        service.listen()
+        service.end()
+
+
 def main():
     program, cache, name = sys.argv[1:]
     scenario = globals()[name]
 
-    def boot(**options):
-        return Rig(program, cache, **options)
+    rigs = []
 
-    try:
-        scenario(boot)
-    except Unavailable as reason:
-        print(reason, file=sys.stderr)
-        sys.exit(77)
+    def boot(**options):
+        rigs.append(Rig(program, cache, **options))
+        return rigs[-1]
+
+    for machine in range(3):
+        try:
+            return scenario(boot)
+        except Unavailable as reason:
+            print(reason, file=sys.stderr)
+            sys.exit(77)
+        except Exception:
+            # QEMU 7.2 crashes at an unplug now and then: that says nothing of what is tested here.
+            if machine == 2 or not rigs[-1].crashed:
+                raise
+            print(f"QEMU has crashed in {name}: with another machine", file=sys.stderr)
 
 
 if __name__ == "__main__":

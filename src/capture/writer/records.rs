@@ -2,15 +2,16 @@
 
 use super::End;
 use super::waiter::Waiter;
-use crate::capture::outbox::{Missed, Outbox, Parcel};
+use crate::capture::account::{Account, Draft, Missed};
+use crate::capture::queue::{Queue, Queued};
 use crate::encode::{Encoder, StreamCounts};
 use crate::error::words;
 use crate::output::Stream;
-use crate::output::shortage::is_full;
-use crate::packet::{Clock, Packet, Timestamp};
-use crate::wall::WallClock;
+use crate::packet::Packet;
+use crate::sys::{is_full, is_too_large};
+use crate::time::wall_clock::WallClock;
+use crate::time::{MonoClock, Timestamp};
 use log::{info, warn};
-use rustix::io::Errno;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,10 +29,8 @@ pub struct Writer {
     sent: usize,
     /// How much of `buffer` is the header, as long as that is not written.
     header: usize,
-    /// What is in `buffer` of each port.
-    unsent: Vec<Unsent>,
-    /// What of each port a shortage has cost, since the last record.
-    lost: Vec<Missed>,
+    /// What is in `buffer` of each port, and what a shortage has cost.
+    draft: Draft,
     /// Whether the stream has no packets yet, those in `buffer` counted in.
     is_empty: bool,
     /// Whether its trailer is written.
@@ -39,21 +38,11 @@ pub struct Writer {
     /// Whether a shortage costs packets, and is not the end: what is live cannot be had again.
     may_drop: bool,
     /// When something was found short, lately, and what.
-    short: Option<(Timestamp, Errno)>,
-    /// How many dropped packets of each port the records told of.
-    reported: Vec<u64>,
-    /// What the trailers of earlier streams of the same output told.
-    accounted: Vec<StreamCounts>,
-    clock: Clock,
+    short: Option<(Timestamp, i32)>,
+    /// Whether it was told that files cannot grow as large as they may.
+    is_limit_told: bool,
+    clock: MonoClock,
     wall: Arc<WallClock>,
-}
-
-/// Records of one port that are not written yet.
-#[derive(Clone, Copy, Debug, Default)]
-struct Unsent {
-    packets: u64,
-    /// What they tell of that was missed before them, and of gaps of their own.
-    told: Missed,
 }
 
 impl Writer {
@@ -72,14 +61,12 @@ impl Writer {
             header: buffer.len(),
             buffer,
             sent: 0,
-            unsent: vec![Unsent::default(); ports],
-            lost: vec![Missed::default(); ports],
+            draft: Draft::new(ports),
             is_empty: true,
             is_finished: false,
             may_drop,
             short: None,
-            reported: vec![0; ports],
-            accounted: vec![StreamCounts::default(); ports],
+            is_limit_told: false,
             clock: wall.clock(),
             wall,
         }
@@ -99,34 +86,25 @@ impl Writer {
     pub fn write_waiting(&mut self, waiter: &Waiter<'_>) -> Result<(), End> {
         // First what a reader thread has left.
         self.send(self.buffer.len(), waiter)?;
-        while let Some(parcel) = waiter.outbox.take() {
-            self.encode(&parcel, waiter)?;
+        while let Some(queued) = waiter.queue.take() {
+            self.encode(&queued, waiter.queue, Some(waiter))?;
         }
         self.send(self.buffer.len(), waiter)?;
         Ok(())
     }
 
-    /// Writes the few frames of a parcel as far as the stream takes them without waiting; the
-    /// rest stays in the buffer.
-    pub fn write_now(&mut self, parcel: &Parcel, outbox: &Outbox) -> Result<(), End> {
-        let port = parcel.run.port();
-        self.unsent[port].packets += parcel.run.len() as u64;
-        let mut missed = parcel.missed;
-        for packet in parcel.run.packets() {
-            let Missed { packets, gap_ns } = std::mem::take(&mut missed);
-            let packet = Packet { gap_ns: packet.gap_ns + gap_ns, ..packet };
-            self.encoder.packet(&packet, packets, &mut self.buffer)?;
-        }
-        self.reported[port] += parcel.missed.packets;
-        self.is_empty = false;
-        self.try_send(self.buffer.len(), outbox)?;
+    /// Writes these few frames as far as the stream takes them without waiting; the rest stays in
+    /// the buffer.
+    pub fn write_now(&mut self, queued: &Queued, queue: &Queue) -> Result<(), End> {
+        self.encode(queued, queue, None)?;
+        self.try_send(self.buffer.len(), queue)?;
         Ok(())
     }
 
     /// Starts the next stream although there is no packet for it, where there is one to start and
     /// this one has packets.
     pub fn start_next(&mut self, waiter: &Waiter<'_>) -> Result<(), End> {
-        if self.stream.takes_turns() && !self.is_empty {
+        if self.stream.rotates() && !self.is_empty {
             // On a full disk the next packet sees to it, if this file is complete.
             self.next_stream(waiter)?;
             self.send(self.buffer.len(), waiter)?;
@@ -136,18 +114,30 @@ impl Writer {
 
     /// Ends the last stream of its output.
     pub fn end(&mut self, waiter: &Waiter<'_>) -> Result<(), End> {
-        if !self.is_finished && !self.finish(&waiter.outbox.counts(), waiter)? {
-            return Err(self.short.map_or(Errno::NOSPC, |(_, errno)| errno).into());
+        if !self.is_finished && !self.finish(&waiter.queue.account.counts(), waiter)? {
+            let full = || io::Error::from(io::ErrorKind::StorageFull);
+            let error = self.short.map(|(_, code)| io::Error::from_raw_os_error(code));
+            return Err(error.unwrap_or_else(full).into());
         }
         Ok(self.stream.sync()?)
     }
 
     /// Writes the trailer, given the counts of the whole output up to here; `false` in a shortage.
     fn finish(&mut self, counts: &[StreamCounts], waiter: &Waiter<'_>) -> Result<bool, End> {
-        let own: Vec<_> =
-            counts.iter().zip(&self.accounted).map(|(all, before)| all.minus(before)).collect();
+        let own = self.draft.unsettled(counts);
         self.encoder.finish(&own, self.clock.now(), &mut self.buffer)?;
-        self.is_finished = self.send(self.buffer.len(), waiter)?;
+        self.is_finished = match self.send(self.buffer.len(), waiter) {
+            // It goes without: the next one's trailer tells of both.
+            Err(End::Failed(error)) if self.is_outgrown(&error) => {
+                self.buffer.clear();
+                self.is_finished = true;
+                return Ok(true);
+            }
+            sent => sent?,
+        };
+        if self.is_finished {
+            self.draft.settle(counts);
+        }
         Ok(self.is_finished)
     }
 
@@ -158,20 +148,14 @@ impl Writer {
             if !self.send(self.buffer.len(), waiter)? {
                 return Ok(false);
             }
-            // What is still queued, and drops that no record told of, belong to the next one.
-            let mut counts = waiter.outbox.counts();
-            for (counts, reported) in counts.iter_mut().zip(&self.reported) {
-                counts.dropped = *reported;
-                counts.framed = counts.delivered + counts.dropped;
-            }
+            let counts = self.draft.counts_so_far(&waiter.queue.account);
             if !self.finish(&counts, waiter)? {
                 return Ok(false);
             }
-            self.accounted = counts;
         }
         let now = self.clock.now();
         match self.stream.next(now) {
-            Err(error) if self.is_borne(&error, waiter.outbox) => return Ok(false),
+            Err(error) if self.is_borne(&error, waiter.queue) => return Ok(false),
             next => next?,
         }
         self.encoder = self.encoder.restart(now, self.wall.now(), &mut self.buffer)?;
@@ -180,29 +164,32 @@ impl Writer {
         Ok(true)
     }
 
-    /// Adds the records of a parcel to the buffer, and sends what is too much for one write.
-    fn encode(&mut self, parcel: &Parcel, waiter: &Waiter<'_>) -> Result<(), End> {
-        let port = parcel.run.port();
-        self.lost[port] += parcel.missed;
-        let mut packets = parcel.run.packets();
+    /// Adds the records of these frames to the buffer. With a `waiter`, sends what is too much for one
+    /// write.
+    fn encode(
+        &mut self,
+        queued: &Queued,
+        queue: &Queue,
+        waiter: Option<&Waiter<'_>>,
+    ) -> Result<(), End> {
+        let port = queued.range.port();
+        self.draft.miss(port, queued.missed);
+        let mut packets = queued.range.packets();
         while let Some(packet) = packets.next() {
-            let mut told = std::mem::take(&mut self.lost[port]);
+            let mut told = self.draft.take_missed(port);
             told.gap_ns += packet.gap_ns;
             let packet = Packet { gap_ns: told.gap_ns, ..packet };
             match self.add(&packet, told.packets, waiter) {
                 Ok(true) => {
-                    self.unsent[port].packets += 1;
-                    self.unsent[port].told += told;
-                    self.reported[port] += told.packets;
+                    self.draft.add_record(port, told);
                     self.is_empty = false;
                 }
                 Ok(false) => {
-                    told.packets += 1;
-                    self.lost[port] += told;
-                    waiter.outbox.dropped(port, 1);
+                    self.draft.miss(port, Missed { packets: told.packets + 1, ..told });
+                    queue.account.dropped(port, 1);
                 }
                 Err(end) => {
-                    self.unsent[port].packets += 1 + packets.count() as u64;
+                    self.draft.add_unwritable(port, 1 + packets.count() as u64);
                     return Err(end);
                 }
             }
@@ -210,11 +197,18 @@ impl Writer {
         Ok(())
     }
 
-    /// Adds the record of a packet, and sends what it makes too much for one write or for this
-    /// stream; `false` if it needs the next stream, and there is a shortage.
-    fn add(&mut self, packet: &Packet<'_>, dropped: u64, waiter: &Waiter<'_>) -> Result<bool, End> {
+    /// Adds the record of a packet. With a `waiter`, sends what it makes too much for one write or
+    /// for this stream; `false` if it needs the next stream, and there is a shortage. Without, all
+    /// stays in the buffer: such streams have no next one.
+    fn add(
+        &mut self,
+        packet: &Packet<'_>,
+        dropped: u64,
+        waiter: Option<&Waiter<'_>>,
+    ) -> Result<bool, End> {
         let whole = self.buffer.len();
         self.encoder.packet(packet, dropped, &mut self.buffer)?;
+        let Some(waiter) = waiter else { return Ok(true) };
         if self.is_finished
             || !self.is_empty && self.stream.is_complete(self.buffer.len(), &self.clock)
         {
@@ -233,18 +227,28 @@ impl Writer {
     /// Writes the first `len` octets of the buffer, which hold whole records, all that are
     /// counted in `unsent`; or drops them and returns `false`, if there is a shortage and that is
     /// not the end.
-    fn send(&mut self, len: usize, waiter: &Waiter<'_>) -> Result<bool, End> {
+    fn send(&mut self, mut len: usize, waiter: &Waiter<'_>) -> Result<bool, End> {
         loop {
-            match self.try_send(len, waiter.outbox) {
+            match self.try_send(len, waiter.queue) {
                 Ok(true) => break,
                 Ok(false) => waiter.for_room()?,
                 Err(End::Failed(error))
-                    if self.stream.watched().is_some() && self.stream.is_short(&error) =>
+                    if self.stream.sink().is_some() && self.stream.is_short(&error) =>
                 {
                     waiter.for_a_moment()?;
                 }
-                Err(End::Failed(error)) if self.is_borne(&error, waiter.outbox) => {
-                    self.drop_unsent(len, waiter.outbox);
+                Err(End::Failed(error)) if self.is_outgrown(&error) && self.draft.has_unsent() => {
+                    match self.move_on() {
+                        Ok(header) => len += header,
+                        Err(End::Failed(error)) if self.is_borne(&error, waiter.queue) => {
+                            self.drop_unsent(len, waiter.queue);
+                            return Ok(false);
+                        }
+                        Err(end) => return Err(end),
+                    }
+                }
+                Err(End::Failed(error)) if self.is_borne(&error, waiter.queue) => {
+                    self.drop_unsent(len, waiter.queue);
                     return Ok(false);
                 }
                 Err(end) => return Err(end),
@@ -255,11 +259,11 @@ impl Writer {
             && self.clock.now().ns_since(since) > OVER_AFTER_NS
         {
             self.short = None;
-            info!("{}: can be written again", waiter.outbox.name());
+            info!("{}: can be written again", waiter.queue.name());
         }
         if self.stream.sync_due().is_some_and(|due| due <= Instant::now())
             && let Err(error) = self.stream.sync()
-            && !self.is_borne(&error, waiter.outbox)
+            && !self.is_borne(&error, waiter.queue)
         {
             return Err(error.into());
         }
@@ -267,7 +271,7 @@ impl Writer {
     }
 
     /// The same as far as it goes without waiting; tells whether it is all.
-    fn try_send(&mut self, len: usize, outbox: &Outbox) -> Result<bool, End> {
+    fn try_send(&mut self, len: usize, queue: &Queue) -> Result<bool, End> {
         while self.sent < len {
             match self.stream.write(&self.buffer[self.sent..len]) {
                 Ok(count) => self.sent += count,
@@ -280,44 +284,61 @@ impl Writer {
             (self.sent, self.header) = (0, 0);
             self.buffer.drain(..len);
         }
-        for (port, unsent) in self.unsent.iter_mut().enumerate() {
-            outbox.delivered(port, std::mem::take(unsent).packets);
-        }
+        self.draft.deliver(&queue.account);
         Ok(true)
     }
 
+    /// Whether this file has as many octets as its file system or a limit of this process allows,
+    /// and there is a next one.
+    fn is_outgrown(&self, error: &io::Error) -> bool {
+        // Where not even the header fits no file will do.
+        is_too_large(error) && self.header == 0 && self.stream.rotates()
+    }
+
+    /// Leaves the file as it is, for which there is no trailer, and puts the next one's header
+    /// before the records that wait. Returns how long that is.
+    fn move_on(&mut self) -> Result<usize, End> {
+        let now = self.clock.now();
+        self.stream.next(now)?;
+        let mut next = Vec::new();
+        self.encoder = self.encoder.restart(now, self.wall.now(), &mut next)?;
+        self.header = next.len();
+        next.append(&mut self.buffer);
+        self.buffer = next;
+        if !std::mem::replace(&mut self.is_limit_told, true) {
+            info!(
+                "{}: the file cannot grow any further: starting the next one",
+                self.stream.name()
+            );
+        }
+        Ok(self.header)
+    }
+
     /// Drops what could not be written, but for the header.
-    fn drop_unsent(&mut self, len: usize, outbox: &Outbox) {
+    fn drop_unsent(&mut self, len: usize, queue: &Queue) {
         self.buffer.drain(self.header..len);
         self.is_empty |= self.header > 0;
-        for (port, unsent) in self.unsent.iter_mut().enumerate() {
-            let Unsent { packets, mut told } = std::mem::take(unsent);
-            outbox.dropped(port, packets);
-            self.reported[port] -= told.packets;
-            told.packets += packets;
-            self.lost[port] += told;
-        }
+        self.draft.drop_unsent(&queue.account);
     }
 
     /// Whether this error is a shortage that costs packets, and not the end. Told once.
-    fn is_borne(&mut self, error: &io::Error, outbox: &Outbox) -> bool {
-        let errno = Errno::from_io_error(error).filter(|_| self.stream.is_short(error));
-        let Some(errno) = errno.filter(|_| self.may_drop) else { return false };
-        if self.short.replace((self.clock.now(), errno)).is_none() {
-            let name = outbox.name();
-            if is_full(errno) {
+    fn is_borne(&mut self, error: &io::Error, queue: &Queue) -> bool {
+        let code = error.raw_os_error().filter(|_| self.stream.is_short(error));
+        let Some(code) = code.filter(|_| self.may_drop) else { return false };
+        if self.short.replace((self.clock.now(), code)).is_none() {
+            let name = queue.name();
+            if is_full(error) {
                 warn!("{name}: disk full: dropping packets until there is room");
             } else {
-                warn!("{name}: cannot write: {}: dropping packets until it can", words(errno));
+                let words = words(io::Error::from_raw_os_error(code));
+                warn!("{name}: cannot write: {words}: dropping packets until it can");
             }
         }
         true
     }
 
     /// Counts what will not be written any more.
-    pub fn abandon_unsent(&mut self, outbox: &Outbox) {
-        for (port, unsent) in self.unsent.iter_mut().enumerate() {
-            outbox.abandoned(port, std::mem::take(unsent).packets);
-        }
+    pub fn abandon_unsent(&mut self, account: &Account) {
+        self.draft.abandon_unsent(account);
     }
 }

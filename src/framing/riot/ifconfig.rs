@@ -17,7 +17,7 @@
 
 use super::without_prompts;
 use crate::framing::{Dialogue, Setup};
-use crate::packet::Timestamp;
+use crate::time::Timestamp;
 use std::mem;
 
 /// How long RIOT's shell is given to wake up, and to answer.
@@ -56,12 +56,12 @@ enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Iface {
     number: u16,
-    kind: Kind,
+    kind: InterfaceKind,
 }
 
 /// What speaks for an interface, the more the better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum InterfaceKind {
     /// It is wired.
     Wired,
     /// Nothing is known.
@@ -80,9 +80,9 @@ impl Iface {
         let number = str::from_utf8(&after[..digits]).ok()?.parse().ok()?;
         let has = |word: &[u8]| after.windows(word.len()).any(|octets| octets == word);
         let kind = match (has(b"Channel:"), has(b"NID:")) {
-            (true, true) => Kind::Radio,
-            (true, false) => Kind::Channel,
-            (false, _) => Kind::Unknown,
+            (true, true) => InterfaceKind::Radio,
+            (true, false) => InterfaceKind::Channel,
+            (false, _) => InterfaceKind::Unknown,
         };
         Some(Self { number, kind })
     }
@@ -107,21 +107,21 @@ impl Ifconfig {
             }
             let is_it = match self.interface {
                 Some(number) => iface.number == number,
-                None => iface.kind == Kind::Radio,
+                None => iface.kind == InterfaceKind::Radio,
             };
             return is_it.then_some(iface.number);
         }
         if self.line.windows(WIRED.len()).any(|octets| octets == WIRED)
             && let Some(iface) = self.listed.last_mut()
         {
-            iface.kind = Kind::Wired;
+            iface.kind = InterfaceKind::Wired;
         }
         None
     }
 
     /// The interface to take when no more is heard.
     fn best(&self) -> Option<u16> {
-        let may_be = |iface: &&Iface| self.interface.is_none() && iface.kind > Kind::Wired;
+        let may_be = |iface: &&Iface| self.interface.is_none() && iface.kind > InterfaceKind::Wired;
         let best = self.listed.iter().filter(may_be).rev().max_by_key(|iface| iface.kind)?;
         Some(best.number)
     }

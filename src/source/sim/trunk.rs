@@ -14,8 +14,14 @@ const REPLY_POSTPONED: u8 = 7;
 const EXTENDED: u8 = 27;
 const PLAIN_MAX: usize = 501;
 const BROADCAST: u8 = 255;
-/// Masters have the addresses below this.
-const MASTER_ADDRESSES: u8 = 128;
+/// Up to which address nodes look for others: room for growth, and little time lost.
+const MAX_MASTER: u8 = 20;
+/// Tokens after which a node looks for others (clause 9.5.3, Npoll).
+const NPOLL: u32 = 50;
+/// Rounds of the token before a guest may join.
+const QUIET_LAPS: usize = 12;
+/// Turns between two searches for all devices, after the first ones.
+const SEARCH: usize = 4_000;
 /// The masters that are always there, and how many objects each has: the list of the first is
 /// too long for a plain frame.
 const MASTERS: [(u8, u32); 6] = [(0, 140), (1, 30), (2, 24), (5, 24), (8, 85), (16, 12)];
@@ -25,13 +31,13 @@ const MASTERS: [(u8, u32); 6] = [(0, 140), (1, 30), (2, 24), (5, 24), (8, 85), (
 const OWN_GAP: RangeInclusive<u32> = 300..=1_500;
 const TURNAROUND: RangeInclusive<u32> = 1_000..=9_000;
 const REPLY_DELAY: RangeInclusive<u32> = 3_000..=25_000;
-const USAGE_TIMEOUT: RangeInclusive<u32> = 22_000..=34_000;
+const USAGE_TIMEOUT: RangeInclusive<u32> = 21_000..=25_000;
 /// What a node waits at least before it drives the line: 40 bit times.
 const TURNAROUND_OCTETS: usize = 4;
 
 /// An NPDU with its APDU, and the one that answers it. `#`: invoke ID; of the device that is
 /// asked, or that tells unasked: `@` its object identifier, `$` its temperature, `=` a setpoint
-/// for it, `*` the list of its objects.
+/// for it, `*` the list of its objects, `%` its number.
 type Talk = (&'static str, &'static str);
 
 const NOTHING: Talk = ("", "");
@@ -44,6 +50,9 @@ const READ_MANY: Talk = (
     "0100 30 # 0e | 0c 00000001, 1e 29 55 4e 44 $ 4f, 29 75 4e 91 3e 4f, \
      29 4d 4e 75 0a 00 'Zone temp' 4f, 29 6f 4e 82 04 00 4f 1f",
 );
+/// ReadProperty: name of the device.
+const READ_NAME: Talk =
+    ("0104 0005 # 0c | 0c @, 19 4d", "0100 30 # 0c | 0c @, 19 4d, 3e 75 07 00 'VAV-' % 3f");
 /// ReadProperty: object list.
 const READ_LIST: Talk =
     ("0104 0005 # 0c | 0c @, 19 4c", "0100 30 # 0c | 0c @, 19 4c, 3e c4 @ * 3f");
@@ -58,10 +67,10 @@ const NOTIFY: Talk = (
 const WHO_IS: Talk = ("0120 ffff 00 ff | 1008", "0100 1000 | c4 @, 22 05c4, 91 03, 22 022b");
 
 /// What a master says with the token before it passes it on.
-const TALKS: [Talk; 28] = [
+const TALKS: [Talk; 29] = [
     READ, NOTHING, WHO_IS, NOTHING, READ, NOTIFY, NOTHING, READ_MANY, NOTHING, WRITE, NOTHING,
     READ, NOTHING, NOTHING, READ_LIST, NOTHING, READ, NOTHING, NOTIFY, NOTHING, NOTHING, READ,
-    NOTHING, NOTHING, READ_MANY, NOTHING, NOTHING, READ,
+    NOTHING, NOTHING, READ_MANY, NOTHING, NOTHING, READ, READ_NAME,
 ];
 
 #[derive(Debug)]
@@ -71,6 +80,10 @@ struct Master {
     celsius: f32,
     /// What it will say to whom when it gets the token.
     owed: Vec<(u8, Vec<u8>)>,
+    /// Tokens that it got since it looked for others.
+    tokens: u32,
+    /// Which address it polls next, while it looks for others.
+    poll: Option<u8>,
 }
 
 impl Master {
@@ -81,14 +94,18 @@ impl Master {
             [0xc4, a, b, c, d]
         });
         let celsius = 20.0 + f32::from(mac % 7) / 2.0;
-        Self { mac, objects: objects.collect(), celsius, owed: Vec::new() }
+        // They begin at different times, so that a short capture shows a poll.
+        let tokens = NPOLL.saturating_sub(u32::from(mac.saturating_sub(2)) * 4);
+        Self { mac, objects: objects.collect(), celsius, owed: Vec::new(), tokens, poll: None }
     }
 
     fn fill(&self, template: &str, invoke_id: u8) -> Vec<u8> {
         let device = ((8 << 22) | (260_000 + u32::from(self.mac))).to_be_bytes();
         let celsius = self.celsius.to_be_bytes();
         let setpoint = self.celsius.round().to_be_bytes();
-        let fields: [(char, &[u8]); 5] = [
+        let number = [b'0' + self.mac / 10 % 10, b'0' + self.mac % 10];
+        let fields: [(char, &[u8]); 6] = [
+            ('%', &number),
             ('#', &[invoke_id]),
             ('@', &device),
             ('$', &celsius),
@@ -125,7 +142,13 @@ impl Trunk {
         for (to, npdu) in std::mem::take(&mut holder.owed) {
             self.send(stage, NOT_EXPECTING_REPLY, to, mac, &npdu);
         }
-        let talk = stage.dice.choose(&TALKS, self.holds);
+        let mut talk = stage.dice.choose(&TALKS, self.holds);
+        if talk == WHO_IS && self.holds >= TALKS.len() {
+            // A client that looks for all devices every few seconds would be a fault.
+            talk = NOTHING;
+        } else if self.holds % SEARCH == SEARCH - 1 {
+            talk = WHO_IS;
+        }
         if talk.0.starts_with("0104") {
             self.ask(stage, mac, talk);
         } else if talk != NOTHING {
@@ -158,34 +181,40 @@ impl Trunk {
         }
     }
 
-    /// Polls for masters now and then, and passes the token. A guest that answers a poll gets
-    /// it next; one that has left does not take it, and the master behind it must be found.
+    /// Looks for others if it is time, and passes the token. Who answers a poll gets it next: one
+    /// guest comes, and stays.
     fn pass_token(&mut self, stage: &mut Stage, mac: u8) {
         let mut next = (self.holder + 1) % self.ring.len();
-        let next_mac = self.ring[next].mac;
-        let gap = (next_mac + MASTER_ADDRESSES - mac - 1) % MASTER_ADDRESSES;
-        // Each fourth time instead of each fiftieth, so that a short capture shows a poll.
-        if gap > 0 && (self.laps + self.holder) % 4 == 2 {
-            let polled = mac + 1 + (self.laps / 4 % usize::from(gap)) as u8;
+        if let Some(polled) = self.poll(self.ring[next].mac) {
             self.send(stage, POLL_FOR_MASTER, polled, mac, &[]);
-            if next != 0 && self.ring.len() == MASTERS.len() && stage.dice.one_in(25) {
+            let has_room = next != 0 && self.ring.len() == MASTERS.len();
+            if has_room && self.laps > QUIET_LAPS && stage.dice.one_in(4) {
                 self.send(stage, REPLY_TO_POLL, mac, polled, &[]);
                 self.ring.insert(next, Master::new((polled, 6)));
+                self.ring[self.holder].poll = None;
             }
-        } else if MASTERS.iter().all(|master| master.0 != next_mac) && stage.dice.one_in(25) {
-            self.ring.remove(next);
-            next %= self.ring.len();
-            let found = self.ring[next].mac;
-            self.send(stage, TOKEN, next_mac, mac, &[]);
-            self.send(stage, TOKEN, next_mac, mac, &[]);
-            for polled in next_mac + 1..=found {
-                self.send(stage, POLL_FOR_MASTER, polled, mac, &[]);
-            }
-            self.send(stage, REPLY_TO_POLL, mac, found, &[]);
         }
+        next %= self.ring.len();
         self.send(stage, TOKEN, self.ring[next].mac, mac, &[]);
         self.laps = self.laps.wrapping_add(usize::from(next == 0));
         self.holder = next;
+    }
+
+    /// The address that the holder polls in this turn: after 49 turns without, one in each turn
+    /// until all before the next master have been asked (clause 9.5.6).
+    fn poll(&mut self, next: u8) -> Option<u8> {
+        let holder = &mut self.ring[self.holder];
+        let after = |mac: u8| if mac >= MAX_MASTER { 0 } else { mac + 1 };
+        holder.tokens += 1;
+        if holder.tokens >= NPOLL {
+            holder.poll = Some(after(holder.mac));
+        }
+        if holder.poll.is_some() {
+            holder.tokens = 0;
+        }
+        let polled = holder.poll.take().filter(|polled| *polled != next)?;
+        holder.poll = Some(after(polled));
+        Some(polled)
     }
 
     /// Puts a frame on the line. The one before it says how long the silence between them is.
@@ -207,7 +236,7 @@ impl Trunk {
 }
 
 /// A frame with its CRCs; COBS encoded if `data` is too long for a plain one.
-fn frame(kind: u8, to: u8, from: u8, data: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, to: u8, from: u8, data: &[u8]) -> Vec<u8> {
     let (kind, coded) = if data.len() > PLAIN_MAX {
         let coded = cobs(data);
         let crc = cobs(&EXTENDED_CRC.checksum(&coded).to_le_bytes());

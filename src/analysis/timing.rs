@@ -1,0 +1,216 @@
+//! How far the times of records can be trusted: at which rate frames were sent, whether their times
+//! are those of the first octet or the last one, and for how long the adapter kept octets back.
+//!
+//! A capture file does not say any of it, so it is told from the frames themselves. Frames on a line
+//! do not overlap, and a node waits for 40 bit times before it answers another; at too low a rate
+//! they would overlap. An adapter hands octets over when its timer ends, and what it hands over
+//! at once was dated back octet by octet, so that frames stand end to end that cannot.
+
+use super::Record;
+use super::trunk::frame::Frame;
+use std::collections::VecDeque;
+
+/// Rates of MS/TP.
+pub const RATES: [u32; 6] = [9_600, 19_200, 38_400, 57_600, 76_800, 115_200];
+/// What a node waits for before it answers another, in octets: 40 bit times, a little less for
+/// clocks that differ.
+const TURNAROUND_OCTETS: i64 = 3;
+/// Of a hundred pairs of frames as many may be closer than that, for faults.
+const CLOSE_PERCENT: usize = 2;
+/// Of a hundred pairs of frames as many stand end to end at least, if an adapter does that.
+const TOUCHING_PERCENT: usize = 5;
+/// Fewer pairs tell nothing.
+const FEWEST_PAIRS: usize = 20;
+/// A rate is told from frames only if one of them fills so much of the time to the next.
+const FILLED_PERCENT: u64 = 80;
+
+/// How the rate of a line is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BaudFrom {
+    /// The recording or the capture file says so.
+    Recording,
+    /// The user says so.
+    User,
+    /// It was told from the frames.
+    Timing,
+    /// It is not known; the rate is a guess.
+    Unknown,
+}
+
+impl BaudFrom {
+    /// As it is in the JSON document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recording => "recording",
+            Self::User => "user",
+            Self::Timing => "timing",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What the times of records stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamps {
+    /// Bits a second.
+    pub baud: u32,
+    /// How that is known.
+    pub baud_from: BaudFrom,
+    /// Whether times are those of the last octet.
+    pub at_end: bool,
+}
+
+impl Stamps {
+    /// Nanoseconds that `octets` take on the line.
+    pub fn octets_ns(&self, octets: usize) -> u64 {
+        octets as u64 * 10_000_000_000 / u64::from(self.baud.max(1))
+    }
+}
+
+/// A frame as the survey sees it.
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    time_ns: u64,
+    len: usize,
+    from: u8,
+}
+
+/// The first records of a capture, kept until it is known how to read their times.
+#[derive(Debug, Default)]
+pub struct Survey {
+    kept: VecDeque<Kept>,
+    octets: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    record: Record<'static>,
+    octets: Box<[u8]>,
+}
+
+impl Survey {
+    /// As many records, or octets of them, are looked at.
+    const RECORDS: usize = 20_000;
+    const OCTETS: usize = 2 << 20;
+
+    /// Keeps a record. Returns whether these are enough.
+    pub fn keep(&mut self, record: Record<'_>) -> bool {
+        self.octets += record.octets.len();
+        let octets = record.octets.into();
+        self.kept.push_back(Kept { record: Record { octets: &[], ..record }, octets });
+        self.kept.len() >= Self::RECORDS || self.octets >= Self::OCTETS
+    }
+
+    /// The records in order; none are left.
+    pub fn take(&mut self) -> impl Iterator<Item = (Record<'static>, Box<[u8]>)> + use<> {
+        self.octets = 0;
+        std::mem::take(&mut self.kept).into_iter().map(|kept| (kept.record, kept.octets))
+    }
+
+    /// What these records say, if the rate is or is not `known`.
+    pub fn stamps(&self, known: Option<(u32, BaudFrom)>) -> Stamps {
+        let pairs = self.pairs();
+        if let Some((baud, baud_from)) = known {
+            let at = |at_end| Stamps { baud, baud_from, at_end };
+            let [first, last] = [false, true].map(|at_end| too_close(&pairs, &at(at_end)));
+            return at(last * 4 < first && first > FEWEST_PAIRS / 2);
+        }
+        let mut ways = RATES.into_iter().flat_map(|baud| {
+            [false, true].map(|at_end| Stamps { baud, baud_from: BaudFrom::Timing, at_end })
+        });
+        let fits = |way: &Stamps| too_close(&pairs, way) * 100 <= pairs.len() * CLOSE_PERCENT;
+        let found = ways.find(fits).filter(|_| pairs.len() >= FEWEST_PAIRS);
+        match found {
+            Some(way) if is_filled(&pairs, &way) => way,
+            _ if let Some(way) = end_to_end(&pairs) => way,
+            // Good enough to tell a second from a millisecond.
+            Some(way) => Stamps { baud_from: BaudFrom::Unknown, ..way },
+            None => Stamps { baud: 38_400, baud_from: BaudFrom::Unknown, at_end: false },
+        }
+    }
+
+    /// Intact frames with nothing in between.
+    fn pairs(&self) -> Vec<(Point, Point)> {
+        let mut last = None;
+        let mut pairs = Vec::new();
+        for Kept { record, octets } in &self.kept {
+            let frame = Frame::parse(octets).filter(|_| record.skipped_before == 0);
+            let point = frame.map(|frame| Point {
+                time_ns: record.time.as_ns(),
+                len: octets.len(),
+                from: frame.from,
+            });
+            pairs.extend(last.zip(point).filter(|(a, b): &(Point, Point)| b.time_ns >= a.time_ns));
+            last = point;
+        }
+        pairs
+    }
+}
+
+/// From the end of one to the beginning of the other.
+fn gap_ns((a, b): &(Point, Point), stamps: &Stamps) -> i64 {
+    let between = (b.time_ns - a.time_ns).cast_signed();
+    let len = if stamps.at_end { b.len } else { a.len };
+    between.saturating_sub(stamps.octets_ns(len).cast_signed())
+}
+
+/// How many pairs are closer than frames of a line can be.
+fn too_close(pairs: &[(Point, Point)], stamps: &Stamps) -> usize {
+    let octet = stamps.octets_ns(1).cast_signed();
+    let is_too_close = |pair: &&(Point, Point)| {
+        let least = if pair.0.from == pair.1.from { -1 } else { TURNAROUND_OCTETS };
+        gap_ns(pair, stamps) < least * octet
+    };
+    pairs.iter().filter(is_too_close).count()
+}
+
+/// The rate at which frames stand end to end that an adapter handed over at once: at a lower one they
+/// would overlap, at a higher one there would be time between them.
+fn end_to_end(pairs: &[(Point, Point)]) -> Option<Stamps> {
+    let mut ways =
+        RATES.map(|baud| Stamps { baud, baud_from: BaudFrom::Timing, at_end: false }).into_iter();
+    ways.find(|way| {
+        let octet = way.octets_ns(1).cast_signed();
+        // What was dated back octet by octet stands exactly there; what only happens to be near does not.
+        let near = (octet / 16).max(1_000);
+        let gaps = || pairs.iter().map(|pair| gap_ns(pair, way));
+        let overlapping = gaps().filter(|gap| *gap < -octet).count();
+        let touching = gaps().filter(|gap| (-near..=near).contains(gap)).count();
+        touching >= FEWEST_PAIRS
+            && touching * 100 >= pairs.len() * TOUCHING_PERCENT
+            && overlapping * 100 <= pairs.len() * CLOSE_PERCENT
+    })
+}
+
+/// Whether some frames fill the time to the next one so far that no higher rate is likely.
+fn is_filled(pairs: &[(Point, Point)], stamps: &Stamps) -> bool {
+    let filled = |pair: &&(Point, Point)| {
+        let len = if stamps.at_end { pair.1.len } else { pair.0.len };
+        let between = pair.1.time_ns - pair.0.time_ns;
+        stamps.octets_ns(len) * 100 >= between * FILLED_PERCENT
+    };
+    pairs.iter().filter(filled).count() >= 3
+}
+
+/// For how long the adapter keeps octets back, told from gaps that cannot be.
+#[derive(Clone, Debug, Default)]
+pub struct Latency {
+    /// Answers of another node, and how many of them stood end to end with what they answer.
+    turns: u64,
+    touching: u64,
+}
+
+impl Latency {
+    /// An intact frame of another node followed after `gap_ns`.
+    pub fn add(&mut self, gap_ns: i64, octet_ns: u64) {
+        self.turns += 1;
+        self.touching += u64::from(gap_ns < 2 * octet_ns.cast_signed());
+    }
+
+    /// How late a time may be, in milliseconds. If nothing shows it is 1 or less; otherwise it is
+    /// taken for the 16 that adapters have unless they are told otherwise.
+    pub fn ms(&self) -> f64 {
+        let shows = self.turns >= FEWEST_PAIRS as u64 && self.touching * 20 > self.turns;
+        if shows { 16.0 } else { 1.0 }
+    }
+}

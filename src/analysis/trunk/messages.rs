@@ -1,0 +1,186 @@
+//! What nodes say to each other in BACnet: who is asked, who answers, who floods.
+
+use super::super::npdu::{self, Npdu, Says};
+use super::super::{Moment, Seen};
+use super::frame::{BROADCAST, Frame, kind};
+use super::{Heard, Trunk};
+use std::collections::HashMap;
+
+/// Device instances that are kept.
+const MOST_INSTANCES: usize = 4096;
+
+/// Who has said I-Am for an instance: the address on this trunk, and that behind a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The address on this trunk.
+    pub mac: u8,
+    /// The network and a digest of the address there, if a router passed it on.
+    pub from: Option<(u16, u64)>,
+}
+
+/// An instance, and the two that claim it.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    holders: [Option<Holder>; 2],
+    last: Holder,
+    /// Times that the other one said it again.
+    changes: Seen,
+    /// When the second one said it first.
+    second: Moment,
+}
+
+/// Device instances and who has them.
+#[derive(Clone, Debug, Default)]
+pub struct Instances(HashMap<u32, Claim>);
+
+impl Instances {
+    fn add(&mut self, instance: u32, holder: Holder, at: Moment) {
+        if !self.0.contains_key(&instance) && self.0.len() >= MOST_INSTANCES {
+            return;
+        }
+        let claim = self.0.entry(instance).or_insert(Claim {
+            holders: [Some(holder), None],
+            last: holder,
+            changes: Seen::default(),
+            second: Moment::default(),
+        });
+        if !claim.holders.contains(&Some(holder)) {
+            if claim.holders[1].is_some() {
+                return;
+            }
+            claim.holders[1] = Some(holder);
+            claim.second = at;
+        }
+        if claim.last != holder {
+            claim.last = holder;
+            claim.changes.add(at, 0);
+        }
+    }
+
+    /// Instances that two have said, each with both, how often the other one said it, and when the
+    /// second one did it first.
+    pub fn claimed_twice(&self) -> impl Iterator<Item = (u32, [Holder; 2], Seen, Moment)> {
+        self.0.iter().filter_map(|(instance, claim)| {
+            let [Some(one), Some(other)] = claim.holders else { return None };
+            Some((*instance, [one, other], claim.changes, claim.second))
+        })
+    }
+
+    /// Octets of memory behind it, about.
+    pub fn memory(&self) -> usize {
+        self.0.capacity() * (size_of::<Claim>() + 8)
+    }
+}
+
+impl Trunk {
+    /// What a frame carries.
+    pub(super) fn note_message(&mut self, heard: &Heard<'_>) {
+        let Heard { frame, at, .. } = *heard;
+        if !frame.has_data() {
+            return;
+        }
+        let said = &mut self.nodes[usize::from(frame.from)].said;
+        said.data += 1;
+        if frame.to == BROADCAST {
+            said.broadcasts.add(at, 0);
+        }
+        if frame.kind >= kind::PROPRIETARY {
+            said.proprietary.add(at, 0);
+            said.vendor = frame.data.first_chunk().map(|vendor| u16::from_be_bytes(*vendor));
+        }
+        let Some(octets) = frame.npdu() else { return };
+        if let Some((instance, name)) = npdu::device_name(&octets) {
+            let node = &mut self.nodes[usize::from(frame.from)];
+            node.instance.get_or_insert(instance);
+            node.name = Some(name);
+        }
+        if let Some(npdu) = Npdu::parse(&octets) {
+            self.note_npdu(&frame, &npdu, at);
+        }
+    }
+
+    fn note_npdu(&mut self, frame: &Frame<'_>, npdu: &Npdu, at: Moment) {
+        let node = &mut self.nodes[usize::from(frame.from)];
+        if npdu.is_notification() {
+            node.said.notifications.add(at, 0);
+        }
+        match npdu.says {
+            Says::Network(_) => node.said.network.add(at, 0),
+            Says::WhoIs(limits) => {
+                node.said.who_is.add(at, 0);
+                if limits.is_none() {
+                    node.said.wide_who_is.add(at, 0);
+                }
+            }
+            Says::IAm(instance) => {
+                node.said.i_am.add(at, 0);
+                if npdu.from.is_none()
+                    && node.instance.replace(instance).is_some_and(|before| before != instance)
+                {
+                    node.instance_changes.add(at, instance.into());
+                }
+                self.instances.add(instance, Holder { mac: frame.from, from: npdu.from }, at);
+            }
+            Says::Request { invoke_id, segment, .. } => {
+                self.note_segment(frame.from, invoke_id, segment);
+                let node = &mut self.nodes[usize::from(frame.to)];
+                let times = match node.last_request {
+                    Some((by, id, times, _)) if (by, id) == (frame.from, invoke_id) => times + 1,
+                    _ => 1,
+                };
+                node.last_request =
+                    Some((frame.from, invoke_id, times, 0)).filter(|_| segment.is_none());
+            }
+            Says::Answer { invoke_id, segment } => {
+                node.answers += 1;
+                self.note_segment(frame.from, invoke_id, segment);
+                if segment.is_none() {
+                    self.note_answer(frame, invoke_id, at);
+                }
+            }
+            Says::Refusal(refusal) => {
+                node.answers += 1;
+                node.refusals.add(at, u64::from(refusal.code));
+                node.last_refusal = Some(refusal);
+                for mac in [frame.from, frame.to] {
+                    self.note_abort(mac, refusal.invoke_id, at);
+                }
+            }
+            Says::Notification | Says::Unconfirmed(_) | Says::SegmentAck => {}
+        }
+    }
+
+    /// More answers than requests are answers of more than one node.
+    fn note_answer(&mut self, frame: &Frame<'_>, invoke_id: u8, at: Moment) {
+        let node = &mut self.nodes[usize::from(frame.from)];
+        let Some((by, id, asked, answered)) = node.last_request else { return };
+        if (by, id) == (frame.to, invoke_id) {
+            node.last_request = Some((by, id, asked, answered + 1));
+            if answered >= asked {
+                node.second_replies.add(at, 0);
+            }
+        }
+    }
+
+    fn note_segment(&mut self, from: u8, invoke_id: u8, segment: Option<u8>) {
+        let node = &mut self.nodes[usize::from(from)];
+        let Some(number) = segment else { return };
+        let times = match node.segment {
+            Some((id, last, times)) if (id, last) == (invoke_id, number) => times + 1,
+            _ => 1,
+        };
+        node.segment = Some((invoke_id, number, times));
+    }
+
+    fn note_abort(&mut self, mac: u8, invoke_id: u8, at: Moment) {
+        let node = &mut self.nodes[usize::from(mac)];
+        if let Some((id, _, times)) = node.segment
+            && id == invoke_id
+        {
+            node.segment = None;
+            if times >= 3 {
+                node.segment_timeouts.add(at, times.into());
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What is known of one address of a trunk: a few kB, however long it is listened to.
+
+use super::super::distribution::Distribution;
+use super::super::npdu::Refusal;
+use super::super::{Moment, Seen};
+
+/// Counts, delays in microseconds, and what was strange about a node.
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    /// Intact frames from it, and the last one's time.
+    pub frames: u64,
+    /// When it was heard last.
+    pub last_heard: Moment,
+    /// Intact frames to it alone.
+    pub frames_to: u64,
+
+    /// Tokens from it.
+    pub tokens_sent: u32,
+    /// Tokens to it, retries counted in.
+    pub tokens_received: u32,
+    /// When the last token to it began, retries left out.
+    pub last_token_ns: Option<u64>,
+    /// Who it passed the token to last.
+    pub successor: Option<u8>,
+    /// Second tokens to it; their value is the wait in microseconds.
+    pub retries_to: Seen,
+    /// Tokens that it sent twice within 15 ms.
+    pub double_tokens: Seen,
+    /// Times that it did not take the token at all, with nothing damaged about it.
+    pub in_vain: Seen,
+    /// Since when it has not taken the token.
+    pub gone_since: Option<Moment>,
+    /// Times that it came back after that.
+    pub rejoins: Seen,
+    /// Times that the token was lost in its turn.
+    pub lost_tokens: Seen,
+
+    /// Polls from it, and polls to it.
+    pub polls: u32,
+    /// Polls to it.
+    pub polled: u32,
+    /// Replies to polls from it.
+    pub poll_replies: u32,
+    /// Which addresses it has polled.
+    pub has_polled: [u64; 4],
+    /// Time that its polls took to which nobody replied.
+    pub poll_waste_ns: u64,
+    /// Tokens that it had received at its last maintenance poll.
+    pub tokens_at_poll: Option<u32>,
+    /// Maintenance polls that came 1, or 45 and more, tokens after the one before.
+    pub polls_in_time: u32,
+    /// Those that came 2 to 44 tokens after it.
+    pub polls_early: Seen,
+
+    /// From a token or poll to its first octet.
+    pub usage: Distribution,
+    /// Usage delays of more than 15 ms; their value is the delay in microseconds.
+    pub slow_usage: Seen,
+    /// From a request to its reply.
+    pub reply: Distribution,
+    /// Replies after more than 250 ms.
+    pub slow_replies: Seen,
+    /// From a token to it to the next one.
+    pub loop_time: Distribution,
+    /// From the token to it to its own.
+    pub hold: Distribution,
+    /// The longest silence in each turn, waits for replies left out.
+    pub silence: Distribution,
+    /// Turns with more than 50 ms of that.
+    pub long_silence: Seen,
+    /// Its frames in a turn, token and polls left out.
+    pub frames_per_token: Distribution,
+    /// From its own token or poll to its next frame, when nobody answered.
+    pub wait: Distribution,
+
+    /// Requests to it of types that all nodes know.
+    pub requests_to: u32,
+    /// Those to which nothing came.
+    pub unanswered: Seen,
+    /// Requests to it in extended frames, and those to which nothing came.
+    pub long_requests_to: u32,
+    /// Those to which nothing came.
+    pub long_unanswered: Seen,
+    /// Who asked last in vain, when that ended, in nanoseconds.
+    pub owes: Option<(u8, u64)>,
+    /// Answers of it that came after the asker had given up.
+    pub late_replies: Seen,
+    /// Answers of it to what another was asked.
+    pub wrong_answers: Seen,
+    /// Second answers of it to one request.
+    pub second_replies: Seen,
+    /// The last request to it: who asked, its invoke ID, how often, and how often it was answered.
+    pub last_request: Option<(u8, u8, u32, u32)>,
+    /// Answers and refusals.
+    pub answers: u32,
+    /// Refusals: Error, Reject, Abort.
+    pub refusals: Seen,
+    /// The last of them.
+    pub last_refusal: Option<Refusal>,
+    /// The segment that it sent last: invoke ID, number, how often.
+    pub segment: Option<(u8, u8, u32)>,
+    /// Aborts after a segment was sent three times.
+    pub segment_timeouts: Seen,
+
+    /// Tokens and polls from it while another has the token.
+    pub tokens_out_of_turn: Seen,
+    /// Other frames from it while another has the token.
+    pub out_of_turn: Seen,
+    /// Times that it began to send in the middle of another's frame.
+    pub cut_in: Seen,
+    /// Damage in its turns.
+    pub damaged: Seen,
+    /// Its frames without their first octets.
+    pub headless: Seen,
+    /// Stray octets right behind its frames.
+    pub tails: Seen,
+
+    /// The device instance of its last I-Am, or with its name.
+    pub instance: Option<u32>,
+    /// The name of the device, if it was told: at most 64 characters of any kind.
+    pub name: Option<String>,
+    /// Times that this changed.
+    pub instance_changes: Seen,
+    /// Messages of it by what they are.
+    pub said: Said,
+    /// How often it is asked by I-Am for unasked things; see [`Said`].
+    pub last_i_am: Moment,
+}
+
+/// Messages of a node by what they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said {
+    /// Frames with data, extended and proprietary ones counted in.
+    pub data: u32,
+    /// Those to everybody.
+    pub broadcasts: Seen,
+    /// Who-Is.
+    pub who_is: Seen,
+    /// Who-Is without limits.
+    pub wide_who_is: Seen,
+    /// I-Am.
+    pub i_am: Seen,
+    /// Notifications of changed values.
+    pub notifications: Seen,
+    /// Messages between routers.
+    pub network: Seen,
+    /// Frames of types that belong to vendors.
+    pub proprietary: Seen,
+    /// The vendor of the last of them.
+    pub vendor: Option<u16>,
+}
+
+impl Node {
+    /// Whether it has polled this address.
+    pub fn polls_address(&self, mac: u8) -> bool {
+        self.has_polled[usize::from(mac / 64)] >> (mac % 64) & 1 != 0
+    }
+
+    /// The addresses that it has polled.
+    pub fn polled_addresses(&self) -> impl Iterator<Item = u8> + '_ {
+        (0..=u8::MAX).filter(|mac| self.polls_address(*mac))
+    }
+
+    /// Octets of memory behind it.
+    pub fn memory(&self) -> usize {
+        let all = [
+            &self.usage,
+            &self.reply,
+            &self.loop_time,
+            &self.hold,
+            &self.silence,
+            &self.frames_per_token,
+            &self.wait,
+        ];
+        all.iter().map(|distribution| distribution.memory()).sum()
+    }
+}

@@ -1,0 +1,255 @@
+//! Where packets go: the outputs that options name, each with its format.
+
+use super::args::{Args, FileFormat};
+use super::usage;
+use crate::config::{Output, Port};
+use crate::encode::Format;
+use crate::encode::text::{Style, TimeStyle};
+use crate::output::viewer;
+use crate::sys::{files, stdio};
+use std::path::{Path, PathBuf};
+
+/// An output and its format.
+type Formatted = (Output, Format);
+
+/// All outputs, and remarks on them for the user.
+pub(super) fn outputs(
+    args: &Args,
+    ports: &[Port],
+) -> Result<(Vec<Formatted>, Vec<String>), clap::Error> {
+    let mut outputs = Vec::new();
+    let mut remarks = Vec::new();
+    add_pipes(args, &mut outputs)?;
+    add_sockets(args, &mut outputs)?;
+    add_files(args, &mut outputs);
+    remarks.extend(add_viewer(args, &mut outputs));
+    refuse_doubles(&outputs)?;
+    refuse_ports(args, ports)?;
+    refuse_mixtures(&outputs, ports)?;
+    refuse_recordings(args)?;
+    add_printed(args, &mut outputs)?;
+    Ok((outputs, remarks))
+}
+
+/// `--fifo` and `--pipe`.
+fn add_pipes(args: &Args, outputs: &mut Vec<Formatted>) -> Result<(), clap::Error> {
+    for path in &args.fifo {
+        if path == Path::new("-") {
+            return Err(usage("--fifo takes a path; for standard output use -w -"));
+        }
+        outputs.push((Output::Fifo(path.clone()), format(args, path)));
+    }
+    for name in &args.pipe {
+        if !cfg!(windows) {
+            return Err(usage("--pipe is for Windows; here it is --fifo PATH"));
+        }
+        let path = PathBuf::from(format!(r"\\.\pipe\{name}"));
+        outputs.push((Output::Fifo(path.clone()), format(args, &path)));
+    }
+    Ok(())
+}
+
+/// `--tcp`, `--http` and `--unix`.
+fn add_sockets(args: &Args, outputs: &mut Vec<Formatted>) -> Result<(), clap::Error> {
+    let has_port = |option: &str, address: &str| {
+        let port = address.rsplit_once(':').map_or(address, |(_, port)| port);
+        let wrong =
+            || usage(format!("{option} {address}: takes a port such as 19000, or ADDR:PORT"));
+        port.parse::<u16>().map(drop).map_err(|_| wrong())
+    };
+    for address in &args.tcp {
+        has_port("--tcp", address)?;
+        outputs.push((Output::Tcp(address.clone()), format(args, Path::new(""))));
+    }
+    if let Some(address) = &args.http {
+        if !cfg!(all(unix, feature = "http")) {
+            return Err(usage("--http is not part of this serialshark"));
+        }
+        has_port("--http", address)?;
+        let output = Output::Http { address: address.clone(), token: args.http_token.clone() };
+        outputs.push((output, Format::Pcapng));
+    }
+    for path in &args.unix {
+        outputs.push((Output::Unix(path.clone()), format(args, path)));
+    }
+    Ok(())
+}
+
+/// `-w`.
+fn add_files(args: &Args, outputs: &mut Vec<Formatted>) {
+    for path in &args.write {
+        let output = match path {
+            path if is_stdout(path) => Output::Stdout,
+            path if is_given_pipe(path) => Output::Pipe(path.clone()),
+            path => Output::File(path.clone()),
+        };
+        outputs.push((output, format(args, path)));
+    }
+}
+
+/// `--wireshark`, or a remark why it is left out.
+fn add_viewer(args: &Args, outputs: &mut Vec<Formatted>) -> Option<String> {
+    let program = args.wireshark.as_ref()?;
+    let Err(missing) = viewer::check(program) else {
+        outputs.push((Output::Viewer(program.clone()), viewer_format(args)));
+        return None;
+    };
+    let instead = if outputs.is_empty() { ": printing packets instead" } else { "" };
+    Some(format!("{}: {missing}{instead}", program.display()))
+}
+
+/// Printed packets, where there is no other output.
+fn add_printed(args: &Args, outputs: &mut Vec<Formatted>) -> Result<(), clap::Error> {
+    if outputs.is_empty() {
+        if args.format.is_some() && args.wireshark.is_none() {
+            return Err(usage("--format needs an output: --fifo PATH or -w FILE"));
+        }
+        outputs.push((Output::Stdout, Format::Text(style(args))));
+    } else if args.time > 0 || args.hex || args.no_tokens {
+        return Err(usage(
+            "-t, -x and --no-tokens are for printed packets: leave out --fifo, -w and the like",
+        ));
+    }
+    Ok(())
+}
+
+/// Sees that no two outputs write to the same place.
+fn refuse_doubles(outputs: &[Formatted]) -> Result<(), clap::Error> {
+    for (i, (output, _)) in outputs.iter().enumerate() {
+        if let Some((other, _)) =
+            outputs[..i].iter().find(|(other, _)| is_same_output(output, other))
+        {
+            let (one, two) = (in_words(other), in_words(output));
+            return Err(usage(format!("the same output is named twice: {one} and {two}")));
+        }
+    }
+    Ok(())
+}
+
+/// Sees that no file is written that is read as a port.
+fn refuse_ports(args: &Args, ports: &[Port]) -> Result<(), clap::Error> {
+    for path in args.write.iter().chain(&args.record).filter(|path| *path != Path::new("-")) {
+        if let Some(port) = ports.iter().find(|port| is_same_file(Path::new(&port.address), path)) {
+            return Err(usage(format!("{}: is the port itself", port.name)));
+        }
+    }
+    Ok(())
+}
+
+/// Sees that there is one link type where a format can hold but one.
+fn refuse_mixtures(outputs: &[Formatted], ports: &[Port]) -> Result<(), clap::Error> {
+    let link_type = |port: &Port| port.protocol.link_type(&port.setup);
+    if outputs.iter().any(|(_, format)| *format == Format::Pcap)
+        && ports.iter().any(|port| link_type(port) != link_type(&ports[0]))
+    {
+        return Err(usage(
+            "pcap holds one link type; for ports with different link types use --format pcapng",
+        ));
+    }
+    Ok(())
+}
+
+/// Sees that `--record` has one port, and a file that nothing else is written to.
+fn refuse_recordings(args: &Args) -> Result<(), clap::Error> {
+    let Some(path) = &args.record else { return Ok(()) };
+    if path == Path::new("-") {
+        return Err(usage("--record takes a file"));
+    }
+    if args.ports.len() > 1 {
+        return Err(usage("--record takes one port"));
+    }
+    if args.write.iter().any(|other| is_same_file(path, other)) {
+        return Err(usage("--record and -w need different files"));
+    }
+    Ok(())
+}
+
+/// pcapng unless told otherwise: Wireshark then shows damage and drops.
+fn viewer_format(args: &Args) -> Format {
+    match args.format {
+        Some(FileFormat::Pcap) => Format::Pcap,
+        _ => Format::Pcapng,
+    }
+}
+
+/// What printed packets look like.
+fn style(args: &Args) -> Style {
+    let time = match args.time {
+        0 => TimeStyle::TimeOfDay,
+        1 => TimeStyle::None,
+        2 => TimeStyle::Epoch,
+        3 => TimeStyle::SincePrevious,
+        4 => TimeStyle::Date,
+        _ => TimeStyle::SinceFirst,
+    };
+    // https://no-color.org: any value but an empty one.
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = !refused && stdio::heeds_sequences(&std::io::stdout());
+    Style { time, hex: args.hex, colour, hide_routine: args.no_tokens }
+}
+
+/// An output as it was typed.
+fn in_words(output: &Output) -> String {
+    match output {
+        Output::Fifo(path) => format!("--fifo {}", path.display()),
+        Output::Unix(path) => format!("--unix {}", path.display()),
+        Output::Tcp(address) => format!("--tcp {address}"),
+        Output::Http { address, .. } => format!("--http {address}"),
+        Output::Pipe(path) | Output::File(path) => format!("-w {}", path.display()),
+        Output::Stdout => "-w -".to_owned(),
+        Output::Viewer(program) => format!("--wireshark={}", program.display()),
+    }
+}
+
+/// Standard output by any of its names.
+fn is_stdout(path: &Path) -> bool {
+    ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == Path::new(name))
+}
+
+/// Whether a path is a pipe that this process was given: `>(program)` of a shell.
+fn is_given_pipe(path: &Path) -> bool {
+    ["/dev/fd", "/proc/self/fd"].iter().any(|dir| path.starts_with(dir))
+        && path.metadata().is_ok_and(|file| files::is_fifo(&file))
+}
+
+/// Whether both would write to the same place.
+fn is_same_output(one: &Output, other: &Output) -> bool {
+    let path = |output: &Output| match output {
+        Output::Fifo(path) | Output::Unix(path) | Output::Pipe(path) | Output::File(path) => {
+            Some(path.clone())
+        }
+        Output::Tcp(_) | Output::Http { .. } | Output::Stdout | Output::Viewer(_) => None,
+    };
+    match (path(one), path(other)) {
+        (Some(one), Some(other)) => is_same_file(&one, &other),
+        _ => one == other,
+    }
+}
+
+/// Whether both paths lead to the same file, one that exists or one to be made.
+pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        path.canonicalize().or_else(|_| {
+            let directory = path.parent().filter(|parent| *parent != Path::new(""));
+            let directory = directory.unwrap_or(Path::new(".")).canonicalize()?;
+            Ok::<_, std::io::Error>(directory.join(path.file_name().unwrap_or_default()))
+        })
+    };
+    files::is_same_name(one, other).unwrap_or_else(|| {
+        one == other || matches!((place(one), place(other)), (Ok(one), Ok(other)) if one == other)
+    })
+}
+
+/// The format that was asked for, else what the file's name says, else pcap.
+fn format(args: &Args, path: &Path) -> Format {
+    let has_extension =
+        |name: &str| path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case(name));
+    match args.format {
+        Some(FileFormat::Pcap) => Format::Pcap,
+        Some(FileFormat::Pcapng) => Format::Pcapng,
+        None if has_extension("pcapng") => Format::Pcapng,
+        // Only pcapng can tell which packet came from where.
+        None if args.ports.len() > 1 && !has_extension("pcap") => Format::Pcapng,
+        None => Format::Pcap,
+    }
+}

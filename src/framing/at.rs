@@ -1,0 +1,118 @@
+//! AT commands of modems and modules (ITU-T V.250), and what comes back: lines of text.
+//!
+//! ```text
+//! AT... CR            a command
+//! CR LF text CR LF    an answer, or a message that nobody asked for
+//! ```
+//!
+//! Nothing protects a line. So the first one must be a command, or one of the results that V.250 has;
+//! from there on each line is taken, until an octet comes that is no text. Ends of lines count as
+//! padding, but for the CR that ends a packet.
+
+use super::hunt::{Format, Found, Hunter, Judgement};
+use super::lines::is_text;
+use super::upper::Upper;
+use super::{Protocol, Setup};
+use crate::dissect;
+use crate::exported_pdu;
+use crate::line::Line;
+use crate::packet::{Batch, Direction, LinkType, Notes};
+
+/// What the rest of the program knows about it.
+pub(super) static ROW: Protocol = Protocol {
+    name: "at",
+    help: "AT commands of modems and modules",
+    line: Line::at(115_200),
+    link_type: LinkType::WIRESHARK_UPPER_PDU,
+    framer: |setup| Box::new(framer(setup)),
+    drop_lines: false,
+    when_silent: "check that the tap is on the line of the one that speaks",
+    when_senseless: "check the rate: often -b 9600",
+    dissector: dissect::at::words,
+    proof,
+    ..Protocol::PLAIN
+};
+
+/// A command has its two letters and its end, all of it text; other lines say nothing.
+fn proof(packet: &[u8]) -> u8 {
+    let line = exported_pdu::split(packet).map_or(packet, |(_, line)| line);
+    if is_command(line) || is_result(line.trim_ascii_end()) { 22 } else { 0 }
+}
+
+/// Characters of the longest line.
+const MOST: usize = 1024;
+/// Final results of V.250, clause 5.7.1, and of modules.
+const RESULTS: [&[u8]; 8] =
+    [b"OK", b"ERROR", b"RING", b"BUSY", b"NO CARRIER", b"NO ANSWER", b"NO DIALTONE", b"CONNECT"];
+
+/// Makes a framer.
+pub(super) fn framer(setup: &Setup) -> Hunter<At> {
+    Hunter::new(At { upper: Upper::new("at", "AT"), in_talk: false }, setup)
+}
+
+/// The format for the [`Hunter`].
+#[derive(Debug)]
+pub(super) struct At {
+    upper: Upper,
+    /// Whether all since a command or result was text.
+    in_talk: bool,
+}
+
+impl Format for At {
+    fn find(&self, octets: &[u8]) -> usize {
+        let may_start =
+            |octet: &u8| matches!(octet, b'A' | b'a' | b'O' | b'E' | b'R' | b'B' | b'N' | b'C');
+        octets.iter().position(may_start).unwrap_or(octets.len())
+    }
+
+    fn is_due(&self) -> bool {
+        self.in_talk
+    }
+
+    fn judge(&self, octets: &[u8]) -> Judgement {
+        let text = octets.iter().take(MOST + 1).take_while(|octet| is_text(**octet)).count();
+        let line = &octets[..text];
+        if !self.in_talk && !is_command(line) && !is_result(line) {
+            let is_open = text == octets.len() && may_become_result(line);
+            return if is_open { Judgement::More(None) } else { Judgement::Nothing };
+        }
+        match octets.get(text) {
+            Some(b'\r' | b'\n') if text == 0 => Judgement::Pad(1),
+            Some(b'\r' | b'\n') => Judgement::Good(text + 1),
+            None if text <= MOST => Judgement::More(None),
+            _ => Judgement::Nothing,
+        }
+    }
+
+    fn record(&self, line: &[u8], notes: Notes, out: &mut Batch) {
+        let direction = if is_command(line) { Direction::Outbound } else { Direction::Inbound };
+        self.upper.record(direction, [line, &[]], notes, out);
+    }
+
+    fn found(&mut self, found: Found) {
+        match found {
+            Found::Good => self.in_talk = true,
+            Found::Nothing | Found::Damaged => self.in_talk = false,
+            Found::Mark => {}
+        }
+    }
+
+    fn reset(&mut self) {
+        self.in_talk = false;
+    }
+}
+
+fn is_command(line: &[u8]) -> bool {
+    line.starts_with(b"AT") || line.starts_with(b"at")
+}
+
+fn is_result(line: &[u8]) -> bool {
+    RESULTS.contains(&line)
+}
+
+/// Whether more text may make a command or a result of it.
+fn may_become_result(line: &[u8]) -> bool {
+    b"AT".starts_with(line)
+        || b"at".starts_with(line)
+        || RESULTS.iter().any(|result| result.starts_with(line))
+}

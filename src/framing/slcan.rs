@@ -1,0 +1,223 @@
+//! slcan: CAN frames as lines of text, from adapters that speak as Lawicel's do.
+//!
+//! ```text
+//! t 123 2 AABB CR     identifier of 11 bits, length, data       r the same as a remote request
+//! T 12ABCDEF 2 AABB   identifier of 29 bits                      R
+//! d D                 CAN FD                                    b B with bit-rate switch
+//! ```
+//!
+//! Four digits may follow: the adapter's milliseconds, of which no use is made. Commands, answers and
+//! whatever else is a line are no packets. A frame is recorded as Linux has it (SocketCAN). slcan has
+//! no check sequence: what is a frame has exactly the digits that its length asks for, up to the end
+//! of its line.
+
+use super::{Framer, Protocol, Setup, Window};
+use crate::dissect;
+use crate::line::Line;
+use crate::line_errors::LineError;
+use crate::packet::{Batch, LinkType, Tally};
+use crate::time::Timestamp;
+
+/// What the rest of the program knows about it.
+pub(super) static ROW: Protocol = Protocol {
+    name: "slcan",
+    help: "CAN frames as text from an slcan adapter",
+    line: Line::at(115_200),
+    link_type: LinkType::CAN_SOCKETCAN,
+    framer: |setup| Box::new(Slcan::new(setup)),
+    when_silent: "check that the adapter's channel is open (O), and that something talks on the bus",
+    when_senseless: "check the rate, and that the adapter speaks slcan",
+    dissector: dissect::can::words,
+    proof,
+    ..Protocol::PLAIN
+};
+
+/// Each digit is one of 22 characters out of 256, and their number is right.
+fn proof(packet: &[u8]) -> u8 {
+    (16 + 3 * packet.len().min(10)) as u8
+}
+
+/// Characters of the longest line: CAN FD with an identifier of 29 bits, and a time.
+const MAX_LINE: usize = 1 + 8 + 1 + 2 * 64 + 4;
+/// Octets before the data of a recorded frame.
+const HEADER_LEN: usize = 8;
+/// Flags of an identifier in SocketCAN.
+const EXTENDED: u32 = 0x8000_0000;
+const REMOTE: u32 = 0x4000_0000;
+/// Flags of CAN FD: bit-rate switch, and that it is CAN FD.
+const BIT_RATE_SWITCH: u8 = 0x01;
+const FD: u8 = 0x04;
+/// Octets of data that a length of CAN FD stands for.
+const FD_LENGTHS: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64];
+
+#[derive(Debug)]
+struct Slcan {
+    window: Window,
+    /// Up to here no line ends in the held octets.
+    searched: usize,
+}
+
+impl Slcan {
+    fn new(setup: &Setup) -> Self {
+        Self { window: Window::new(setup), searched: 0 }
+    }
+
+    /// Judges the lines that are there; with `closed` what is open is none.
+    fn read(&mut self, closed: bool, out: &mut Batch) {
+        while !self.window.octets().is_empty() {
+            let octets = self.window.octets();
+            let ends = |octet: &u8| matches!(octet, b'\r' | b'\n' | 0x07);
+            let end = octets[self.searched..].iter().position(ends).map(|at| self.searched + at);
+            self.searched = 0;
+            // What is before the last characters of a line that is too long is no frame.
+            let before = end.unwrap_or(octets.len()).saturating_sub(MAX_LINE);
+            if before > 0 {
+                self.window.skip(before);
+                continue;
+            }
+            match end {
+                Some(0) => self.window.pad(1), // answers, and ends of lines in two characters
+                Some(end) => self.line(end, out),
+                None if closed => self.window.skip(octets.len()),
+                None => {
+                    self.searched = octets.len();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The first `len` octets are a line, without its end.
+    fn line(&mut self, len: usize, out: &mut Batch) {
+        let line = &self.window.octets()[..len];
+        // A line that was cut off has no end of its own.
+        let found = (0..len).find_map(|at| Some((at, frame(&line[at..])?)));
+        match found {
+            Some((at, frame)) => {
+                if at > 0 {
+                    self.window.skip(at);
+                }
+                let notes = self.window.good(len + 1 - at);
+                out.push(&[&frame], notes);
+            }
+            None => self.window.skip(len + 1),
+        }
+    }
+}
+
+/// The frame that a line is, as SocketCAN has it.
+fn frame(line: &[u8]) -> Option<Vec<u8>> {
+    let (&kind, digits) = line.split_first()?;
+    let (is_extended, is_remote, flags) = match kind {
+        b't' => (false, false, 0),
+        b'T' => (true, false, 0),
+        b'r' => (false, true, 0),
+        b'R' => (true, true, 0),
+        b'd' => (false, false, FD),
+        b'D' => (true, false, FD),
+        b'b' => (false, false, FD | BIT_RATE_SWITCH),
+        b'B' => (true, false, FD | BIT_RATE_SWITCH),
+        _ => return None,
+    };
+    let (id, digits) = digits.split_at_checked(if is_extended { 8 } else { 3 })?;
+    let id = number(id)?;
+    let most = if is_extended { 0x1fff_ffff } else { 0x7ff };
+    let (code, digits) = digits.split_at_checked(1)?;
+    let code = number(code)? as u8;
+    let len = if flags == 0 { code } else { FD_LENGTHS[usize::from(code)] };
+    if id > most || flags == 0 && len > 8 {
+        return None;
+    }
+    let sent = if is_remote { 0 } else { 2 * usize::from(len) };
+    let (data, time) = digits.split_at_checked(sent)?;
+    if !matches!(time.len(), 0 | 4) || !time.is_empty() && number(time).is_none() {
+        return None;
+    }
+    let mark = if is_extended { EXTENDED } else { 0 } | if is_remote { REMOTE } else { 0 };
+    let mut frame = Vec::with_capacity(HEADER_LEN + data.len() / 2);
+    frame.extend((id | mark).to_be_bytes());
+    frame.extend([len, flags, 0, 0]);
+    for pair in data.chunks_exact(2) {
+        frame.push(number(pair)? as u8);
+    }
+    Some(frame)
+}
+
+/// Up to eight digits as a number.
+fn number(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |number, digit| {
+        let digit = char::from(*digit).to_digit(16)?;
+        Some(number << 4 | digit)
+    })
+}
+
+impl Framer for Slcan {
+    fn push(&mut self, octets: &[u8], arrival: Timestamp, out: &mut Batch) {
+        self.window.push(octets, arrival);
+        self.read(false, out);
+    }
+
+    fn mark(&mut self, errors: &[LineError]) {
+        self.window.mark(errors);
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        self.window.deadline()
+    }
+
+    fn open_since(&self) -> Option<Timestamp> {
+        self.deadline().map(|_| self.window.time_of(0))
+    }
+
+    fn expire(&mut self, now: Timestamp, out: &mut Batch) {
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.read(true, out);
+        }
+    }
+
+    fn finish(&mut self, out: &mut Batch) {
+        self.read(true, out);
+    }
+
+    fn tally(&self) -> Tally {
+        self.window.tally
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_frames() {
+        let said = |line: &str| frame(line.as_bytes());
+        assert_eq!(said("t4563112233"), Some(b"\0\0\x04\x56\x03\0\0\0\x11\x22\x33".to_vec()));
+        assert_eq!(said("t4563112233ABCD"), said("t4563112233"));
+        assert_eq!(said("T12ABCDEF2AA55"), Some(b"\x92\xab\xcd\xef\x02\0\0\0\xaa\x55".to_vec()));
+        assert_eq!(said("r1238"), Some(b"\x40\0\x01\x23\x08\0\0\0".to_vec()));
+        assert_eq!(said("R12ABCDEF6"), Some(b"\xd2\xab\xcd\xef\x06\0\0\0".to_vec()));
+        assert_eq!(
+            said("b12391122334455667788aabbccdd").map(|frame| frame[4..6].to_vec()),
+            Some(vec![12, 5])
+        );
+        for none in
+            ["", "t", "t8001AA", "t1239", "t1232AA", "t1232AAB", "t1231AAxyzw", "S6", "O", "V1013"]
+        {
+            assert_eq!(said(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn answers_and_cut_lines_are_no_packets() {
+        let mut framer = Slcan::new(&Setup::new(115_200));
+        let mut batch = Batch::new(0);
+        let long = "x".repeat(200);
+        let line = format!("V1013\r\x07\rz\rt1231AA\r\nt12t1231BB\r{long}t1231CC\rt1231DD\rt12");
+        for octet in line.bytes() {
+            framer.push(&[octet], Timestamp::default(), &mut batch);
+        }
+        framer.finish(&mut batch);
+        let found: Vec<_> = batch.packets().map(|packet| packet.data[8]).collect();
+        assert_eq!(found, [0xaa, 0xbb, 0xcc, 0xdd]);
+    }
+}

@@ -1,0 +1,286 @@
+//! What is answered to each path.
+
+use super::super::Stream;
+use super::super::admission::{Admission, Place};
+use super::super::board::{Board, Figures};
+use super::body::Content;
+use super::request::{Gatekeeper, Refusal, duration, query};
+use crate::sys::Sink;
+use crossbeam_channel::Sender;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::{Method, Request, Response, StatusCode};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+/// How old figures may be that are shown.
+const FRESH: Duration = Duration::from_secs(2);
+/// How long new ones may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a page that is open is brought up to date.
+const EVENT: Duration = Duration::from_secs(5);
+/// Of `/capture.pcapng` without `last`.
+const LAST: Duration = Duration::from_secs(600);
+
+/// In every answer: a browser runs nothing and loads nothing but what is ours.
+const SECURITY: [(&str, &str); 6] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cache-control", "no-store"),
+];
+
+/// What all connections share.
+pub struct Site {
+    name: String,
+    gatekeeper: Gatekeeper,
+    board: Arc<Board>,
+    /// Where streams of packets are opened.
+    streams: Sender<Stream>,
+    admission: Admission,
+    /// Streams that are written to.
+    pub streams_open: Arc<AtomicUsize>,
+    /// Changes whenever there are new figures.
+    news: watch::Sender<()>,
+}
+
+/// One of the streams that are written to, until it is dropped.
+struct Open(Arc<AtomicUsize>, #[expect(dead_code, reason = "held until the end")] Place);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// An answer.
+type Answer = Response<Content>;
+
+impl Site {
+    /// With nothing open yet.
+    pub fn new(
+        name: &str,
+        gatekeeper: Gatekeeper,
+        board: Arc<Board>,
+        streams: Sender<Stream>,
+        admission: Admission,
+    ) -> Arc<Self> {
+        let news = watch::Sender::new(());
+        let told = news.clone();
+        board.watch(Box::new(move || {
+            told.send_replace(());
+        }));
+        let (name, streams_open) = (name.to_owned(), Arc::default());
+        Arc::new(Self { name, gatekeeper, board, streams, admission, streams_open, news })
+    }
+
+    /// No more streams are wanted.
+    pub fn stop(&self) {
+        self.admission.stop_waker().wake();
+    }
+
+    /// Answers one request. `goes_on` is set if the answer has no end of its own.
+    pub async fn answer(
+        &self,
+        request: &Request<Incoming>,
+        goes_on: &AtomicBool,
+        stop: watch::Receiver<bool>,
+    ) -> Answer {
+        let mut answer = self.found(request, goes_on, stop).await;
+        for (name, value) in SECURITY {
+            answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        answer
+    }
+
+    async fn found(
+        &self,
+        request: &Request<Incoming>,
+        goes_on: &AtomicBool,
+        stop: watch::Receiver<bool>,
+    ) -> Answer {
+        let (uri, path) = (request.uri(), request.uri().path());
+        match self.gatekeeper.admit(uri, request.headers(), path == "/healthz") {
+            Ok(()) => {}
+            Err(refusal) => return refused(refusal),
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return answer;
+        }
+        let is_head = *request.method() == Method::HEAD;
+        match path {
+            "/" => self.shown("text/html; charset=utf-8", |it| it.page.clone()).await,
+            "/report.html" => {
+                self.shown("text/html; charset=utf-8", |it| it.saved_page.clone()).await
+            }
+            "/report.json" => self.shown("application/json", |it| it.report.clone()).await,
+            "/metrics" => self.shown("text/plain; version=0.0.4", |it| it.metrics.clone()).await,
+            "/live.js" => whole(
+                "text/javascript; charset=utf-8",
+                Bytes::from_static(include_bytes!("live.js")),
+            ),
+            "/healthz" => self.health().await,
+            "/events" if is_head => whole("text/event-stream", Bytes::new()),
+            "/events" => {
+                goes_on.store(true, Ordering::SeqCst);
+                self.events(stop)
+            }
+            "/live.pcapng" | "/capture.pcapng" if is_head => {
+                whole("application/x-pcapng", Bytes::new())
+            }
+            "/live.pcapng" => {
+                goes_on.store(true, Ordering::SeqCst);
+                self.packets("live.pcapng", None)
+            }
+            "/capture.pcapng" => match query(uri, "last").map_or(Some(LAST), duration) {
+                None => {
+                    text(StatusCode::BAD_REQUEST, "last: takes a time such as 90s, 10m or 2h\n")
+                }
+                Some(last) => {
+                    goes_on.store(true, Ordering::SeqCst);
+                    self.packets("capture.pcapng", Some(last))
+                }
+            },
+            _ => text(StatusCode::NOT_FOUND, "not here; see /\n"),
+        }
+    }
+
+    /// Figures that are new enough, if they come in time.
+    async fn figures(&self) -> Option<Arc<Figures>> {
+        let mut news = self.news.subscribe();
+        let fresh = async {
+            loop {
+                if let Some(figures) = self.board.newest(FRESH) {
+                    return Some(figures);
+                }
+                self.board.want();
+                news.changed().await.ok()?;
+            }
+        };
+        timeout(PATIENCE, fresh).await.ok().flatten()
+    }
+
+    async fn shown(&self, kind: &'static str, what: impl Fn(&Figures) -> String) -> Answer {
+        match self.figures().await {
+            Some(figures) => whole(kind, what(&figures).into()),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "no figures yet: try again\n"),
+        }
+    }
+
+    async fn health(&self) -> Answer {
+        match self.figures().await {
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "no figures\n"),
+            Some(figures) if figures.troubles.is_empty() => text(StatusCode::OK, "ok\n"),
+            Some(figures) => {
+                let troubles = figures.troubles.join("\n") + "\n";
+                text(StatusCode::SERVICE_UNAVAILABLE, &troubles)
+            }
+        }
+    }
+
+    /// An event whenever there are new figures: the grade.
+    fn events(&self, mut stop: watch::Receiver<bool>) -> Answer {
+        let (sender, events) = mpsc::channel(2);
+        let (board, mut news) = (Arc::clone(&self.board), self.news.subscribe());
+        tokio::spawn(async move {
+            loop {
+                board.want();
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop) => return,
+                    () = sender.closed() => return,
+                    () = sleep(EVENT) => {}
+                }
+                let _ = timeout(PATIENCE, news.changed()).await;
+                let grade = board.newest(PATIENCE).map_or_else(String::new, |it| it.grade.clone());
+                // Whoever does not take two of them has left, or might as well have.
+                if sender.try_send(Bytes::from(format!("data: {grade}\n\n"))).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut answer = Response::new(Content::Events(events));
+        let kind = HeaderValue::from_static("text/event-stream");
+        answer.headers_mut().insert(CONTENT_TYPE, kind);
+        answer
+    }
+
+    /// A stream of packets, as any reader gets one.
+    fn packets(&self, file: &'static str, last: Option<Duration>) -> Answer {
+        let Ok((ours, theirs)) = pair() else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "no descriptors left: try again later\n");
+        };
+        let admitted = self.admission.admit(OwnedFd::from(theirs));
+        let Some((theirs, place)) = admitted else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "too many readers: try again later\n");
+        };
+        self.streams_open.fetch_add(1, Ordering::SeqCst);
+        let open = Open(Arc::clone(&self.streams_open), place);
+        let Ok(sink) = Sink::socket(theirs) else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "cannot be served\n");
+        };
+        let stream = Stream::new(&self.name, sink, Some(Box::new(open)));
+        let stream = match last {
+            Some(last) => stream.of_last(last),
+            None => stream,
+        };
+        if self.streams.try_send(stream).is_err() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "too many at once: try again\n");
+        }
+        let mut answer = Response::new(Content::Packets(ours));
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-pcapng"));
+        if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"{file}\""))
+        {
+            headers.insert(CONTENT_DISPOSITION, disposition);
+        }
+        answer
+    }
+}
+
+fn pair() -> std::io::Result<(tokio::net::UnixStream, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    theirs.set_nonblocking(true)?;
+    Ok((tokio::net::UnixStream::from_std(ours)?, theirs))
+}
+
+fn refused(refusal: Refusal) -> Answer {
+    match refusal {
+        Refusal::NoHost => text(StatusCode::BAD_REQUEST, "the request names no host\n"),
+        Refusal::StrangeHost => text(
+            StatusCode::MISDIRECTED_REQUEST,
+            "use the address, localhost or this machine's name; other names need a token \
+             (--http-token)\n",
+        ),
+        Refusal::NoToken => {
+            let mut answer = text(StatusCode::UNAUTHORIZED, "the token is missing or wrong\n");
+            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            answer
+        }
+    }
+}
+
+fn text(status: StatusCode, words: &str) -> Answer {
+    let mut answer = whole("text/plain; charset=utf-8", Bytes::copy_from_slice(words.as_bytes()));
+    *answer.status_mut() = status;
+    answer
+}
+
+fn whole(kind: &'static str, octets: Bytes) -> Answer {
+    let mut answer = Response::new(Content::Whole(Some(octets)));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
+}

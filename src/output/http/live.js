@@ -1,0 +1,35 @@
+// Keeps the page up to date: whenever serialshark has new figures, the page is fetched again and
+// its parts are put in place. Where the reader is, and what has the focus, stays.
+"use strict";
+const state = document.createElement("p");
+state.setAttribute("role", "status");
+state.className = "files";
+document.body.prepend(state);
+
+let isFetching = false;
+async function refresh() {
+  if (isFetching || document.hidden) return;
+  isFetching = true;
+  try {
+    const answer = await fetch(location.href);
+    if (!answer.ok) throw new Error(answer.statusText);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const focus = document.activeElement && document.activeElement.id;
+    for (const part of ["header", "main"]) {
+      const fresh = page.querySelector(part);
+      if (fresh) document.querySelector(part).replaceWith(fresh);
+    }
+    if (focus && document.getElementById(focus)) document.getElementById(focus).focus();
+  } finally {
+    isFetching = false;
+  }
+}
+
+const events = new EventSource("events" + location.search);
+events.onmessage = (event) => {
+  state.textContent = "Live: " + new Date().toLocaleTimeString();
+  document.title = event.data ? event.data + ": serialshark" : document.title;
+  refresh();
+};
+events.onerror = () => { state.textContent = "serialshark does not answer; waiting for it."; };
+document.addEventListener("visibilitychange", refresh);

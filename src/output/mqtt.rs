@@ -1,0 +1,325 @@
+//! Figures and findings for an MQTT broker: what is known now as retained messages, and each finding
+//! as it comes.
+//!
+//! One thread talks to the broker, with a runtime of its own that nobody else sees. What it has to say
+//! is on a [`Desk`]: the newest of each topic, and a bounded queue of findings, each of which stays
+//! there until the broker has acknowledged it. So a broker that is away or slow costs no more memory,
+//! and nobody waits for it.
+
+pub mod address;
+
+use address::Broker;
+use log::{info, warn};
+use rumqttc::{
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions,
+    Outgoing, Packet, QoS,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+/// How long the end of the program waits for the broker.
+const GRACE: Duration = Duration::from_millis(400);
+/// The first and the longest time between two attempts to reach it.
+const PATIENCE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
+/// A broker that does not answer for twice as long is taken for gone.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Messages that wait inside the client.
+const HANDED: usize = 8;
+/// Findings that wait for the broker; when there are more, the oldest is not told.
+const FINDINGS: usize = 256;
+/// Octets of the largest message: a report on 255 nodes has less.
+const LARGEST: usize = 4 << 20;
+
+/// What is to be told.
+#[derive(Default)]
+struct State {
+    /// The newest of each topic below the prefix, and how often it was changed.
+    shown: BTreeMap<&'static str, (u64, String)>,
+    findings: VecDeque<String>,
+    /// Findings that were not told.
+    missed: u64,
+    is_closing: bool,
+}
+
+/// Between the thread that listens to the line and the one that talks to the broker.
+pub struct Desk {
+    broker: Broker,
+    state: Mutex<State>,
+    news: Notify,
+    closing: Notify,
+}
+
+/// What one connection was told.
+#[derive(Default)]
+struct Told {
+    greeting: usize,
+    shown: BTreeMap<&'static str, u64>,
+    /// The first finding waits for its acknowledgement.
+    finding: bool,
+    farewell: usize,
+}
+
+/// Since when, and how patiently, a broker is waited for.
+struct Outage {
+    is_told: bool,
+    patience: Duration,
+    since: Option<Instant>,
+}
+
+impl Desk {
+    /// For this broker; nothing is on it yet.
+    pub fn new(broker: Broker) -> Self {
+        Self { broker, state: Mutex::default(), news: Notify::new(), closing: Notify::new() }
+    }
+
+    /// Shows this from now on at `PREFIX/topic`, retained.
+    pub fn show(&self, topic: &'static str, text: String) {
+        let mut state = self.state();
+        let (version, shown) = state.shown.entry(topic).or_default();
+        (*version, *shown) = (*version + 1, text);
+        drop(state);
+        self.news.notify_one();
+    }
+
+    /// Tells this once at `PREFIX/findings`.
+    pub fn tell(&self, finding: String) {
+        let mut state = self.state();
+        if state.findings.len() == FINDINGS {
+            // The first one may be on its way, and goes when it is acknowledged.
+            state.findings.remove(1);
+            state.missed += 1;
+        }
+        state.findings.push_back(finding);
+        drop(state);
+        self.news.notify_one();
+    }
+
+    /// What waits to be told.
+    #[cfg(test)]
+    pub fn findings(&self) -> Vec<String> {
+        self.state().findings.iter().cloned().collect()
+    }
+
+    /// Nothing more comes: [`run`](Self::run) returns in less than half a second.
+    pub fn close(&self) {
+        self.state().is_closing = true;
+        self.news.notify_one();
+        self.closing.notify_one();
+    }
+
+    /// Talks to the broker until the desk is closed.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn run(&self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let late = async {
+                self.closing.notified().await;
+                sleep(GRACE).await;
+            };
+            tokio::select! {
+                () = self.work() => {}
+                () = late => warn!("{}: the broker did not take all in time", self.broker),
+            }
+        });
+        // A name that is looked up is not waited for.
+        runtime.shutdown_background();
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whole at every point.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One connection after another.
+    async fn work(&self) {
+        let mut outage = Outage { is_told: false, patience: PATIENCE[0], since: None };
+        loop {
+            // A client of its own for each, so that nothing of the last one is in it.
+            let (client, events) = AsyncClient::new(self.options(), HANDED);
+            let Err(error) = self.connection(&client, events, &mut outage).await else { return };
+            let patience = outage.begin(&self.broker, &error);
+            let until = sleep(patience);
+            let mut until = pin!(until);
+            loop {
+                tokio::select! {
+                    () = &mut until => break,
+                    () = self.news.notified() => if self.state().is_closing { return },
+                }
+            }
+        }
+    }
+
+    /// Until it is lost, or all is told and the desk closed.
+    async fn connection(
+        &self,
+        client: &AsyncClient,
+        mut events: EventLoop,
+        outage: &mut Outage,
+    ) -> Result<(), ConnectionError> {
+        let mut told: Option<Told> = None;
+        loop {
+            // Not given up for news: what is half written must be written to its end.
+            let mut poll = pin!(events.poll());
+            let event = loop {
+                tokio::select! {
+                    event = &mut poll => break event?,
+                    () = self.news.notified() => if let Some(told) = &mut told {
+                        self.hand_over(client, told);
+                    },
+                }
+            };
+            match event {
+                Event::Incoming(Packet::ConnAck(_)) => {
+                    outage.end(&self.broker, std::mem::take(&mut self.state().missed));
+                    told = Some(Told::default());
+                }
+                Event::Incoming(Packet::PubAck(_)) => {
+                    self.state().findings.pop_front();
+                    told.iter_mut().for_each(|told| told.finding = false);
+                }
+                Event::Outgoing(Outgoing::Disconnect) => return Ok(()),
+                _ => {}
+            }
+            if let Some(told) = &mut told {
+                self.hand_over(client, told);
+            }
+        }
+    }
+
+    /// Gives the client what it has not been told, as much as it takes. It is asked again after
+    /// whatever it does.
+    fn hand_over(&self, client: &AsyncClient, told: &mut Told) {
+        let publish = |topic: String, qos, retain, text: &str| {
+            client.try_publish(topic, qos, retain, text.as_bytes()).is_ok()
+        };
+        let greetings = self.broker.greetings();
+        while let Some((topic, text)) = greetings.get(told.greeting) {
+            if !publish(topic.clone(), QoS::AtMostOnce, true, text) {
+                return;
+            }
+            told.greeting += 1;
+        }
+        let state = self.state();
+        for (topic, (version, text)) in &state.shown {
+            if told.shown.get(topic) != Some(version) {
+                if !publish(self.broker.topic(topic), QoS::AtMostOnce, true, text) {
+                    return;
+                }
+                told.shown.insert(topic, *version);
+            }
+        }
+        if let (false, Some(finding)) = (told.finding, state.findings.front()) {
+            told.finding = publish(self.broker.topic("findings"), QoS::AtLeastOnce, false, finding);
+            return;
+        }
+        if state.is_closing && state.findings.is_empty() {
+            if told.farewell == 0
+                && publish(self.broker.topic("status"), QoS::AtMostOnce, true, "offline")
+            {
+                told.farewell = 1;
+            }
+            if told.farewell == 1 && client.try_disconnect().is_ok() {
+                told.farewell = 2;
+            }
+        }
+    }
+
+    fn options(&self) -> MqttOptions {
+        // Its own for each connection: a broker sends away the older of two of one name.
+        let id = format!("ss-{:016x}", RandomState::new().hash_one(std::process::id()));
+        let mut options = MqttOptions::new(id, self.broker.host.clone(), self.broker.port);
+        options.set_keep_alive(KEEP_ALIVE).set_max_packet_size(LARGEST, LARGEST);
+        let will = LastWill::new(self.broker.topic("status"), "offline", QoS::AtLeastOnce, true);
+        options.set_last_will(will);
+        if let Some(user) = &self.broker.user {
+            options.set_credentials(user, self.broker.password.as_deref().unwrap_or_default());
+        }
+        options
+    }
+}
+
+impl Outage {
+    /// Tells of it once, and how long to wait before the next attempt.
+    fn begin(&mut self, broker: &Broker, error: &ConnectionError) -> Duration {
+        // One that sends everybody away is asked as seldom as one that is not there.
+        if self.since.take().is_some_and(|since| since.elapsed() > PATIENCE[1]) {
+            self.patience = PATIENCE[0];
+        }
+        if !std::mem::replace(&mut self.is_told, true) {
+            warn!("{broker}: no connection to the broker: {}; it is tried again", why(error));
+        }
+        let patience = self.patience;
+        self.patience = (patience * 2).min(PATIENCE[1]);
+        patience
+    }
+
+    fn end(&mut self, broker: &Broker, missed: u64) {
+        let again = if std::mem::take(&mut self.is_told) { " again" } else { "" };
+        info!("{broker}: connected{again}");
+        if missed > 0 {
+            warn!("{broker}: {missed} findings were not told, since more than {FINDINGS} waited");
+        }
+        self.since = Some(Instant::now());
+    }
+}
+
+/// What is wrong, and what to do where the user can.
+fn why(error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::Io(error) => crate::error::words_of(error),
+        ConnectionError::ConnectionRefused(
+            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
+        ) => "it refuses this user or password: see --mqtt-password-file".to_owned(),
+        ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
+            "it does not answer".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn desk() -> Desk {
+        Desk::new(Broker::parse("mqtt://127.0.0.1:1/a").unwrap())
+    }
+
+    #[test]
+    fn a_broker_that_is_away_costs_no_more_memory() {
+        let desk = desk();
+        for n in 0..1000 {
+            desk.tell(n.to_string());
+            desk.show("report", n.to_string());
+        }
+        let findings = desk.findings();
+        assert_eq!((findings.len(), desk.state().missed), (FINDINGS, 1000 - FINDINGS as u64));
+        // The first one may be on its way.
+        assert_eq!((findings[0].as_str(), findings[1].as_str()), ("0", "745"));
+        assert_eq!(desk.state().shown.len(), 1);
+    }
+
+    #[test]
+    fn patience_grows_and_one_that_sends_everybody_away_is_not_asked_more_often() {
+        let desk = desk();
+        let mut outage = Outage { is_told: false, patience: PATIENCE[0], since: None };
+        let waits: Vec<_> = (0..7)
+            .map(|_| {
+                outage.end(&desk.broker, 0);
+                outage.begin(&desk.broker, &ConnectionError::NetworkTimeout).as_secs()
+            })
+            .collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
+        outage.since = Instant::now().checked_sub(PATIENCE[1] * 2);
+        assert_eq!(outage.begin(&desk.broker, &ConnectionError::NetworkTimeout), PATIENCE[0]);
+    }
+}

@@ -1,0 +1,228 @@
+//! Which broker, as whom, and below which topic.
+
+use serde_json::json;
+use std::fmt;
+
+/// Octets of the longest prefix; a topic may have 65535.
+const LONGEST: usize = 512;
+
+/// A broker, and what to do there. Its password is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Broker {
+    /// Its name or address.
+    pub host: String,
+    /// 1883 unless told.
+    pub port: u16,
+    /// Who asks, if it wants to know.
+    pub user: Option<String>,
+    /// The password of `user`.
+    pub password: Option<String>,
+    /// All topics are below it.
+    pub prefix: String,
+    /// Whether Home Assistant is told what there is.
+    pub discovery: bool,
+}
+
+impl Broker {
+    /// Of `mqtt://[USER[:PASSWORD]@]HOST[:PORT]/PREFIX`; else what is wrong, without the password.
+    ///
+    /// # Errors
+    /// When it is not of this form.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        let Some(rest) = url.strip_prefix("mqtt://") else {
+            return Err(if url.starts_with("mqtts://") {
+                "TLS is not supported: use a broker on this machine or in this network, mqtt://, \
+                 that passes it on"
+                    .to_owned()
+            } else {
+                "expected mqtt://[USER@]HOST[:PORT]/PREFIX".to_owned()
+            });
+        };
+        // A password may have a slash or an @ in it, a host has none; a prefix may have an @.
+        let user_end = rest.find('/').map_or(rest, |slash| &rest[..slash]).rfind('@');
+        let (login, rest) = match user_end {
+            Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
+            None => (None, rest),
+        };
+        let (place, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let (host, port) = host_and_port(place).ok_or("expected HOST or HOST:PORT")?;
+        check_prefix(prefix)?;
+        let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, "")))
+        {
+            Some((user, "")) => (Some(decoded(user)?), None),
+            Some((user, password)) => (Some(decoded(user)?), Some(decoded(password)?)),
+            None => (None, None),
+        };
+        let prefix = prefix.to_owned();
+        Ok(Self { host, port, user, password, prefix, discovery: false })
+    }
+
+    /// This topic below the prefix.
+    pub fn topic(&self, name: &str) -> String {
+        format!("{}/{name}", self.prefix)
+    }
+
+    /// What is told at each connection: topics and texts, retained.
+    pub(super) fn greetings(&self) -> Vec<(String, String)> {
+        let mut greetings = vec![(self.topic("status"), "online".to_owned())];
+        if self.discovery {
+            greetings.extend([
+                self.sensor("grade", "Grade", None),
+                self.sensor("loop_ms", "Loop time", Some("ms")),
+                self.sensor("errors_per_min", "Errors a minute", Some("1/min")),
+            ]);
+        }
+        greetings
+    }
+
+    /// What Home Assistant needs to know of one sensor, and where it looks for that.
+    fn sensor(&self, topic: &str, name: &str, unit: Option<&str>) -> (String, String) {
+        // What may be in the name of a node there; told apart by the octets of what may not.
+        let slug: String = self.prefix.bytes().map(slug).collect();
+        let mut config = json!({
+            "name": name,
+            "unique_id": format!("serialshark_{slug}_{topic}"),
+            "state_topic": self.topic(topic),
+            "availability_topic": self.topic("status"),
+            "payload_available": "online",
+            "payload_not_available": "offline",
+            "device": {
+                "identifiers": [format!("serialshark_{slug}")],
+                "name": format!("serialshark {}", self.prefix),
+                "manufacturer": "serialshark",
+                "sw_version": env!("CARGO_PKG_VERSION"),
+            },
+        });
+        if let Some(unit) = unit {
+            config["unit_of_measurement"] = unit.into();
+            config["state_class"] = "measurement".into();
+        }
+        (format!("homeassistant/sensor/serialshark_{slug}/{topic}/config"), config.to_string())
+    }
+}
+
+fn slug(octet: u8) -> String {
+    match octet {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(octet).to_string(),
+        b'/' => "_".to_owned(),
+        other => format!("-{other:02x}"),
+    }
+}
+
+fn host_and_port(place: &str) -> Option<(String, u16)> {
+    let (host, port) = match place.strip_prefix('[') {
+        Some(six) => {
+            let (host, rest) = six.split_once(']')?;
+            (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
+        }
+        None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
+    };
+    let port = port.map_or(Some(1883), |port| port.parse().ok().filter(|port| *port > 0))?;
+    let is_host = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
+    (!host.is_empty() && host.chars().all(is_host)).then(|| (host.to_owned(), port))
+}
+
+fn check_prefix(prefix: &str) -> Result<(), String> {
+    if prefix.is_empty() {
+        return Err("a prefix for the topics is missing, such as mqtt://HOST/site/trunk1".into());
+    }
+    if prefix.contains(['+', '#']) || prefix.chars().any(char::is_control) {
+        return Err("a prefix has no wildcards (+, #) and no control characters".into());
+    }
+    if prefix.starts_with('$') || prefix.split('/').any(str::is_empty) || prefix.len() > LONGEST {
+        return Err(
+            "a prefix is at most 512 bytes long, does not begin with $, and has something \
+                    between its slashes and at its end"
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+/// `%40` is an `@`.
+fn decoded(text: &str) -> Result<String, String> {
+    let wrong = || "a % in a user or password is written as %25".to_owned();
+    let mut pieces = text.split('%');
+    let mut octets = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let (digits, rest) = piece.split_at_checked(2).ok_or_else(wrong)?;
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(wrong());
+        }
+        octets.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
+        octets.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(octets).map_err(|_| wrong())
+}
+
+impl fmt::Display for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = &self.host;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        write!(f, "mqtt://{host}:{}/{}", self.port, self.prefix)
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_url_says() {
+        let broker = Broker::parse("mqtt://me:p%40:ss@10.0.0.1:1884/site/trunk 1").unwrap();
+        assert_eq!((broker.host.as_str(), broker.port), ("10.0.0.1", 1884));
+        assert_eq!(
+            (broker.user.as_deref(), broker.password.as_deref()),
+            (Some("me"), Some("p@:ss"))
+        );
+        assert_eq!(broker.topic("report"), "site/trunk 1/report");
+        assert!(!format!("{broker} {broker:?}").contains("ss@"));
+        let broker = Broker::parse("mqtt://[::1]/a@b").unwrap();
+        assert_eq!((broker.to_string().as_str(), broker.user), ("mqtt://[::1]:1883/a@b", None));
+    }
+
+    #[test]
+    fn what_is_no_url_is_said_without_the_password() {
+        for url in [
+            "h",
+            "http://h/p",
+            "mqtts://u:secret@h/p",
+            "mqtt://u:secret@h",
+            "mqtt://h/",
+            "mqtt:///p",
+            "mqtt://h:0/p",
+            "mqtt://h:secret/p",
+            "mqtt://h/a/+/b",
+            "mqtt://h/#",
+            "mqtt://h//a",
+            "mqtt://h/a/",
+            "mqtt://h/$SYS",
+            "mqtt://h/a\nb",
+            "mqtt://u:%+2secret@h/p",
+            "mqtt://%zz@h/p",
+        ] {
+            let error = Broker::parse(url).expect_err(url);
+            assert!(!error.contains("secret"), "{error}");
+        }
+        assert!(Broker::parse(&format!("mqtt://h/{}", "a".repeat(LONGEST + 1))).is_err());
+    }
+
+    #[test]
+    fn sensors_of_two_trunks_are_two() {
+        let mut broker = Broker::parse("mqtt://h/site/trunk1").unwrap();
+        assert_eq!(broker.greetings().len(), 1);
+        broker.discovery = true;
+        let (topic, config) = broker.greetings().remove(2);
+        assert_eq!(topic, "homeassistant/sensor/serialshark_site_trunk1/loop_ms/config");
+        let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+        assert_eq!(config["state_topic"], "site/trunk1/loop_ms");
+        let other = Broker { prefix: "site/trunk-1".to_owned(), ..broker };
+        assert_ne!(other.greetings()[2].0, topic);
+    }
+}

@@ -1,0 +1,255 @@
+//! Recognition: every protocol's octets are recognised as what they are or not at all, and other
+//! octets as nothing.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use serialshark::detect::Detector;
+use serialshark::line::Line;
+use serialshark::time::Timestamp;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// What is recognised in these chunks, with pauses of 20 ms between them.
+fn recognised(chunks: &[Vec<u8>]) -> Option<&'static str> {
+    recognised_with(chunks, 20_000_000)
+}
+
+/// The same in chunks of another size that follow each other without a pause.
+fn recognised_in_chunks_of(len: usize, chunks: &[Vec<u8>]) -> Option<&'static str> {
+    recognised_with(&rechunked(chunks, len), 0)
+}
+
+fn recognised_with(chunks: &[Vec<u8>], pause_ns: u64) -> Option<&'static str> {
+    let mut detector = Detector::new(Line::at(9600), true);
+    let mut now = Timestamp::from_ns(1_700_000_000_000_000_000);
+    for chunk in chunks {
+        now = now.plus_ns(pause_ns + chunk.len() as u64 * 1_041_667);
+        detector.push(chunk, now);
+    }
+    detector.finish();
+    detector.verdict().map(|verdict| verdict.protocol.name)
+}
+
+/// The same octets in chunks of another size.
+fn rechunked(chunks: &[Vec<u8>], len: usize) -> Vec<Vec<u8>> {
+    chunks.concat().chunks(len).map(<[u8]>::to_vec).collect()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Octets in hex, or as text in quotes, as in `tests/data`.
+fn octets(text: &str) -> Vec<u8> {
+    let Some(quoted) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
+        let digits: Vec<u8> = text.bytes().filter(|c| !c.is_ascii_whitespace()).collect();
+        return digits
+            .chunks(2)
+            .map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap())
+            .collect();
+    };
+    let mut octets = Vec::new();
+    let mut rest = quoted.bytes();
+    while let Some(octet) = rest.next() {
+        octets.push(match (octet, if octet == b'\\' { rest.next() } else { None }) {
+            (_, None) => octet,
+            (_, Some(b'n')) => b'\n',
+            (_, Some(b'r')) => b'\r',
+            (_, Some(b't')) => b'\t',
+            (_, Some(b'x')) => {
+                let two = [rest.next().unwrap(), rest.next().unwrap()];
+                u8::from_str_radix(std::str::from_utf8(&two).unwrap(), 16).unwrap()
+            }
+            (_, Some(other)) => other,
+        });
+    }
+    octets
+}
+
+/// Name, protocol and chunks of each case of `tests/data`.
+fn cases() -> Vec<(String, String, Vec<Vec<u8>>)> {
+    let mut cases = Vec::new();
+    for entry in std::fs::read_dir(root().join("tests/data")).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(input) = std::fs::read_to_string(path.join("input.txt")) else { continue };
+        let (mut protocol, mut chunks) = (String::new(), Vec::<Vec<u8>>::new());
+        for line in input.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            if line.starts_with(' ') {
+                chunks.last_mut().unwrap().extend(octets(line.trim()));
+            } else if let Some((key, value)) = line.split_once(": ") {
+                if key == "protocol" {
+                    value.clone_into(&mut protocol);
+                } else if key.bytes().all(|c| c.is_ascii_digit()) {
+                    chunks.push(octets(value));
+                }
+            }
+        }
+        cases.push((path.file_name().unwrap().to_string_lossy().into_owned(), protocol, chunks));
+    }
+    assert!(cases.len() >= 20, "a walk through nothing shows nothing");
+    cases
+}
+
+/// The chunks of a file of hexadecimal lines with notes behind `;`.
+fn hex_lines(path: &Path) -> Vec<Vec<u8>> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| octets(line.split(" ; ").next().unwrap().trim())).collect()
+}
+
+#[test]
+fn each_protocol_is_recognised_as_itself_or_not_at_all() {
+    let mut right = std::collections::BTreeMap::<String, usize>::new();
+    for (name, protocol, chunks) in cases() {
+        let found = recognised(&chunks);
+        if found.is_some() {
+            *right.entry(protocol.clone()).or_default() += 1;
+        }
+        let mut others = [1, 7, 64].map(|len| recognised_in_chunks_of(len, &chunks)).to_vec();
+        // As a line set to seven bits gives them.
+        let seven_bits: Vec<u8> = chunks.concat().iter().map(|octet| octet & 0x7f).collect();
+        others.push(recognised_in_chunks_of(64, &[seven_bits]));
+        // Whatever is framed by one's own rules may be something else as well.
+        for found in others.into_iter().chain([found]).flatten().filter(|_| protocol != "raw") {
+            assert_eq!(found, protocol, "{name}");
+        }
+    }
+    println!("{right:?}");
+    for protocol in ["mstp", "modbus"] {
+        assert!(right.contains_key(protocol), "{protocol} is not recognised: {right:?}");
+    }
+}
+
+#[test]
+fn other_lines_are_recognised_as_nothing_or_as_what_they_are() {
+    let dir = root().join("tests/negatives");
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "hex"));
+    assert!(files.len() >= 20, "{files:?}");
+    for path in files {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let chunks = hex_lines(&path);
+        let others = [3, 100].map(|len| recognised_in_chunks_of(len, &chunks));
+        for found in others.into_iter().chain([recognised(&chunks)]) {
+            let may_be: &[&str] = match name.split('-').next().unwrap() {
+                "nmea" | "gpsd" => &["nmea"],
+                "at" => &["at"],
+                _ => &[],
+            };
+            assert!(found.is_none_or(|found| may_be.contains(&found)), "{name}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn noise_is_recognised_as_nothing() {
+    let len = if full() { 1 << 17 } else { 1 << 12 };
+    for octet in [0x00, 0xff, 0x55, 0x7e, 0xc0] {
+        assert_eq!(recognised_in_chunks_of(100, &[vec![octet; len]]), None, "{octet:02x}");
+    }
+    let any = Random(0x9e37_79b9_7f4a_7c15).octets(len);
+    assert_eq!(recognised_in_chunks_of(64, &[any]), None, "random octets");
+    let text = Random(7).octets(len).into_iter().map(|octet| b' ' + octet % 95).collect();
+    assert_eq!(recognised_in_chunks_of(64, &[text]), None, "random text");
+}
+
+/// Requests and answers of unit 17, as many as asked for.
+fn modbus(count: usize) -> Vec<u8> {
+    let request = [0x11, 0x03, 0x00, 0x6b, 0x00, 0x03, 0x76, 0x87];
+    let answer = [0x11, 0x03, 0x06, 0x02, 0x2b, 0x00, 0x00, 0x00, 0x64, 0xc8, 0xba];
+    [&request[..], &answer].concat().repeat(count)
+}
+
+#[test]
+fn the_command_says_what_is_spoken_and_what_to_type() {
+    let pty = Pty::new();
+    let mut program = Program::start(["detect", pty.path()]);
+    // Again and again: the program may begin to listen at any time.
+    let status = eventually("the verdict", || {
+        pty.offer(&modbus(2));
+        program.child.try_wait().unwrap()
+    });
+    assert_eq!(status.code(), Some(0));
+    let mut said = String::new();
+    program.child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains(": modbus, Modbus RTU on RS-485 or RS-232 at "), "{said}");
+    assert!(
+        said.contains(&format!("to see it: serialshark {} -p modbus -b ", pty.path())),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_file_is_recognised_and_text_is_not() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("octets");
+    let name = file.to_str().unwrap();
+    std::fs::write(&file, modbus(20)).unwrap();
+    let (code, said, _) = run(&["detect", "--json", name]);
+    let json: serde_json::Value = serde_json::from_slice(&said).unwrap();
+    assert_eq!((code, json[0]["recognised"]["protocol"].as_str()), (0, Some("modbus")));
+    assert_eq!(json[0]["command"], format!("serialshark {name} -p modbus"));
+    std::fs::write(&file, b"U-Boot 2021.04\r\nHit any key\r\n".repeat(20)).unwrap();
+    let (code, said, _) = run(&["detect", name]);
+    let said = text(&said);
+    assert!(code == 1 && said.contains("not recognised: "), "{said}");
+    assert!(said.contains("100 % printable"), "{said}");
+}
+
+#[test]
+fn with_p_auto_what_was_heard_before_becomes_packets_too() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("a.pcapng");
+    let pty = Pty::new();
+    let mut program = Program::start([pty.path(), "-p", "auto", "-w", file.to_str().unwrap()]);
+    program.wait_for("listening to find out what is spoken");
+    for _ in 0..50 {
+        pty.send(&modbus(1));
+    }
+    program.wait_for("recognised modbus");
+    eventually("all packets", || {
+        let octets = std::fs::read(&file).unwrap_or_default();
+        (octets.windows(5).filter(|five| *five == b"mbrtu").count() == 100).then_some(())
+    });
+    program.terminate();
+}
+
+/// The rate that a port is set to.
+fn rate(pty: &Pty) -> u32 {
+    rustix::termios::tcgetattr(&pty.master).unwrap().input_speed()
+}
+
+#[test]
+fn a_named_protocol_is_looked_for_at_other_rates_and_found() {
+    let pty = Pty::new();
+    let program = Program::start([pty.path(), "-p", "modbus"]);
+    program.wait_for("reading modbus at 19200 baud 8E1");
+    eventually("another rate", || {
+        pty.offer(&[0x5a; 16]);
+        (rate(&pty) != 19_200).then_some(())
+    });
+    // A pseudo-terminal has no rate: from now on each is right.
+    eventually("the end of the search", || {
+        pty.offer(&modbus(1));
+        program.stderr().iter().any(|line| line.contains("receiving modbus at ")).then_some(())
+    });
+    let said = program.wait_for("receiving modbus at ");
+    assert!(said.contains(&format!("to name it: -b {}", rate(&pty))), "{said}");
+}
+
+#[test]
+fn a_rate_that_was_named_stays_and_what_fits_is_said() {
+    let pty = Pty::new();
+    let program = Program::start([pty.path(), "-b", "9600"]);
+    program.wait_for("reading mstp at 9600");
+    eventually("the hint", || {
+        pty.offer(&modbus(1));
+        let hint = "Modbus RTU on RS-485 or RS-232 fits: -p modbus";
+        program.stderr().iter().any(|line| line.contains(hint)).then_some(())
+    });
+    assert_eq!(rate(&pty), 9600);
+}

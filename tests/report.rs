@@ -1,0 +1,487 @@
+//! `serialshark report` as it is called: figures against an independent computation, files of all
+//! kinds, exit codes.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+#[path = "common/trunk.rs"]
+mod trunk;
+
+use common::{mstp, run};
+use serde_json::{Value, json};
+use serialshark::source::sim::{Fault, Plan, Simulator};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use trunk::{BEGIN_NS, FIVE_MINUTES, Listening, Stamped, findings, pcap, stamped};
+
+const SHORT: Listening = Listening { seconds: 70, ..FIVE_MINUTES };
+
+/// A directory with files in it, and the program's answer to one of them.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self, name: &str, octets: &[u8]) -> String {
+        let path: PathBuf = self.0.path().join(name);
+        std::fs::write(&path, octets).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+fn ask(args: &[&str]) -> (i32, String, String) {
+    let (code, stdout, stderr) = run(&[&["report"], args].concat());
+    (code, String::from_utf8(stdout).unwrap(), stderr)
+}
+
+fn document(args: &[&str]) -> (i32, Value) {
+    let (code, stdout, stderr) = ask(&[args, &["--json"]].concat());
+    let document = serde_json::from_str(&stdout);
+    (code, document.unwrap_or_else(|error| panic!("{error}: {stdout} {stderr}")))
+}
+
+/// A frame as the oracle sees it. CRCs are those of the tests, bit by bit.
+struct Frame {
+    us: i64,
+    kind: u8,
+    to: u8,
+    from: u8,
+    data: Vec<u8>,
+}
+
+/// Records that are whole frames with a CRC-16, and how many are not.
+fn frames(records: &[Stamped]) -> (Vec<Frame>, usize) {
+    let frame = |(ns, octets): &Stamped| {
+        let &[_, _, kind, to, from, ..] = &octets[..] else { return None };
+        let data = octets.get(8..octets.len().max(10) - 2).unwrap_or_default().to_vec();
+        let us = (ns / 1000) as i64;
+        (mstp(kind, to, from, &data) == *octets).then_some(Frame { us, kind, to, from, data })
+    };
+    let frames: Vec<_> = records.iter().filter_map(frame).collect();
+    let invalid = records.len() - frames.len();
+    (frames, invalid)
+}
+
+/// Milliseconds between two frames, seconds and fractions each by themselves.
+fn tool_ms(before: &Frame, now: &Frame) -> i64 {
+    const SECOND: i64 = 1_000_000;
+    1000 * (now.us / SECOND - before.us / SECOND) + (now.us % SECOND - before.us % SECOND) / 1000
+}
+
+/// mstpcap's tables by their definitions, a column at a time.
+fn mstpcap(records: &[Stamped]) -> Value {
+    let (all, invalid) = frames(records);
+    let pairs: Vec<(&Frame, &Frame)> = all.iter().zip(&all[1.min(all.len())..]).collect();
+    let longest = |of: &dyn Fn(&Frame, &Frame) -> bool| {
+        pairs.iter().filter(|(a, b)| of(a, b)).map(|(a, b)| tool_ms(a, b)).max().unwrap_or(0).max(0)
+    };
+    let mut nodes = serde_json::Map::new();
+    for mac in 0..=255u8 {
+        let sent = |kind: u8| all.iter().filter(|f| f.kind == kind && f.from == mac).count();
+        let is_retry =
+            |a: &Frame, b: &Frame| a.kind == 0 && b.kind == 0 && (a.to, a.from) == (b.to, b.from);
+        let answers = |a: &Frame, b: &Frame| a.kind == 5 && a.to == b.from && b.from == mac;
+        let tder = longest(&|a, b| answers(a, b) && b.kind == 6);
+        if sent(0) == 0 && sent(1) == 0 && tder == 0 {
+            continue;
+        }
+        let tokens: Vec<&Frame> = all.iter().filter(|f| f.kind == 0).collect();
+        let is_mine = |f: &&&Frame| f.from == mac;
+        let to_self = tokens.iter().filter(is_mine).filter(|f| f.to == mac).count();
+        let before = |at: usize| at.checked_sub(1).map_or(255, |at| tokens[at].to);
+        let wrong =
+            tokens.iter().enumerate().filter(|(at, f)| f.from == mac && before(*at) != mac).count();
+        let (mut received, mut since, mut npoll) = (0, None, 0);
+        for frame in &all {
+            received += usize::from(frame.kind == 0 && frame.to == mac);
+            if frame.kind == 1 && frame.from == mac {
+                npoll = since.map_or(npoll, |since: usize| npoll.max(received - since));
+                since = Some(received).filter(|received| *received > 0);
+            }
+        }
+        let i_am = all.iter().rev().find(|f| f.kind == 6 && f.from == mac && is_i_am(&f.data));
+        let device = i_am.map(|f| {
+            let at = f.data.windows(3).position(|w| w == [0x10, 0, 0xc4]).unwrap() + 3;
+            u32::from_be_bytes(f.data[at..at + 4].try_into().unwrap()) & 0x3f_ffff
+        });
+        let row = json!({
+            "Device": device,
+            "Tokens": sent(0), "PFM": sent(1), "RPFM": sent(2), "DER": sent(5), "Postpd": sent(7),
+            "DNER": sent(6), "TestReq": sent(3), "TestRsp": sent(4),
+            "MaxMstr": all.iter().filter(|f| f.kind == 1 && f.from == mac).map(|f| f.to).max().unwrap_or(0),
+            "Retries": pairs.iter().filter(|(a, b)| is_retry(a, b) && b.to == mac).count(),
+            "Npoll": npoll,
+            "Self/TT": to_self + wrong,
+            "Treply": longest(&|a, b| a.kind == 0 && b.kind == 0 && a.to == b.from && b.from == mac && !is_retry(a, b)),
+            "Tusage": longest(&|a, b| b.from == mac
+                && (is_retry(a, b) || (a.kind == 1 && a.from == mac && b.kind <= 1))),
+            "Trpfm": longest(&|a, b| a.kind == 1 && b.kind == 2 && b.from == mac),
+            "Tder": tder,
+            "Tpostpd": longest(&|a, b| answers(a, b) && b.kind == 7),
+        });
+        nodes.insert(mac.to_string(), row);
+    }
+    json!({ "node_count": nodes.len(), "invalid_frames": invalid, "nodes": nodes })
+}
+
+/// Whether it is an I-Am that no router has passed on.
+fn is_i_am(data: &[u8]) -> bool {
+    data.len() > 8 && data[1] & 0x88 == 0 && data.windows(3).any(|w| w == [0x10, 0, 0xc4])
+}
+
+/// The trunk that a newcomer sees, with its damage.
+fn simulated(bursts: usize) -> Vec<Stamped> {
+    let line = serialshark::line::Line::at(38_400);
+    let mut simulator = Simulator::named("mstp", line).unwrap();
+    let mut now = BEGIN_NS;
+    let mut all = Vec::new();
+    for _ in 0..bursts {
+        let burst = simulator.next_burst();
+        now += burst.pause_ns;
+        let octets = burst.octets.strip_suffix(&[0xff]).filter(|rest| rest.len() > 8);
+        all.push((now, octets.unwrap_or(&burst.octets).to_vec()));
+        now += burst.octets.len() as u64 * line.octet_ns();
+    }
+    // Frames alone: what the tool makes of anything else is its own.
+    all.retain(|(_, octets)| octets.len() >= 8 && octets.starts_with(&[0x55, 0xff]));
+    all
+}
+
+#[test]
+fn the_tables_are_those_of_mstpcap() {
+    let desk = Desk::new();
+    let mut captures = vec![("sim".to_owned(), simulated(12_000))];
+    for fault in [
+        "token-retries",
+        "node-flapping",
+        "lost-token",
+        "duplicate-mac",
+        "two-tokens",
+        "max-master-high",
+    ] {
+        let plan = Plan::sick(Fault::named(fault).unwrap());
+        captures.push((fault.to_owned(), stamped(&plan, SHORT)));
+    }
+    let plan = Plan { postponed_percent: 30, slaves: vec![130], cold: true, ..Plan::healthy() };
+    captures.push(("healthy".to_owned(), stamped(&plan, Listening { latency_ms: 16, ..SHORT })));
+    for (name, records) in captures {
+        let path = desk.file(&format!("{name}.pcap"), &pcap(165, 65_535, &records));
+        let (code, document) = document(&[&path]);
+        assert_eq!(code, 0, "{name}");
+        let expected = mstpcap(&records);
+        assert!(expected["node_count"].as_u64().unwrap() >= 6, "{name}");
+        for (mac, row) in expected["nodes"].as_object().unwrap() {
+            assert_eq!(&document["mstpcap"]["nodes"][mac], row, "{name}: MAC {mac}");
+        }
+        assert_eq!(document["mstpcap"], expected, "{name}");
+    }
+}
+
+#[test]
+fn figures_are_those_of_the_definitions() {
+    let desk = Desk::new();
+    let records = stamped(&Plan::healthy(), SHORT);
+    let path = desk.file("trunk.pcap", &pcap(165, 65_535, &records));
+    let (_, document) = document(&[&path, "-b", "38400"]);
+    let (all, invalid) = frames(&records);
+    assert_eq!(
+        (invalid, &document["damaged"], &document["baud_from"]),
+        (0, &json!(0), &json!("user"))
+    );
+    let octet_us = 10_000_000.0 / 38_400.0;
+    let end = |f: &Frame| {
+        f.us as f64 + octet_us * if f.data.is_empty() { 8.0 } else { 10.0 + f.data.len() as f64 }
+    };
+    for node in document["nodes"].as_array().unwrap() {
+        let mac = node["mac"].as_u64().unwrap() as u8;
+        let mut delays: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        let mut last_token = None;
+        for token in all.iter().filter(|f| f.kind == 0 && f.to == mac) {
+            let us = token.us as f64;
+            let since = last_token.replace(us).map(|last| us - last);
+            delays.entry("loop_ms").or_default().extend(since);
+        }
+        for (a, b) in all.iter().zip(&all[1..]) {
+            if a.kind == 0 && a.to == mac && b.from == mac {
+                delays.entry("usage_ms").or_default().push(b.us as f64 - end(a));
+            }
+            if a.kind == 5 && a.to == mac && b.from == mac {
+                delays.entry("reply_ms").or_default().push(b.us as f64 - end(a));
+            }
+        }
+        for (name, mut delays) in delays {
+            delays.sort_by(f64::total_cmp);
+            let said = &node[name];
+            let rank = |percent: usize| delays[(delays.len() * percent).div_ceil(100) - 1] / 1000.0;
+            let near = |name: &str, ms: f64| (said[name].as_f64().unwrap() - ms).abs() < 0.02;
+            assert_eq!(said["n"], delays.len(), "{name} of {mac}");
+            assert!(
+                near("p50", rank(50)) && near("p99", rank(99)) && near("max", rank(100)),
+                "{name} of {mac}: {said}"
+            );
+        }
+        let tokens =
+            |of: &dyn Fn(&Frame) -> bool| all.iter().filter(|f| f.kind == 0 && of(f)).count();
+        assert_eq!(node["tokens_sent"], tokens(&|f| f.from == mac));
+        assert_eq!(node["tokens_received"], tokens(&|f| f.to == mac));
+    }
+    let span_s = (end(all.last().unwrap()) - all[0].us as f64) / 1e6;
+    let busy_s: f64 = all.iter().map(|f| (end(f) - f.us as f64) / 1e6).sum();
+    let trunk = &document["trunk"];
+    assert!((trunk["utilisation"].as_f64().unwrap() - busy_s / span_s).abs() < 0.002);
+    assert!((document["seconds"].as_f64().unwrap() - span_s).abs() < 0.01);
+    assert_eq!(trunk["masters"], json!((0..12).collect::<Vec<_>>()));
+}
+
+#[test]
+fn the_rate_is_told_from_the_times_or_not_at_all() {
+    let desk = Desk::new();
+    for baud in [9_600, 38_400, 76_800, 115_200] {
+        // Enough long frames to tell it.
+        let plan = Plan { baud, extended_percent: 30, talk_percent: 60, ..Plan::healthy() };
+        let records = stamped(&plan, SHORT);
+        let path = desk.file("start.pcap", &pcap(165, 65_535, &records));
+        let (_, start) = document(&[&path]);
+        assert_eq!(
+            (&start["baud"], &start["baud_from"]),
+            (&json!(baud), &json!("timing")),
+            "{baud}"
+        );
+        // As a tool stamps them that takes the time at the last octet.
+        let octet_ns = 10_000_000_000 / u64::from(baud);
+        let at_end = records
+            .iter()
+            .map(|(ns, octets)| (ns + octets.len() as u64 * octet_ns, octets.clone()));
+        let path = desk.file("end.pcap", &pcap(165, 65_535, &at_end.collect::<Vec<_>>()));
+        let (_, end) = document(&[&path]);
+        assert_eq!(end["baud"], baud, "stamped at the end");
+        assert!(end["not_judged"].to_string().contains("last bytes"), "{}", end["not_judged"]);
+        let p50 = |document: &Value| document["nodes"][3]["usage_ms"]["p50"].as_f64().unwrap();
+        assert!((p50(&start) - p50(&end)).abs() < 0.1, "{} {}", p50(&start), p50(&end));
+    }
+    // Tokens alone say little.
+    let mut records = stamped(&Plan { talk_percent: 0, ..Plan::healthy() }, SHORT);
+    records.retain(|(_, octets)| octets.len() == 8);
+    let path = desk.file("idle.pcap", &pcap(165, 65_535, &records));
+    let (code, idle) = document(&[&path]);
+    assert_eq!((code, &idle["baud"], &idle["baud_from"]), (0, &Value::Null, &json!("unknown")));
+    assert_eq!(idle["trunk"]["utilisation"], Value::Null);
+    assert_eq!(idle["grade"], "good");
+}
+
+#[test]
+fn files_of_all_kinds_give_one_report() {
+    let desk = Desk::new();
+    let records = stamped(&Plan::healthy(), SHORT);
+    let whole = pcap(165, 65_535, &records);
+    let path = desk.file("whole.pcap", &whole);
+    let (_, expected) = document(&[&path, "-b", "38400"]);
+    let half = records.len() / 2;
+    let first = desk.file("b.pcap", &pcap(165, 65_535, &records[..half]));
+    let second = desk.file("a.pcap", &pcap(165, 65_535, &records[half..]));
+    assert_eq!(document(&[&second, &first, "-b", "38400"]), (0, expected.clone()));
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+    std::io::Write::write_all(&mut packer, &whole).unwrap();
+    let packed = desk.file("whole.pcap.gz", &packer.finish().unwrap());
+    assert_eq!(document(&[&packed, "-b", "38400"]), (0, expected.clone()));
+    let mut program = common::Program::command();
+    program
+        .args(["report", "-", "--json", "-b", "38400"])
+        .stdin(std::fs::File::open(&path).unwrap());
+    let piped: Value = serde_json::from_slice(&program.output().unwrap().stdout).unwrap();
+    assert_eq!(piped, expected);
+    // Bytes without times still say who is there and what is damaged.
+    let octets: Vec<u8> = records.iter().flat_map(|(_, octets)| octets.clone()).collect();
+    let (code, plain) = document(&[&desk.file("plain", &octets)]);
+    assert_eq!((code, &plain["frames"]), (0, &expected["frames"]));
+    assert_eq!(plain["trunk"]["masters"], expected["trunk"]["masters"]);
+}
+
+#[test]
+fn what_is_no_capture_is_refused() {
+    let desk = Desk::new();
+    let ethernet = pcap(1, 65_535, &[(BEGIN_NS, vec![0; 60])]);
+    for (name, octets, said) in [
+        ("empty", &b""[..], "is empty"),
+        ("text", b"Dear reader, this is no capture.\n", "neither a capture nor a recording"),
+        ("ethernet.pcap", &ethernet, "link type 1"),
+        ("magic.pcap", &ethernet[..10], "ends in the middle"),
+        (
+            "packed.gz",
+            &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            "not a capture",
+        ),
+    ] {
+        let (code, stdout, stderr) = ask(&[&desk.file(name, octets)]);
+        assert!(code == 2 && stdout.is_empty() && stderr.contains(said), "{name}: {code} {stderr}");
+        assert!(stderr.lines().count() == 2 && stderr.contains("hint: "), "{stderr}");
+    }
+    for path in ["/nowhere/at/all", desk.path().to_str().unwrap()] {
+        assert_eq!(ask(&[path]).0, 2, "{path}");
+    }
+}
+
+#[test]
+fn a_capture_that_is_cut_off_gives_the_report_of_what_was_read() {
+    let desk = Desk::new();
+    let records = stamped(&Plan::healthy(), SHORT);
+    let whole = pcap(165, 65_535, &records);
+    let path = desk.file("cut.pcap", &whole[..whole.len() - 5]);
+    let (code, document) = document(&[&path]);
+    assert_eq!((code, &document["frames"]), (1, &json!(records.len() - 1)));
+    let (code, document) = self::document(&[&desk.file("none.pcap", &pcap(165, 65_535, &[]))]);
+    assert_eq!((code, &document["grade"]), (0, &json!("unknown")));
+    assert_eq!(document["grade_reason"], "the capture has no packets");
+}
+
+#[test]
+fn times_and_lengths_that_cannot_be_are_told_and_accuse_nobody() {
+    let desk = Desk::new();
+    let records = stamped(&Plan::healthy(), SHORT);
+    let half = records.len() / 2;
+    let shifted = |by: i64| -> Vec<Stamped> {
+        let shift = |(at, (ns, octets)): (usize, &Stamped)| {
+            (if at < half { *ns } else { ns.saturating_add_signed(by) }, octets.clone())
+        };
+        records.iter().enumerate().map(shift).collect()
+    };
+    let equal: Vec<Stamped> =
+        records.iter().map(|(_, octets)| (BEGIN_NS, octets.clone())).collect();
+    let short: Vec<Stamped> = records
+        .iter()
+        .enumerate()
+        .map(|(at, (ns, octets))| (*ns, octets[..if at == 7 { 3 } else { octets.len() }].to_vec()))
+        .collect();
+    let ten_s = 10_000_000_000;
+    let ten: Vec<Stamped> =
+        records.iter().take_while(|(ns, _)| *ns < BEGIN_NS + ten_s).cloned().collect();
+    for (name, records, snap_len, said) in [
+        ("forward", shifted(3_600_000_000_000), 65_535, "steps of the clock"),
+        ("back", shifted(-3_600_000_000_000), 65_535, "steps of the clock"),
+        ("equal", equal, 65_535, "are equal"),
+        ("short", short, 65_535, ""),
+        ("snapped", records.clone(), 16, "snap length"),
+        ("ten", ten, 65_535, "10.0 s were heard"),
+    ] {
+        let path = desk.file(&format!("{name}.pcap"), &pcap(165, snap_len, &records));
+        let (code, document) = document(&[&path, "-b", "38400"]);
+        let above: Vec<_> = findings(&document)
+            .into_iter()
+            .filter(|(_, severity, _)| severity != "advice")
+            .collect();
+        assert!(code == 0 && above.is_empty(), "{name}: {above:?}");
+        assert!(
+            document["not_judged"].to_string().contains(said),
+            "{name}: {}",
+            document["not_judged"]
+        );
+        assert_eq!(document["trunk"]["masters"].as_array().unwrap().len(), 12, "{name}");
+    }
+}
+
+#[test]
+fn scripts_learn_what_was_found_and_what_has_changed() {
+    let desk = Desk::new();
+    let sick = Plan::sick(Fault::named("node-gone").unwrap());
+    let sick = desk.file("sick.pcap", &pcap(165, 65_535, &stamped(&sick, SHORT)));
+    let well = desk.file("well.pcap", &pcap(165, 65_535, &stamped(&Plan::healthy(), SHORT)));
+    for (path, limit, code) in
+        [(&sick, "fault", 3), (&sick, "critical", 0), (&sick, "warning", 3), (&well, "advice", 0)]
+    {
+        assert_eq!(ask(&[path, "-b", "38400", "--fail-on", limit]).0, code, "{limit}");
+    }
+    let old = desk.file("old.json", document(&[&well, "-b", "38400"]).1.to_string().as_bytes());
+    let (code, document) = document(&[&sick, "-b", "38400", "--baseline", &old]);
+    let changes = &document["baseline"];
+    assert_eq!((code, &changes["grade"]), (0, &json!({ "was": "good", "is": "poor" })));
+    assert_eq!(changes["new"], json!([{ "id": "node-gone", "nodes": [4], "severity": "fault" }]));
+    let (_, text, _) = ask(&[&sick, "-b", "38400", "--baseline", &old]);
+    assert!(
+        text.contains("grade: poor, was good") && text.contains("new: node-gone, MAC 4"),
+        "{text}"
+    );
+    let (code, _, stderr) = ask(&[&sick, "--baseline", &sick]);
+    assert!(code == 2 && stderr.contains("cannot read"), "{stderr}");
+}
+
+#[test]
+fn the_first_lines_say_what_to_do() {
+    let desk = Desk::new();
+    let plan = Plan::sick(Fault::named("duplicate-mac").unwrap());
+    let path = desk.file("sick.pcap", &pcap(165, 65_535, &stamped(&plan, SHORT)));
+    let (_, text, _) = ask(&[&path, "-b", "38400"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines[0].starts_with("FAILING: duplicate MAC: two nodes seem to have the address 4"),
+        "{text}"
+    );
+    let todo = lines.iter().position(|line| *line == "What to do").unwrap();
+    assert!(lines[todo + 1].starts_with("1. find both nodes with MAC 4"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() < 140), "{text}");
+    let steps = lines
+        .iter()
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_digit()) && line.contains(". "))
+        .count();
+    assert!((1..=3).contains(&steps));
+}
+
+#[test]
+fn other_protocols_have_their_general_part() {
+    let desk = Desk::new();
+    let capture = desk.path().join("modbus.pcapng");
+    let capture = capture.to_str().unwrap();
+    assert_eq!(run(&["sim:modbus", "-c", "30", "-w", capture]).0, 0);
+    let (code, document) = document(&[capture]);
+    assert_eq!(
+        (code, &document["protocol"], &document["frames"]),
+        (0, &json!("modbus"), &json!(30))
+    );
+    let addresses = document["addresses"].as_array().unwrap();
+    assert!(addresses.len() >= 3, "{addresses:?}");
+    assert!(ask(&[capture]).1.starts_with("modbus: 30 packets in "));
+}
+
+/// A classic pcap through a pipe. `SERIALSHARK_FRAMES` says how many frames; 12 million are a day.
+#[test]
+fn a_long_capture_takes_little_memory() {
+    if common::left_to_full_runs() {
+        return;
+    }
+    let frames: usize =
+        std::env::var("SERIALSHARK_FRAMES").map_or(300_000, |frames| frames.parse().unwrap());
+    let records = stamped(&Plan::healthy(), Listening { seconds: 300, ..SHORT });
+    let mut program = common::Program::command();
+    program.args(["report", "-", "--json"]).stdin(std::process::Stdio::piped());
+    program.stdout(std::process::Stdio::piped());
+    let start = std::time::Instant::now();
+    let mut child = program.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut written = 0;
+    while written < frames {
+        // The same five minutes over and over, each behind the one before.
+        let later_ns = written as u64 / records.len() as u64 * 300_000_000_000;
+        let shifted: Vec<Stamped> = records
+            .iter()
+            .take(frames - written)
+            .map(|(ns, octets)| (ns + later_ns, octets.clone()))
+            .collect();
+        let file = pcap(165, 65_535, &shifted);
+        let header = if written == 0 { 0 } else { 24 };
+        std::io::Write::write_all(&mut input, &file[header..]).unwrap();
+        written += shifted.len();
+    }
+    let peak_kb = common::memory_kb(child.id(), "VmHWM");
+    drop(input);
+    let document: Value =
+        serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap();
+    eprintln!("{frames} frames: {:.1} s, {peak_kb} kB", start.elapsed().as_secs_f64());
+    assert_eq!((&document["frames"], &document["grade"]), (&json!(frames), &json!("good")));
+    assert!(peak_kb < 60_000, "{peak_kb} kB");
+}
