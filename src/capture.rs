@@ -121,7 +121,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
     let streams = Streams::new(ports, config.count, history);
     let interfaces = opened.ports.iter().map(opening::interface).collect();
     // Room for all that may be told before anybody hears it; signals are told only if they fit.
-    let (events, inbox) = bounded(64 + 4 * (config.ports.len() + config.outputs.len()));
+    let (events, inbox) = bounded(64 + 4 * (opened.ports.len() + config.outputs.len()));
     let (readers_changed, changes) = bounded(1);
     let stop = Arc::clone(&stop);
     let shared =

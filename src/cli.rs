@@ -17,6 +17,8 @@ mod outputs;
 mod port;
 mod service;
 mod settings;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+mod store;
 mod typed_port;
 mod validate;
 mod values;

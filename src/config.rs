@@ -5,9 +5,13 @@ use crate::encode::{Direction, Format};
 use crate::framing::{Protocol, Setup};
 use crate::line::ModemLine;
 use crate::logger::Pane;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::nats::query::Query;
 use crate::output::file_set;
 #[cfg(feature = "mqtt")]
 use crate::output::mqtt::address::Broker;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::output::nats::Target;
 use crate::output::permissions::Permissions;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -34,12 +38,26 @@ pub struct Port {
     pub direction: Direction,
     /// What is found out by listening.
     pub auto: Auto,
-    /// Whether it is a recording.
+    /// Whether it is a recording, or in a store.
     pub recorded: bool,
+    /// What the capture that its packets come from calls it, if they come from one.
+    pub described: Option<Described>,
+    /// What is asked of a NATS server, if its packets are there.
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    pub query: Option<Query>,
     /// Whether a file is replayed in real time, and not as fast as possible.
     pub paced: bool,
     /// Where its octets are recorded.
     pub record: Option<PathBuf>,
+}
+
+/// What a capture says of a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// Its name.
+    pub name: String,
+    /// Its protocol and rate, in words.
+    pub description: String,
 }
 
 /// What of a port is not set but found out by listening.
@@ -81,6 +99,9 @@ pub enum Output {
     File(PathBuf),
     /// To standard output.
     Stdout,
+    /// Into the store of a NATS server.
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    Nats(Target),
     /// To this program, such as Wireshark, which is started for it.
     Viewer(OsString),
 }

@@ -6,6 +6,7 @@
 pub mod line;
 mod pcap;
 mod pcapng;
+pub mod pieces;
 
 use crate::time::Timestamp;
 use flate2::bufread::MultiGzDecoder;
@@ -47,6 +48,10 @@ pub struct Interface {
     pub link_type: u16,
     /// Octets of a packet that are kept at most; 0 if all are.
     pub snap_len: u32,
+    /// What it is called (`if_name`), where the file says it.
+    pub name: Option<String>,
+    /// What it is (`if_description`), where the file says it.
+    pub description: Option<String>,
     /// Bits a second (`if_speed`), where the file names them.
     pub speed: Option<u64>,
     /// Packets that the capture lost (`isb_ifdrop`), as the file's end has it.

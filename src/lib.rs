@@ -31,6 +31,7 @@
 //!
 //! - [`printable`], [`error`], [`line_errors`]: types that all others use
 //! - [`mod@line`]: rate and format of a serial line
+//! - [`url`]: the address of a server, and who asks there
 //! - [`sys`]: what each operating system has, under the same names
 //! - [`time`]: timestamps, the clock they are taken from, and the wall clock's steps when it is set
 //! - [`packet`]: packets of a port, and what there is to know about each
@@ -38,6 +39,7 @@
 //! - [`cobs`]: the encoding that a framing and a dissector share
 //! - `exported_pdu`: the header that a framing and a dissector share
 //! - `ft12`, `hex`: octets of frames that framings and dissectors share
+//! - `outage`: a server that cannot be reached
 //! - [`setting`]: settings that only some protocols have
 //! - [`dissect`]: a packet in words, for text output
 //! - [`framing`]: octets to frames; one file and one table row for each framing
@@ -47,6 +49,7 @@
 //! - [`report`]: what the analysis found as text and as a page
 //! - [`encode`]: packets to records of pcap, pcapng or text
 //! - [`decode`]: records of pcap and pcapng to packets
+//! - `nats`: the store of many lines, as far as both ends need it
 //! - [`source`]: where octets come from
 //! - [`recognition`]: listens to a port until it is clear what is spoken on it
 //! - [`output`]: listeners and streams, where records go
@@ -77,6 +80,10 @@ mod hex;
 pub mod line;
 pub mod line_errors;
 pub mod logger;
+#[cfg(feature = "nats")]
+pub mod nats;
+#[cfg(any(feature = "mqtt", feature = "nats"))]
+mod outage;
 pub mod output;
 pub mod packet;
 pub mod printable;
@@ -88,3 +95,4 @@ pub mod sys;
 pub mod time;
 #[cfg(feature = "top")]
 pub mod top;
+pub mod url;

@@ -15,6 +15,8 @@ pub mod http;
 pub mod mqtt;
 #[cfg(windows)]
 pub mod named_pipe;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+pub mod nats;
 #[cfg(target_os = "linux")]
 mod ownership;
 pub mod permissions;

@@ -55,6 +55,21 @@ impl Damage {
     /// It announces more than its format allows (`epb_flags` bit 25).
     pub const TOO_LONG: Self = Self(4);
 
+    /// What these flags of pcapng say; the other way round than [`epb_flags`](Self::epb_flags).
+    pub const fn of_epb_flags(flags: u32) -> Self {
+        let mut damage = 0;
+        if flags & 1 << 24 != 0 {
+            damage |= Self::CRC_ERROR.0;
+        }
+        if flags & 1 << 25 != 0 {
+            damage |= Self::TOO_LONG.0;
+        }
+        if flags & 1 << 26 != 0 {
+            damage |= Self::TOO_SHORT.0;
+        }
+        Self(damage)
+    }
+
     /// Whether anything is wrong.
     pub const fn is_none(self) -> bool {
         self.0 == 0
@@ -116,6 +131,17 @@ impl Direction {
             Self::Outbound => 0b10,
         }
     }
+}
+
+/// What the capture that a packet comes from said of it, to be said again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Captured {
+    /// `epb_flags`: damage and direction.
+    pub flags: u32,
+    /// Packets that it lost directly before.
+    pub dropped: u64,
+    /// In words, if there is something.
+    pub comment: Option<String>,
 }
 
 /// Where a frame lies in its batch, and what is known about it.
@@ -181,6 +207,8 @@ pub struct Packet<'a> {
     pub stranger: bool,
     /// Octets directly before it that a recording lacks.
     pub missing: u64,
+    /// What the capture that it comes from said of it, if it comes from one.
+    pub captured: Option<&'a Captured>,
 }
 
 /// The frames of one read, their octets in one shared buffer.
@@ -195,6 +223,8 @@ pub struct Batch {
     stranger: bool,
     octets: Vec<u8>,
     frames: Vec<Frame>,
+    /// Of each frame, if they come from a capture; else none.
+    captured: Vec<Captured>,
 }
 
 impl Batch {
@@ -223,6 +253,18 @@ impl Batch {
         });
     }
 
+    /// Adds a packet of a capture. All of a batch are, or none.
+    pub fn push_captured(&mut self, octets: &[u8], notes: Notes, captured: Captured) {
+        self.push(&[octets], notes);
+        self.captured.push(captured);
+    }
+
+    /// The same frames, from port number `port`.
+    #[must_use]
+    pub fn of_port(self, port: u16) -> Self {
+        Self { port, ..self }
+    }
+
     /// Says how the wall clock stood when its frames had come.
     pub fn set_wall_offset(&mut self, wall: WallOffset) {
         self.wall = wall;
@@ -247,6 +289,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.octets.clear();
         self.frames.clear();
+        self.captured.clear();
     }
 
     /// Which port the frames came from, counted from 0.
@@ -284,6 +327,8 @@ impl Batch {
         let first = (self.gap_ns, self.missing, self.stranger);
         let first = if frames.start == 0 { first } else { Default::default() };
         let (mut gap_ns, mut missing, mut stranger) = first;
+        let captured = self.captured.get(frames.clone()).unwrap_or_default();
+        let mut captured = captured.iter();
         self.frames.get(frames).unwrap_or_default().iter().map(move |frame| Packet {
             port: self.port,
             data: &self.octets[frame.start as usize..][..frame.len as usize],
@@ -298,6 +343,7 @@ impl Batch {
             gap_ns: std::mem::take(&mut gap_ns),
             missing: std::mem::take(&mut missing),
             stranger: std::mem::take(&mut stranger),
+            captured: captured.next(),
         })
     }
 
@@ -308,10 +354,14 @@ impl Batch {
         // Buffers grow by doubling, so that at most half of them is not used.
         const SPARE: usize = 2;
         let octets: usize = self.packets_in(frames.clone()).map(|packet| packet.data.len()).sum();
+        let captured = self.captured.get(frames.clone()).unwrap_or_default();
+        let said =
+            |it: &Captured| size_of::<Captured>() + it.comment.as_ref().map_or(0, String::len);
+        let captured: usize = captured.iter().map(said).sum();
         size_of::<Self>()
             + ALLOCATIONS
             + QUEUE_SLOT
-            + SPARE * (octets + frames.len() * size_of::<Frame>())
+            + SPARE * (octets + captured + frames.len() * size_of::<Frame>())
     }
 }
 
@@ -338,6 +388,25 @@ pub struct Tally {
     pub breaks: u64,
     /// How often octets were lost before they came to us.
     pub overruns: u64,
+}
+
+impl Tally {
+    /// Of packets that were framed elsewhere.
+    pub fn of(batch: &Batch) -> Self {
+        let mut tally = Self::default();
+        for packet in batch.packets() {
+            let octets = packet.data.len() as u64;
+            tally.octets += octets;
+            if packet.damage.is_none() {
+                tally.good_frames += 1;
+                tally.good_octets += octets;
+            } else {
+                tally.damaged_frames += 1;
+                tally.damaged_octets += octets;
+            }
+        }
+        tally
+    }
 }
 
 impl std::ops::Add for Tally {

@@ -169,6 +169,8 @@ impl<'a> Listening<'a> {
                         self.next_setting();
                     }
                 }
+                // They are of a protocol that is known.
+                Input::Packets(_) => {}
                 Input::Silence(now) => {
                     self.detector.expire(now);
                     self.kept.add(Event::Silence(now));

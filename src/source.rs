@@ -2,6 +2,8 @@
 
 pub mod connection;
 pub mod file;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+pub mod nats;
 pub mod record;
 pub mod resolver;
 pub mod serial;
@@ -11,6 +13,7 @@ pub mod telnet;
 use crate::error::Error;
 use crate::line::{Line, ModemLine, Settings};
 use crate::line_errors::LineError;
+use crate::packet::Batch;
 use crate::sys::wait::{self, Waitable, Woken};
 use crate::sys::{Waker, os_string};
 use crate::time::{MonoClock, Timestamp, WallOffset};
@@ -27,6 +30,8 @@ pub enum Input<'a> {
     /// What the receiver found wrong with the octets that come next, in their order; they come at
     /// this time.
     Errors(&'a [LineError], Timestamp),
+    /// Packets that were framed elsewhere.
+    Packets(Batch),
     /// None until the deadline, which is this time or before it.
     Silence(Timestamp),
     /// The port has vanished, for this reason, at this time; [`Source::reopen`] waits for its
@@ -183,7 +188,7 @@ fn target(address: &OsStr, settings: Settings) -> Option<connection::Target> {
 pub fn scheme(address: &OsStr) -> Option<(&'static str, OsString)> {
     let octets = address.as_encoded_bytes();
     let at = octets.iter().position(|octet| *octet == b':')?;
-    let known = ["sim", "tcp", "telnet", "rfc2217", "unix"];
+    let known = ["sim", "tcp", "telnet", "rfc2217", "unix", "nats", "tls"];
     let scheme = known.into_iter().find(|known| known.as_bytes() == &octets[..at])?;
     Some((scheme, os_string(&octets[at + 1..])))
 }

@@ -2,7 +2,7 @@
 
 use super::recognising::recognise;
 use super::recording::Recording;
-use crate::config::{Config, Output, Port};
+use crate::config::{Config, Described, Output, Port};
 use crate::encode::{Format, Interface};
 use crate::error::Error;
 use crate::line::Settings;
@@ -10,6 +10,8 @@ use crate::output::board::Board;
 use crate::output::file::{self, Existing};
 #[cfg(all(unix, feature = "http"))]
 use crate::output::http::Http;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::output::nats::Publisher;
 use crate::output::permissions::Permissions;
 use crate::output::viewer::{Directory, Viewer};
 use crate::output::{self, Listener, Stream, pipe, report_file, tcp::Tcp};
@@ -39,6 +41,9 @@ pub struct Opened {
     pub viewings: Vec<Viewing>,
     /// Where the newest figures are shown, if somebody is to see them.
     pub board: Option<Arc<Board>>,
+    /// Those that put streams into a store.
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    pub publishers: Vec<Publisher>,
     /// Why some outputs are not among them.
     pub failed: Vec<Error>,
 }
@@ -107,20 +112,30 @@ pub fn open(
         report_file::check(&reporting.file)?;
     }
     let mut opened = Opened {
-        ports: config.ports.clone(),
+        ports: Vec::new(),
         sources: Vec::new(),
         recordings: Vec::new(),
         listeners: Vec::new(),
         streams,
         viewings: Vec::new(),
         board: None,
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        publishers: Vec::new(),
         failed: Vec::new(),
     };
     for port in &config.ports {
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        if let Some(query) = &port.query {
+            match source::nats::open(query, config.wait, clock, stop)? {
+                Some(trunks) => opened.add_trunks(port, trunks)?,
+                None => return Ok(None),
+            }
+            continue;
+        }
         opened.open_port(port, config, clock, stop)?;
     }
     for (output, format) in &config.outputs {
-        opened.open_output(output, *format, config)?;
+        opened.open_output(output, *format, config, clock.now())?;
     }
     let sources = std::mem::take(&mut opened.sources);
     let has_file = config.outputs.iter().any(|(output, _)| matches!(output, Output::File(_)));
@@ -176,7 +191,38 @@ impl Opened {
             wait: config.wait,
         };
         let source = source::open(&port.address, opening, clock, Arc::clone(stop))?;
+        self.ports.push(port.clone());
         self.sources.push(source);
+        Ok(())
+    }
+
+    /// Adds what was found of a port that is in a store: a port for each trunk.
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    fn add_trunks(&mut self, typed: &Port, trunks: Vec<source::nats::Found>) -> Result<(), Error> {
+        let is_alone = trunks.len() == 1;
+        for trunk in trunks {
+            let described = &trunk.interface;
+            let protocol = source::nats::protocol_of(described, Some(typed.protocol));
+            let protocol = protocol.ok_or_else(|| {
+                let link_type = described.link_type;
+                Error::new(&trunk.name, format!("has packets of link type {link_type}"))
+                    .hint("a newer serialshark stored them: use that one")
+            })?;
+            let mut port = Port { protocol, ..typed.clone() };
+            if let Some(baud) = described.speed.and_then(|baud| u32::try_from(baud).ok()) {
+                port.setup.line.baud = baud;
+            }
+            let name = described.name.clone().filter(|_| is_alone);
+            port.described = Some(Described {
+                name: name.unwrap_or_else(|| trunk.name.clone()),
+                description: described.description.clone().unwrap_or_default(),
+            });
+            if !is_alone {
+                port.name = trunk.name;
+            }
+            self.ports.push(port);
+            self.sources.push(Box::new(trunk.source));
+        }
         Ok(())
     }
 
@@ -186,6 +232,7 @@ impl Opened {
         output: &Output,
         format: Format,
         config: &Config,
+        #[allow(unused_variables, reason = "for --nats")] now: Timestamp,
     ) -> Result<(), Error> {
         let listeners = &mut self.listeners;
         let mut listen = |listener: Box<dyn Listener>, is_viewers| {
@@ -211,6 +258,12 @@ impl Opened {
             Output::Stdout => {
                 let is_binary = !matches!(format, Format::Text(_));
                 self.streams.push((file::stdout(is_binary)?, format));
+            }
+            #[cfg(all(target_os = "linux", feature = "nats"))]
+            Output::Nats(target) => {
+                let (publisher, stream) = Publisher::new(target, config.permissions, now)?;
+                self.publishers.push(publisher);
+                self.streams.push((stream, format));
             }
             Output::Viewer(program) => {
                 let directory = Directory::make()?;
@@ -296,9 +349,13 @@ fn record(
 
 /// What headers say about a port.
 pub fn interface(port: &Port) -> Interface {
-    Interface {
+    let described = port.described.clone().unwrap_or_else(|| Described {
         name: port.name.clone(),
         description: format!("{}, {}", port.protocol.help, port.setup.line),
+    });
+    Interface {
+        name: described.name,
+        description: described.description,
         line: port.setup.line,
         protocol: port.protocol,
         link_type: port.protocol.link_type(&port.setup),

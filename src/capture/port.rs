@@ -188,6 +188,10 @@ impl<'a> PortThread<'a> {
                 self.tell(told);
                 self.look_for_line(batch, arrival);
             }
+            Input::Packets(packets) => {
+                self.past = self.past + Tally::of(&packets);
+                *batch = packets.of_port(self.index as u16);
+            }
             Input::Silence(now) => {
                 stage(&mut self.tee, RecordKind::Silence, now, &[]);
                 self.framer.expire(now, batch);

@@ -25,6 +25,8 @@ use crate::output::Stream;
 use crate::output::board::Board;
 #[cfg(feature = "mqtt")]
 use crate::output::mqtt::Desk;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::output::nats::Publisher;
 use crate::output::viewer::Viewer;
 use crate::source::Source;
 use crate::sys::signals::Closer;
@@ -55,6 +57,9 @@ pub struct Capture<'a> {
     viewers_stop: Waker,
     /// Woken when the screen is to go.
     screen_stop: Waker,
+    /// Those that put streams into a store.
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    publishers: Vec<Publisher>,
     /// What a broker is to be told.
     #[cfg(feature = "mqtt")]
     desk: Option<Desk>,
@@ -91,8 +96,8 @@ impl<'a> Capture<'a> {
         shared: &'a Shared,
         opened: Opened,
     ) -> Result<(Self, Ends, Shutdown), Error> {
-        let Opened { ports, sources, recordings, listeners, streams, viewings, board, failed } =
-            opened;
+        let Opened { ports, sources, recordings, listeners, streams, viewings, board, .. } = opened;
+        let failed = opened.failed;
         let waker =
             || Waker::new().map_err(|error| Error::new("waker", "cannot make").because(error));
         let (viewers_stop, screen_stop) = (waker()?, waker()?);
@@ -112,6 +117,8 @@ impl<'a> Capture<'a> {
             board,
             viewers_stop,
             screen_stop,
+            #[cfg(all(target_os = "linux", feature = "nats"))]
+            publishers: opened.publishers,
             #[cfg(feature = "mqtt")]
             desk: config.mqtt.clone().map(Desk::new),
         };
@@ -175,6 +182,14 @@ impl<'scope> Threads<'scope> {
         let mut analyses: Vec<_> = make_rounds(scope, capture).into_iter().collect();
         #[cfg(feature = "mqtt")]
         analyses.extend(tell_broker(scope, capture));
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        analyses.extend(capture.publishers.iter().filter_map(|publisher| {
+            let cannot = |error| Error::new("nats", "cannot begin").because(error);
+            let publish = move || {
+                shared.or_end(publisher.run().map_err(cannot));
+            };
+            spawn_or_end(scope, shared, "nats", publish)
+        }));
         #[cfg(all(unix, feature = "http"))]
         analyses.extend(make_figures(scope, capture));
         #[cfg(feature = "top")]
@@ -264,6 +279,8 @@ impl<'scope> Threads<'scope> {
         join(self.watchers);
         self.viewers.iter().for_each(|viewer| viewer.end(VIEWER_GRACE));
         join(self.recordings);
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        capture.publishers.iter().for_each(Publisher::close);
         join(self.analyses);
         // As long as a disk may stall, a second signal must be heard.
         self.signals.close();

@@ -23,6 +23,13 @@ pub(super) fn check_form(address: &OsStr, name: &str) -> Result<(), clap::Error>
             return Err(usage("unix: the form is unix:PATH"));
         }
         Some(("unix", _)) => {}
+        // Looked at more closely where its options are known.
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        Some(("nats" | "tls", _)) => {}
+        #[cfg(not(all(target_os = "linux", feature = "nats")))]
+        Some(("nats" | "tls", _)) => {
+            return Err(usage(format!("{name}: NATS is not part of this serialshark")));
+        }
         Some((scheme, host)) => {
             let parts = host.to_str().and_then(|host| host.rsplit_once(':'));
             let is_whole = parts.is_some_and(|(host, port)| {

@@ -1,7 +1,11 @@
 //! The options of a capture as they are typed. No I/O; clap reads them.
 
 use super::settings::Settings;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use super::store;
 use super::values;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::output::nats::Keep;
 use crate::output::viewer;
 use clap::{ArgAction, Parser, ValueEnum};
 use std::ffi::OsString;
@@ -176,6 +180,32 @@ pub(super) struct Args {
     #[cfg(feature = "mqtt")]
     #[arg(long, requires = "mqtt")]
     pub(super) mqtt_discovery: bool,
+
+    // No doc comment: its brackets would be links.
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "Store the packets on a NATS server with JetStream, nats://[USER@]HOST[:PORT]/SITE.TRUNK; \
+                  to read them anywhere: serialshark nats://HOST/SITE.TRUNK"
+    )]
+    pub(super) nats: Option<String>,
+
+    /// Where --nats makes a stream: keep packets for so long, and of so much size: 7d,10G
+    /// [default: 7d,1G]
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    #[arg(long, value_name = "LIMITS", value_parser = store::keep, requires = "nats")]
+    pub(super) nats_keep: Option<Keep>,
+
+    /// Keep packets for --nats in files in DIR until the server has stored them, so that none is lost
+    /// while it is away
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    #[arg(long, value_name = "DIR", requires = "nats")]
+    pub(super) nats_spool: Option<PathBuf>,
+
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    #[command(flatten)]
+    pub(super) store: store::StoreArgs,
 
     /// End after this many packets
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

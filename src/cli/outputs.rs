@@ -5,6 +5,10 @@ use super::usage;
 use crate::config::{Output, Port};
 use crate::encode::Format;
 use crate::encode::text::{Style, TimeStyle};
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::nats::address::{self, Address};
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::output::nats::Target;
 use crate::output::viewer;
 use crate::sys::{files, stdio};
 use std::path::{Path, PathBuf};
@@ -22,6 +26,8 @@ pub(super) fn outputs(
     add_pipes(args, &mut outputs)?;
     add_sockets(args, &mut outputs)?;
     add_files(args, &mut outputs);
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    add_store(args, &mut outputs)?;
     remarks.extend(add_viewer(args, &mut outputs));
     refuse_doubles(&outputs)?;
     refuse_ports(args, ports)?;
@@ -85,6 +91,26 @@ fn add_files(args: &Args, outputs: &mut Vec<Formatted>) {
         };
         outputs.push((output, format(args, path)));
     }
+}
+
+/// `--nats`.
+#[cfg(all(target_os = "linux", feature = "nats"))]
+fn add_store(args: &Args, outputs: &mut Vec<Formatted>) -> Result<(), clap::Error> {
+    let Some(url) = &args.nats else { return Ok(()) };
+    let mut address = Address::parse(url).map_err(|why| usage(format!("--nats: {why}")))?;
+    if address.trunk.is_pattern() {
+        return Err(usage("--nats takes one trunk: nats://HOST/SITE.TRUNK"));
+    }
+    if args.ports.len() > 1 {
+        return Err(usage("--nats takes one port: start serialshark for each"));
+    }
+    args.store.let_in(&mut address.account)?;
+    let keep = args.nats_keep.unwrap_or_default();
+    outputs.push((
+        Output::Nats(Target { address, keep, spool: args.nats_spool.clone() }),
+        Format::Pcapng,
+    ));
+    Ok(())
 }
 
 /// `--wireshark`, or a remark why it is left out.
@@ -197,6 +223,8 @@ fn in_words(output: &Output) -> String {
         Output::Http { address, .. } => format!("--http {address}"),
         Output::Pipe(path) | Output::File(path) => format!("-w {}", path.display()),
         Output::Stdout => "-w -".to_owned(),
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        Output::Nats(target) => format!("--nats {}", target.address),
         Output::Viewer(program) => format!("--wireshark={}", program.display()),
     }
 }
@@ -218,6 +246,8 @@ fn is_same_output(one: &Output, other: &Output) -> bool {
         Output::Fifo(path) | Output::Unix(path) | Output::Pipe(path) | Output::File(path) => {
             Some(path.clone())
         }
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        Output::Nats(_) => None,
         Output::Tcp(_) | Output::Http { .. } | Output::Stdout | Output::Viewer(_) => None,
     };
     match (path(one), path(other)) {
@@ -248,6 +278,13 @@ fn format(args: &Args, path: &Path) -> Format {
         Some(FileFormat::Pcap) => Format::Pcap,
         Some(FileFormat::Pcapng) => Format::Pcapng,
         None if has_extension("pcapng") => Format::Pcapng,
+        // One name may be that of many trunks.
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        None if args.ports.iter().any(|port| address::is_one(&port.to_string_lossy()))
+            && !has_extension("pcap") =>
+        {
+            Format::Pcapng
+        }
         // Only pcapng can tell which packet came from where.
         None if args.ports.len() > 1 && !has_extension("pcap") => Format::Pcapng,
         None => Format::Pcap,

@@ -3,6 +3,8 @@
 use super::address::{self, is_remote};
 use super::channels::Channels;
 use super::settings::{AUTO, Rate, Settings};
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use super::store::{StoreArgs, Usual};
 use super::typed_port::TypedPort;
 use super::usage;
 use crate::config::{Auto, Port};
@@ -12,6 +14,8 @@ use crate::framing::{
     self, Channel, PROTOCOLS, Protocol, REMOTE_SILENCE_NS, SILENCE_NS, Setup, protocol,
 };
 use crate::line::{Line, ModemLine};
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::nats::query::Query;
 use crate::setting::Values;
 use crate::source::file::FileKind;
 use crate::source::{self, file, record};
@@ -35,14 +39,23 @@ pub(super) struct Common<'a> {
     pub(super) waits: bool,
     pub(super) replay_paced: bool,
     pub(super) record: Option<&'a PathBuf>,
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    pub(super) store: &'a StoreArgs,
 }
 
 /// Ports whose protocol is to be found out.
 pub(super) fn unknown(typed: &[OsString]) -> Result<Vec<Port>, clap::Error> {
     let settings = Settings { protocol: Some(AUTO.to_owned()), ..Settings::default() };
     let alone = typed.len() == 1;
-    let common =
-        Common { settings: &settings, alone, waits: false, replay_paced: false, record: None };
+    let common = Common {
+        settings: &settings,
+        alone,
+        waits: false,
+        replay_paced: false,
+        record: None,
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        store: &StoreArgs::default(),
+    };
     typed.iter().map(|typed| port(typed, &common)).collect()
 }
 
@@ -72,6 +85,8 @@ pub(super) fn surveyed(typed: &OsStr, mut settings: Settings) -> Result<Port, cl
         waits: false,
         replay_paced: false,
         record: None,
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        store: &StoreArgs::default(),
     };
     let mut port = port(typed, &common)?;
     if !port.transmit {
@@ -124,7 +139,10 @@ pub(super) fn port(typed: &OsStr, common: &Common<'_>) -> Result<Port, clap::Err
         rts: settings.rts.map_or(modem_line, ModemLine::from),
         direction,
         auto,
-        recorded: place.recorded.is_some(),
+        recorded: place.recorded.is_some() || place.is_stored(),
+        described: None,
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        query: place.query,
         paced: common.replay_paced,
         record: common.record.cloned(),
         name: place.name,
@@ -139,6 +157,9 @@ struct Place {
     kind: FileKind,
     /// The header, if it is a recording.
     recorded: Option<record::Header>,
+    /// What is asked of a server, if it is one.
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    query: Option<Query>,
 }
 
 impl Place {
@@ -155,7 +176,30 @@ impl Place {
         }
         // What is wrong with a file is said when it is opened.
         let recorded = record::header(&address).ok().flatten();
-        Ok(Self { address, name, kind, recorded })
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        let query = match source::scheme(&address) {
+            Some(("nats" | "tls", _)) => Some(common.store.query(&name, Usual::Now)?),
+            _ => None,
+        };
+        // Without user and password.
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        let name = query.as_ref().map_or(name, |query| query.address.to_string());
+        Ok(Self {
+            address,
+            name,
+            kind,
+            recorded,
+            #[cfg(all(target_os = "linux", feature = "nats"))]
+            query,
+        })
+    }
+
+    /// Whether its packets are in a store, framed and dated.
+    fn is_stored(&self) -> bool {
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        return self.query.is_some();
+        #[cfg(not(all(target_os = "linux", feature = "nats")))]
+        false
     }
 
     /// The simulated device's protocol.
@@ -170,7 +214,9 @@ impl Place {
 
     /// Whether nobody listens at the other end.
     fn is_one_way(&self) -> bool {
-        self.simulated().is_some() || !matches!(self.kind, FileKind::Other | FileKind::Socket)
+        self.simulated().is_some()
+            || self.is_stored()
+            || !matches!(self.kind, FileKind::Other | FileKind::Socket)
     }
 
     /// Whether it is a serial port, whose rate can be set.
@@ -367,8 +413,15 @@ mod tests {
     }
 
     fn asked_with(typed: impl AsRef<OsStr>, settings: &Settings) -> Result<Port, String> {
-        let common =
-            Common { settings, alone: false, waits: false, replay_paced: false, record: None };
+        let common = Common {
+            settings,
+            alone: false,
+            waits: false,
+            replay_paced: false,
+            record: None,
+            #[cfg(all(target_os = "linux", feature = "nats"))]
+            store: &StoreArgs::default(),
+        };
         port(typed.as_ref(), &common).map_err(|error| error.to_string())
     }
 

@@ -2,9 +2,13 @@
 
 use super::args::Args;
 use super::outputs::{is_same_file, outputs};
+#[cfg(feature = "mqtt")]
+use super::values;
 use super::{Request, port, usage};
 use crate::config::{Config, Output, Port, Reporting};
 use crate::encode::Format;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::nats::address::Account;
 use crate::output::file_set::{self, Limits};
 #[cfg(feature = "mqtt")]
 use crate::output::mqtt::address::Broker;
@@ -20,6 +24,12 @@ pub(super) fn validate(args: Args) -> Result<Request, clap::Error> {
     let ports = ports(&args)?;
     let (outputs, mut remarks) = outputs(&args, &ports)?;
     let reporting = reporting(&args, &outputs)?;
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    {
+        let has_trunk = ports.iter().any(|port| port.query.is_some());
+        args.store.check(args.nats.is_some() || has_trunk, has_trunk)?;
+        remarks.extend(typed_passwords(&args, &ports));
+    }
     let (permissions, remark) = permissions_of(&args, &outputs);
     remarks.extend(remark);
     #[cfg(feature = "mqtt")]
@@ -68,6 +78,8 @@ fn ports(args: &Args) -> Result<Vec<Port>, clap::Error> {
         waits: args.wait,
         replay_paced: args.replay_paced,
         record: args.record.as_ref(),
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        store: &args.store,
     };
     let ports: Vec<_> =
         args.ports.iter().map(|typed| port::port(typed, &common)).collect::<Result<_, _>>()?;
@@ -114,24 +126,34 @@ fn broker(args: &Args, remarks: &mut Vec<String>) -> Result<Option<Broker>, clap
         return Err(usage("--mqtt takes one port"));
     }
     let is_typed = std::env::args_os().any(|arg| arg.to_string_lossy().contains(url));
-    if broker.password.is_some() && is_typed {
+    if broker.server.password.is_some() && is_typed {
         remarks.push(format!(
             "{broker}: everybody on this machine sees a password that is typed: see \
              --mqtt-password-file"
         ));
     }
     if let Some(path) = &args.mqtt_password_file {
-        if broker.user.is_none() {
+        if broker.server.user.is_none() {
             return Err(usage("--mqtt-password-file needs a user: mqtt://USER@HOST/PREFIX"));
         }
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let why = crate::error::words(error);
-            usage(format!("--mqtt-password-file {}: cannot read: {why}", path.display()))
-        })?;
-        broker.password = Some(text.trim_end_matches(['\r', '\n']).to_owned());
+        broker.server.password = Some(values::password("--mqtt-password-file", path)?);
     }
     broker.discovery = args.mqtt_discovery;
     Ok(Some(broker))
+}
+
+/// What is said of a password for a NATS server that everybody on this machine sees.
+#[cfg(all(target_os = "linux", feature = "nats"))]
+fn typed_passwords(args: &Args, ports: &[Port]) -> Option<String> {
+    let urls = ports.iter().map(|port| port.address.to_string_lossy());
+    let urls = urls.chain(args.nats.iter().map(|url| url.as_str().into()));
+    let has_password =
+        |url: &str| Account::parse(url).is_ok_and(|(account, _)| account.server.password.is_some());
+    let is_typed = |url: &str| std::env::args_os().any(|arg| arg.to_string_lossy().contains(url));
+    urls.into_iter().any(|url| has_password(&url) && is_typed(&url)).then(|| {
+        "everybody on this machine sees a password that is typed: see --nats-password-file"
+            .to_owned()
+    })
 }
 
 /// Who may open what is made, and what to say of that.

@@ -1,6 +1,9 @@
 //! Values of options: text in, a number out, or what was expected.
 
 use crate::output::permissions;
+use crate::time::Timestamp;
+use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _};
+use std::path::Path;
 use std::time::Duration;
 
 /// A number of seconds, minutes, hours or days.
@@ -17,6 +20,44 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     let seconds = number.and_then(|number| number.checked_mul(unit));
     let seconds = seconds.filter(|seconds| (1..=366 * 86_400).contains(seconds));
     seconds.map(Duration::from_secs).ok_or("expected such as 30s, 15m, 1h or 1d")
+}
+
+/// A point in time: RFC 3339, or local date and time, or a time of today.
+#[cfg_attr(
+    not(all(target_os = "linux", feature = "nats")),
+    allow(dead_code, reason = "for --from")
+)]
+pub(super) fn moment(text: &str) -> Result<Timestamp, &'static str> {
+    const EXPECTED: &str =
+        "expected such as 10:15, \"2026-11-28 10:15:00\" or 2026-11-28T10:15:00Z";
+    let at_day = |time: NaiveTime| Local::now().date_naive().and_time(time);
+    let time = |text: &str| {
+        ["%H:%M:%S", "%H:%M"].iter().find_map(|form| NaiveTime::parse_from_str(text, form).ok())
+    };
+    let local = || -> Option<NaiveDateTime> {
+        let (day, rest) = text.split_once([' ', 'T']).unwrap_or((text, "00:00"));
+        match NaiveDate::parse_from_str(day, "%Y-%m-%d") {
+            Ok(day) => Some(day.and_time(time(rest)?)),
+            Err(_) => time(text).map(at_day),
+        }
+    };
+    let ns = match DateTime::parse_from_rfc3339(text) {
+        Ok(moment) => moment.timestamp_nanos_opt(),
+        Err(_) => local()
+            .and_then(|local| Local.from_local_datetime(&local).earliest())
+            .and_then(|moment| moment.timestamp_nanos_opt()),
+    };
+    ns.and_then(|ns| u64::try_from(ns).ok()).map(Timestamp::from_ns).ok_or(EXPECTED)
+}
+
+/// The password in a file, without the end of its line.
+#[cfg_attr(not(any(feature = "mqtt", feature = "nats")), allow(dead_code, reason = "for brokers"))]
+pub(super) fn password(option: &str, path: &Path) -> Result<String, clap::Error> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let why = crate::error::words(error);
+        super::usage(format!("{option} {}: cannot read: {why}", path.display()))
+    })?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// A time on a channel: long enough to tune the sniffer, and not for ever.

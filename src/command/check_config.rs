@@ -54,6 +54,8 @@ fn said(request: &Request) -> String {
             "a line per packet, unless the command line names an output".to_owned()
         }
         Output::Stdout => "standard output".to_owned(),
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        Output::Nats(target) => target.address.to_string(),
         Output::Viewer(program) => program.display().to_string(),
     };
     let config = &request.config;

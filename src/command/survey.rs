@@ -93,6 +93,8 @@ impl Round {
                 }
                 Input::Errors(errors, _) => framer.mark(errors),
                 Input::Silence(now) => framer.expire(now, &mut batch),
+                // Of a store, which no sniffer is.
+                Input::Packets(_) => {}
                 Input::Missing(..) => framer.finish(&mut batch),
                 Input::Gone(why, _) => return Err(Error::new(&port.name, why)),
                 Input::Ended | Input::Stopped => return Ok(survey),

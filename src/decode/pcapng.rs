@@ -6,7 +6,7 @@ use crate::time::Timestamp;
 
 /// The type of a section header, the same in either byte order.
 pub(super) const MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
-const SECTION: u32 = u32::from_le_bytes(MAGIC);
+pub(super) const SECTION: u32 = u32::from_le_bytes(MAGIC);
 const INTERFACE: u32 = 1;
 const PACKET: u32 = 2; // obsolete
 const SIMPLE_PACKET: u32 = 3;
@@ -15,12 +15,19 @@ const ENHANCED_PACKET: u32 = 6;
 
 /// Options of all blocks, of an interface, of a packet and of statistics.
 const COMMENT: u16 = 1;
+const NAME: u16 = 2;
+const DESCRIPTION: u16 = 3;
 const SPEED: u16 = 8;
 const RESOLUTION: u16 = 9;
 const OFFSET: u16 = 14;
 const FLAGS: u16 = 2;
 const DROP_COUNT: u16 = 4;
 const INTERFACE_DROPS: u16 = 5;
+
+/// Whether a block of this type is a packet.
+pub(super) const fn is_packet(kind: u32) -> bool {
+    matches!(kind, ENHANCED_PACKET | PACKET | SIMPLE_PACKET)
+}
 
 /// How times of an interface are to be read.
 #[derive(Clone, Copy, Debug)]
@@ -68,17 +75,26 @@ impl Section {
         loop {
             let Some((kind, len)) = self.block(input, interfaces.len())? else { return Ok(None) };
             let body = input.take(len)?;
-            match kind {
-                SECTION => {}
-                INTERFACE => self.add_interface(body, interfaces),
-                STATISTICS => self.add_statistics(body, interfaces),
-                ENHANCED_PACKET | PACKET | SIMPLE_PACKET => {
-                    // Borrowed anew, since the loop goes on where this is no packet of ours.
-                    let body = &input.block[..len as usize];
-                    return self.packet(kind, body, interfaces).map(Some);
-                }
-                _ => {}
+            if is_packet(kind) {
+                // Borrowed anew, since the loop goes on where this is no packet.
+                let body = &input.block[..len as usize];
+                return self.packet(kind, body, interfaces).map(Some);
             }
+            self.note(kind, body, interfaces);
+        }
+    }
+
+    /// One whose header was read, in this byte order.
+    pub(super) fn begun(order: Order) -> Self {
+        Self { order, is_open: true, ..Self::default() }
+    }
+
+    /// Takes in what a block says that is no packet; its second length is counted in.
+    pub(super) fn note(&mut self, kind: u32, body: &[u8], interfaces: &mut Vec<Interface>) {
+        match kind {
+            INTERFACE => self.add_interface(body, interfaces),
+            STATISTICS => self.add_statistics(body, interfaces),
+            _ => {}
         }
     }
 
@@ -113,9 +129,12 @@ impl Section {
 
     fn add_interface(&mut self, body: &[u8], interfaces: &mut Vec<Interface>) {
         let mut clock = Clock { units_a_second: 1_000_000, offset_seconds: 0 };
-        let mut speed = None;
+        let (mut speed, mut name, mut description) = (None, None, None);
+        let text = |value: &[u8]| String::from_utf8(value.to_vec()).ok();
         for (code, value) in options(self.order, body, 8) {
             match (code, value) {
+                (NAME, value) => name = text(value),
+                (DESCRIPTION, value) => description = text(value),
                 (SPEED, [_, _, _, _, _, _, _, _]) => speed = Some(self.order.u64(value, 0)),
                 (RESOLUTION, [octet]) => clock.set_resolution(*octet),
                 (OFFSET, [_, _, _, _, _, _, _, _]) => {
@@ -129,6 +148,8 @@ impl Section {
             interfaces.push(Interface {
                 link_type,
                 snap_len: self.order.u32(body, 4),
+                name,
+                description,
                 speed,
                 dropped: 0,
             });
@@ -146,7 +167,8 @@ impl Section {
         }
     }
 
-    fn packet<'a>(
+    /// The packet that a block of this type holds.
+    pub(super) fn packet<'a>(
         &self,
         kind: u32,
         body: &'a [u8],

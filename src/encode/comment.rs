@@ -17,11 +17,8 @@ fn said(packet: &Packet<'_>, protocol: &Protocol) -> String {
     }
 }
 
-/// What there is to say about a packet beside its octets; first of all what it says, where
-/// Wireshark does not.
-pub(super) fn comment(record: &Record<'_>) -> Option<String> {
-    let Record { packet, dated, dropped, interface, .. } = *record;
-    let protocol = interface.protocol;
+/// What the packet says, where Wireshark does not, and what is wrong with it.
+fn flaws(packet: &Packet<'_>, protocol: &Protocol) -> Vec<String> {
     let mut parts = Vec::from_iter(protocol.comment.then(|| said(packet, protocol)));
     if packet.original_len as usize > packet.data.len() {
         parts.push(format!(
@@ -42,6 +39,18 @@ pub(super) fn comment(record: &Record<'_>) -> Option<String> {
     if packet.skipped_before > 0 {
         parts.push(format!("{} bytes outside frames before this packet", packet.skipped_before));
     }
+    parts
+}
+
+/// What there is to say about a packet beside its octets; first of all what it says, where
+/// Wireshark does not.
+pub(super) fn comment(record: &Record<'_>) -> Option<String> {
+    let Record { packet, dated, dropped, interface, .. } = *record;
+    let protocol = interface.protocol;
+    let mut parts = match packet.captured {
+        Some(captured) => Vec::from_iter(captured.comment.clone()),
+        None => flaws(packet, protocol),
+    };
     if dropped > 0 {
         parts.push(format!(
             "{dropped} packets dropped before this packet: reader too slow or disk full"

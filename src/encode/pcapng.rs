@@ -113,7 +113,10 @@ fn block<'a>(record: &Record<'a>) -> EnhancedPacketBlock<'a> {
         known => known,
     };
     let mut options = Vec::new();
-    let flags = packet.damage.epb_flags() | direction.epb_flags() | packet.errors.epb_flags();
+    let captured = packet.captured.map_or(0, |captured| captured.flags);
+    let flags =
+        packet.damage.epb_flags() | direction.epb_flags() | packet.errors.epb_flags() | captured;
+    let dropped = dropped + packet.captured.map_or(0, |captured| captured.dropped);
     if flags != 0 {
         options.push(EnhancedPacketOption::Flags(flags));
     }

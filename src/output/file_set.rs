@@ -130,6 +130,22 @@ fn taken(shown: &str) -> Error {
         .hint("choose another name, or end the other serialshark")
 }
 
+/// The names of the files of a set that are there, the oldest first; the last one may be written.
+///
+/// # Errors
+/// When the directory cannot be read, or the path does not name files.
+#[cfg_attr(
+    not(all(target_os = "linux", feature = "nats")),
+    allow(dead_code, reason = "for --nats")
+)]
+pub fn listed(path: &Path) -> io::Result<Vec<OsString>> {
+    let names = Names::of(path, false).map_err(io::Error::other)?;
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let directory = Directory::open(parent.unwrap_or(Path::new(".")))?;
+    let (files, _) = scan(&directory, &names, false)?;
+    Ok(files.into())
+}
+
 impl FileSet {
     /// Finds the files of earlier runs and opens the next one.
     pub(super) fn open(
@@ -195,7 +211,9 @@ impl FileSet {
             if let Some(post_rotator) = &self.post_rotator {
                 post_rotator.file(self.parent.join(&complete));
             }
-            self.old.push_back(complete);
+            if self.limits.files.is_some() {
+                self.old.push_back(complete);
+            }
         }
         self.create(now)
     }

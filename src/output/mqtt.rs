@@ -8,8 +8,9 @@
 
 pub mod address;
 
+use crate::outage::Outage;
 use address::Broker;
-use log::{info, warn};
+use log::warn;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions,
     Outgoing, Packet, QoS,
@@ -19,14 +20,12 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 /// How long the end of the program waits for the broker.
 const GRACE: Duration = Duration::from_millis(400);
-/// The first and the longest time between two attempts to reach it.
-const PATIENCE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 /// A broker that does not answer for twice as long is taken for gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Messages that wait inside the client.
@@ -63,13 +62,6 @@ struct Told {
     /// The first finding waits for its acknowledgement.
     finding: bool,
     farewell: usize,
-}
-
-/// Since when, and how patiently, a broker is waited for.
-struct Outage {
-    is_told: bool,
-    patience: Duration,
-    since: Option<Instant>,
 }
 
 impl Desk {
@@ -141,12 +133,14 @@ impl Desk {
 
     /// One connection after another.
     async fn work(&self) {
-        let mut outage = Outage { is_told: false, patience: PATIENCE[0], since: None };
+        let mut outage = Outage::new();
+        let name = self.broker.to_string();
         loop {
             // A client of its own for each, so that nothing of the last one is in it.
             let (client, events) = AsyncClient::new(self.options(), HANDED);
             let Err(error) = self.connection(&client, events, &mut outage).await else { return };
-            let patience = outage.begin(&self.broker, &error);
+            let why = format!("no connection to the broker: {}", why(&error));
+            let patience = outage.begin(&name, &why);
             let until = sleep(patience);
             let mut until = pin!(until);
             loop {
@@ -179,7 +173,14 @@ impl Desk {
             };
             match event {
                 Event::Incoming(Packet::ConnAck(_)) => {
-                    outage.end(&self.broker, std::mem::take(&mut self.state().missed));
+                    outage.end(&self.broker.to_string());
+                    let missed = std::mem::take(&mut self.state().missed);
+                    if missed > 0 {
+                        warn!(
+                            "{}: {missed} findings were not told, since more than {FINDINGS} waited",
+                            self.broker
+                        );
+                    }
                     told = Some(Told::default());
                 }
                 Event::Incoming(Packet::PubAck(_)) => {
@@ -236,39 +237,16 @@ impl Desk {
     fn options(&self) -> MqttOptions {
         // Its own for each connection: a broker sends away the older of two of one name.
         let id = format!("ss-{:016x}", RandomState::new().hash_one(std::process::id()));
-        let mut options = MqttOptions::new(id, self.broker.host.clone(), self.broker.port);
+        let mut options =
+            MqttOptions::new(id, self.broker.server.host.clone(), self.broker.server.port);
         options.set_keep_alive(KEEP_ALIVE).set_max_packet_size(LARGEST, LARGEST);
         let will = LastWill::new(self.broker.topic("status"), "offline", QoS::AtLeastOnce, true);
         options.set_last_will(will);
-        if let Some(user) = &self.broker.user {
-            options.set_credentials(user, self.broker.password.as_deref().unwrap_or_default());
+        if let Some(user) = &self.broker.server.user {
+            options
+                .set_credentials(user, self.broker.server.password.as_deref().unwrap_or_default());
         }
         options
-    }
-}
-
-impl Outage {
-    /// Tells of it once, and how long to wait before the next attempt.
-    fn begin(&mut self, broker: &Broker, error: &ConnectionError) -> Duration {
-        // One that sends everybody away is asked as seldom as one that is not there.
-        if self.since.take().is_some_and(|since| since.elapsed() > PATIENCE[1]) {
-            self.patience = PATIENCE[0];
-        }
-        if !std::mem::replace(&mut self.is_told, true) {
-            warn!("{broker}: no connection to the broker: {}; it is tried again", why(error));
-        }
-        let patience = self.patience;
-        self.patience = (patience * 2).min(PATIENCE[1]);
-        patience
-    }
-
-    fn end(&mut self, broker: &Broker, missed: u64) {
-        let again = if std::mem::take(&mut self.is_told) { " again" } else { "" };
-        info!("{broker}: connected{again}");
-        if missed > 0 {
-            warn!("{broker}: {missed} findings were not told, since more than {FINDINGS} waited");
-        }
-        self.since = Some(Instant::now());
     }
 }
 
@@ -306,20 +284,5 @@ mod tests {
         // The first one may be on its way.
         assert_eq!((findings[0].as_str(), findings[1].as_str()), ("0", "745"));
         assert_eq!(desk.state().shown.len(), 1);
-    }
-
-    #[test]
-    fn patience_grows_and_one_that_sends_everybody_away_is_not_asked_more_often() {
-        let desk = desk();
-        let mut outage = Outage { is_told: false, patience: PATIENCE[0], since: None };
-        let waits: Vec<_> = (0..7)
-            .map(|_| {
-                outage.end(&desk.broker, 0);
-                outage.begin(&desk.broker, &ConnectionError::NetworkTimeout).as_secs()
-            })
-            .collect();
-        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
-        outage.since = Instant::now().checked_sub(PATIENCE[1] * 2);
-        assert_eq!(outage.begin(&desk.broker, &ConnectionError::NetworkTimeout), PATIENCE[0]);
     }
 }

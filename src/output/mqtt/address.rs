@@ -1,5 +1,6 @@
 //! Which broker, as whom, and below which topic.
 
+use crate::url::Server;
 use serde_json::json;
 use std::fmt;
 
@@ -9,14 +10,8 @@ const LONGEST: usize = 512;
 /// A broker, and what to do there. Its password is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Broker {
-    /// Its name or address.
-    pub host: String,
-    /// 1883 unless told.
-    pub port: u16,
-    /// Who asks, if it wants to know.
-    pub user: Option<String>,
-    /// The password of `user`.
-    pub password: Option<String>,
+    /// Where it is, and as whom it is asked.
+    pub server: Server,
     /// All topics are below it.
     pub prefix: String,
     /// Whether Home Assistant is told what there is.
@@ -38,23 +33,9 @@ impl Broker {
                 "expected mqtt://[USER@]HOST[:PORT]/PREFIX".to_owned()
             });
         };
-        // A password may have a slash or an @ in it, a host has none; a prefix may have an @.
-        let user_end = rest.find('/').map_or(rest, |slash| &rest[..slash]).rfind('@');
-        let (login, rest) = match user_end {
-            Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
-            None => (None, rest),
-        };
-        let (place, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let (host, port) = host_and_port(place).ok_or("expected HOST or HOST:PORT")?;
+        let (server, prefix) = Server::parse(rest, 1883)?;
         check_prefix(prefix)?;
-        let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, "")))
-        {
-            Some((user, "")) => (Some(decoded(user)?), None),
-            Some((user, password)) => (Some(decoded(user)?), Some(decoded(password)?)),
-            None => (None, None),
-        };
-        let prefix = prefix.to_owned();
-        Ok(Self { host, port, user, password, prefix, discovery: false })
+        Ok(Self { server, prefix: prefix.to_owned(), discovery: false })
     }
 
     /// This topic below the prefix.
@@ -109,19 +90,6 @@ fn slug(octet: u8) -> String {
     }
 }
 
-fn host_and_port(place: &str) -> Option<(String, u16)> {
-    let (host, port) = match place.strip_prefix('[') {
-        Some(six) => {
-            let (host, rest) = six.split_once(']')?;
-            (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
-        }
-        None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
-    };
-    let port = port.map_or(Some(1883), |port| port.parse().ok().filter(|port| *port > 0))?;
-    let is_host = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
-    (!host.is_empty() && host.chars().all(is_host)).then(|| (host.to_owned(), port))
-}
-
 fn check_prefix(prefix: &str) -> Result<(), String> {
     if prefix.is_empty() {
         return Err("a prefix for the topics is missing, such as mqtt://HOST/site/trunk1".into());
@@ -139,27 +107,9 @@ fn check_prefix(prefix: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// `%40` is an `@`.
-fn decoded(text: &str) -> Result<String, String> {
-    let wrong = || "a % in a user or password is written as %25".to_owned();
-    let mut pieces = text.split('%');
-    let mut octets = pieces.next().unwrap_or_default().as_bytes().to_vec();
-    for piece in pieces {
-        let (digits, rest) = piece.split_at_checked(2).ok_or_else(wrong)?;
-        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(wrong());
-        }
-        octets.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
-        octets.extend_from_slice(rest.as_bytes());
-    }
-    String::from_utf8(octets).map_err(|_| wrong())
-}
-
 impl fmt::Display for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = &self.host;
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        write!(f, "mqtt://{host}:{}/{}", self.port, self.prefix)
+        write!(f, "mqtt://{}/{}", self.server.place(), self.prefix)
     }
 }
 
@@ -176,15 +126,18 @@ mod tests {
     #[test]
     fn what_a_url_says() {
         let broker = Broker::parse("mqtt://me:p%40:ss@10.0.0.1:1884/site/trunk 1").unwrap();
-        assert_eq!((broker.host.as_str(), broker.port), ("10.0.0.1", 1884));
+        assert_eq!((broker.server.host.as_str(), broker.server.port), ("10.0.0.1", 1884));
         assert_eq!(
-            (broker.user.as_deref(), broker.password.as_deref()),
+            (broker.server.user.as_deref(), broker.server.password.as_deref()),
             (Some("me"), Some("p@:ss"))
         );
         assert_eq!(broker.topic("report"), "site/trunk 1/report");
         assert!(!format!("{broker} {broker:?}").contains("ss@"));
         let broker = Broker::parse("mqtt://[::1]/a@b").unwrap();
-        assert_eq!((broker.to_string().as_str(), broker.user), ("mqtt://[::1]:1883/a@b", None));
+        assert_eq!(
+            (broker.to_string().as_str(), broker.server.user),
+            ("mqtt://[::1]:1883/a@b", None)
+        );
     }
 
     #[test]

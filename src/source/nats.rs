@@ -1,0 +1,233 @@
+//! Trunks that a NATS server keeps, as ports: what is stored, and then what comes.
+//!
+//! A [`Subscription`](subscription::Subscription) has the connection and writes each trunk's messages
+//! into a socket, as one pcapng stream; a [`Stored`] reads that and makes batches of it. The server
+//! keeps what is not read yet, so nothing is lost by an output that is slow.
+
+mod subscription;
+
+use super::{Input, Pace, Source, Woken, wait};
+use crate::decode::pieces::Pieces;
+use crate::decode::{self, Recorded};
+use crate::error::Error;
+use crate::framing::{PROTOCOLS, Protocol};
+use crate::nats::query::{Place, Query, Range};
+use crate::packet::{Batch, Captured, Damage, Direction, Notes};
+use crate::sys::Waker;
+use crate::sys::pipe_reader::PipeReader;
+use crate::time::{MonoClock, Timestamp, WallOffset};
+use log::{Level, warn};
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use subscription::{Feed, Subscription};
+
+/// As much as is read before its packets are handed on.
+const BUFFER: usize = 64 * 1024;
+/// A packet may be stored so much later than it was heard.
+const LATE_NS: u64 = 1_000_000_000;
+/// How often a server that is missing at the start is asked again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// A trunk that was found.
+pub struct Found {
+    /// `SITE.TRUNK`.
+    pub name: String,
+    /// What its packets say of their line.
+    pub interface: decode::Interface,
+    /// Where its packets come from.
+    pub source: Stored,
+}
+
+/// One trunk.
+pub struct Stored {
+    name: String,
+    pipe: PipeReader,
+    pieces: Pieces,
+    range: Range,
+    clock: MonoClock,
+    stop: Arc<Waker>,
+    buffer: Box<[u8]>,
+    /// Whether the server has no more at the moment than was written into the pipe.
+    is_caught_up: Arc<AtomicBool>,
+    /// Whether the pipe was empty since then.
+    is_live: bool,
+    /// Whether packets came that are behind the range.
+    is_over: bool,
+    /// Ends with the last of its trunks.
+    _subscription: Arc<Subscription>,
+}
+
+/// Asks the server for its trunks, and begins to read them. With `waits` a server that cannot be
+/// reached, or has no such trunk yet, is waited for. `None` when the stop waker was woken first.
+///
+/// # Errors
+/// When there is no such server, or no such trunk on it.
+pub fn open(
+    query: &Query,
+    waits: bool,
+    clock: MonoClock,
+    stop: &Arc<Waker>,
+) -> Result<Option<Vec<Found>>, Error> {
+    let name = query.address.to_string();
+    let mut is_told = false;
+    let (subscription, feeds) = loop {
+        match Subscription::start(query, clock.now(), stop) {
+            Ok(Some(started)) => break started,
+            Ok(None) => return Ok(None),
+            Err(error) if waits => {
+                if !std::mem::replace(&mut is_told, true) {
+                    warn!("{error}; it is tried again");
+                }
+                if stop.wait(RETRY) {
+                    return Ok(None);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    let subscription = Arc::new(subscription);
+    let found = feeds.into_iter().map(|feed| {
+        let Feed { trunk, interface, socket, is_caught_up } = feed;
+        let pipe = PipeReader::new(File::from(socket))
+            .map_err(|error| Error::new(&name, "cannot read").because(error))?;
+        let source = Stored {
+            name: trunk.to_string(),
+            pipe,
+            pieces: Pieces::default(),
+            range: query.range,
+            clock,
+            stop: Arc::clone(stop),
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            is_caught_up,
+            is_live: false,
+            is_over: false,
+            _subscription: Arc::clone(&subscription),
+        };
+        Ok(Found { name: trunk.to_string(), interface, source })
+    });
+    found.collect::<Result<_, _>>().map(Some)
+}
+
+/// The protocol whose packets these are; of several with the same link type the one that was typed, or
+/// that the description begins with.
+pub fn protocol_of(
+    interface: &decode::Interface,
+    typed: Option<&'static Protocol>,
+) -> Option<&'static Protocol> {
+    let fits = |row: &&Protocol| row.link_type.0 == interface.link_type;
+    let described = |row: &&&Protocol| {
+        let description = interface.description.as_deref().unwrap_or_default();
+        description.strip_prefix(row.help).is_some_and(|rest| rest.starts_with(", "))
+    };
+    let all = || PROTOCOLS.iter();
+    let typed = typed.filter(fits);
+    typed
+        .or_else(|| all().filter(described).copied().find(|row| fits(row)))
+        .or_else(|| all().copied().find(|row| fits(row)))
+}
+
+impl Stored {
+    /// The packets in what was read.
+    fn packets(&mut self, len: usize) -> Result<Batch, decode::Problem> {
+        let mut batch = Batch::new(0);
+        let (range, is_over) = (self.range, &mut self.is_over);
+        self.pieces.push(&self.buffer[..len], |packet| {
+            match range.place(packet.time.unwrap_or_default()) {
+                Place::Before => {}
+                Place::Inside if !*is_over => push(&mut batch, packet),
+                Place::Inside => {}
+                Place::Behind => *is_over = true,
+            }
+        })?;
+        Ok(batch)
+    }
+
+    /// Until when something may come, if there is an end to it.
+    fn end(&self) -> Option<Timestamp> {
+        self.range.to.filter(|_| self.range.goes_on).map(|to| to.plus_ns(LATE_NS))
+    }
+}
+
+/// Adds a packet as it was captured.
+fn push(batch: &mut Batch, packet: &Recorded<'_>) {
+    let direction = match packet.flags & 0b11 {
+        0b01 => Direction::Inbound,
+        0b10 => Direction::Outbound,
+        _ => Direction::Unknown,
+    };
+    let notes = Notes {
+        time: packet.time.unwrap_or_default(),
+        original_len: packet.original_len,
+        damage: Damage::of_epb_flags(packet.flags),
+        direction,
+        ..Notes::default()
+    };
+    let captured = Captured {
+        flags: packet.flags,
+        dropped: packet.dropped,
+        comment: packet.comment.map(str::to_owned),
+    };
+    batch.push_captured(packet.octets, notes, captured);
+}
+
+impl Source for Stored {
+    fn read(&mut self, deadline: Option<Timestamp>) -> Input<'_> {
+        loop {
+            if self.is_over {
+                return Input::Ended;
+            }
+            let until = [deadline, self.end()].into_iter().flatten().min();
+            match wait(Some(&self.pipe), until, &self.clock, &self.stop) {
+                Woken::Stop => return Input::Stopped,
+                Woken::Timeout if self.end().is_some_and(|end| end <= self.clock.now()) => {
+                    return Input::Ended;
+                }
+                Woken::Timeout => return Input::Silence(self.clock.now()),
+                Woken::Ready | Woken::Interrupted => {}
+            }
+            match self.pipe.read(&mut self.buffer) {
+                Ok(0) => return Input::Ended,
+                Ok(len) => match self.packets(len) {
+                    Ok(batch) if batch.is_empty() => {}
+                    Ok(batch) => return Input::Packets(batch),
+                    Err(problem) => {
+                        Error::new(&self.name, problem).log(Level::Error);
+                        return Input::Ended;
+                    }
+                },
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.is_live |= self.is_caught_up.load(Ordering::Acquire);
+                }
+                Err(error) => {
+                    Error::new(&self.name, "cannot read").because(error).log(Level::Error);
+                    return Input::Ended;
+                }
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> Option<Timestamp> {
+        Some(self.clock.now())
+    }
+
+    fn write(&mut self, _octets: &[u8]) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn wall(&self) -> Option<WallOffset> {
+        // Packets have the wall time of the machine that heard them.
+        Some(WallOffset { recorded: true, ..WallOffset::default() })
+    }
+
+    fn pace(&self) -> Pace {
+        if self.is_live { Pace::Arrival } else { Pace::Stored }
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+}

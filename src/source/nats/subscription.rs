@@ -1,0 +1,305 @@
+//! The connection that trunks are read by: one thread for all of a query, with a runtime of its own
+//! that nobody else sees.
+//!
+//! Each trunk has a socket, into which its messages go as one stream; what all of them begin with goes
+//! in once. While nobody reads it, nothing more is asked of the server. A connection that is lost is
+//! made anew, and each trunk goes on behind its last message.
+
+use crate::decode;
+use crate::decode::pieces::Pieces;
+use crate::error::Error;
+use crate::nats::address::Trunk;
+use crate::nats::batch::header_len;
+use crate::nats::connection::{Connection, last_of, why};
+use crate::nats::query::{Query, Range};
+use crate::outage::Outage;
+use crate::sys::Waker;
+use crate::time::Timestamp;
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::jetstream::message::Message;
+use chrono::DateTime;
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+/// Octets that are asked of a server at once, of each trunk.
+const AHEAD: i64 = 1 << 20;
+/// How often it is looked whether the program is to end, while a server is asked for its trunks.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The thread that reads; ends when this is dropped.
+pub struct Subscription {
+    stop: Arc<Notify>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A trunk, for who reads it.
+pub struct Feed {
+    pub trunk: Trunk,
+    /// What its packets say of their line.
+    pub interface: decode::Interface,
+    pub socket: OwnedFd,
+    pub is_caught_up: Arc<AtomicBool>,
+}
+
+/// A trunk, as far as it was read.
+struct Reading {
+    trunk: Trunk,
+    socket: UnixStream,
+    next: DeliverPolicy,
+    /// What its messages begin with.
+    header: Vec<u8>,
+    /// What has come, of which `sent` octets are in the socket.
+    octets: Vec<u8>,
+    sent: usize,
+    /// Whether all that was asked for is in the socket, or nobody wants it any more.
+    is_over: bool,
+    is_caught_up: Arc<AtomicBool>,
+    goes_on: bool,
+}
+
+/// A trunk that the server has: what its last message says of its line, and that message's number.
+type Known = (Trunk, decode::Interface, u64);
+
+impl Subscription {
+    /// Asks for the trunks of a query, and begins to read them. `None` when `stop` was woken first.
+    ///
+    /// # Errors
+    /// When the server cannot be asked, or has no such trunk.
+    pub fn start(
+        query: &Query,
+        now: Timestamp,
+        stop: &Waker,
+    ) -> Result<Option<(Self, Vec<Feed>)>, Error> {
+        let name = query.address.to_string();
+        let cannot = |error: io::Error| Error::new(&name, "cannot read").because(error);
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+        let found = runtime.block_on(async {
+            tokio::select! {
+                found = find(query) => Some(found),
+                () = stopped(stop) => None,
+            }
+        });
+        let Some(found) = found else { return Ok(None) };
+        let (connection, trunks) = found?;
+        let goes_on = query.range.goes_on && query.range.to.is_none_or(|to| to > now);
+        let (mut feeds, mut readings) = (Vec::new(), Vec::new());
+        for (trunk, interface, last) in trunks {
+            let (ours, theirs) = StdStream::pair().map_err(cannot)?;
+            ours.set_nonblocking(true).map_err(cannot)?;
+            theirs.set_nonblocking(true).map_err(cannot)?;
+            let _in_runtime = runtime.enter();
+            let is_caught_up = Arc::<AtomicBool>::default();
+            readings.push(Reading {
+                trunk: trunk.clone(),
+                socket: UnixStream::from_std(ours).map_err(cannot)?,
+                next: first(query.range, last),
+                header: Vec::new(),
+                octets: Vec::new(),
+                sent: 0,
+                is_over: false,
+                is_caught_up: Arc::clone(&is_caught_up),
+                goes_on,
+            });
+            feeds.push(Feed { trunk, interface, socket: theirs.into(), is_caught_up });
+        }
+        let stop = Arc::new(Notify::new());
+        let (stopped, query) = (Arc::clone(&stop), query.clone());
+        let thread = std::thread::Builder::new()
+            .name("nats".to_owned())
+            .spawn(move || run(&runtime, connection, &query, readings, &stopped))
+            .map_err(cannot)?;
+        Ok(Some((Self { stop, thread: Some(thread) }, feeds)))
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.stop.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Where the server is to begin.
+fn first(range: Range, last: u64) -> DeliverPolicy {
+    match range.from {
+        // No packet is stored before it was heard.
+        Some(from) => DeliverPolicy::ByStartTime {
+            start_time: DateTime::from_timestamp_nanos(from.as_ns().cast_signed()),
+        },
+        None => DeliverPolicy::ByStartSequence { start_sequence: last + 1 },
+    }
+}
+
+async fn stopped(stop: &Waker) {
+    while !stop.wait(Duration::ZERO) {
+        sleep(LOOK).await;
+    }
+}
+
+/// Connects, and finds the trunks.
+async fn find(query: &Query) -> Result<(Connection, Vec<Known>), Error> {
+    let (account, pattern) = (&query.address.account, &query.address.trunk);
+    let connection = Connection::open(account)
+        .await
+        .map_err(|why| Error::new(account, format!("cannot connect: {why}")))?;
+    let cannot = |why: String| Error::new(account, format!("cannot be asked: {why}"));
+    let trunks = if pattern.is_pattern() {
+        connection.trunks(pattern).await.map_err(cannot)?
+    } else {
+        vec![pattern.clone()]
+    };
+    let mut known = Vec::new();
+    for trunk in trunks {
+        let Some(stream) = connection.stream_of(&trunk).await.map_err(cannot)? else { continue };
+        let Some(last) = last_of(&stream, &trunk).await.map_err(cannot)? else { continue };
+        let mut pieces = Pieces::default();
+        let read = pieces.push(&last.payload, |_| {});
+        let Some(interface) = pieces.interfaces().first().filter(|_| read.is_ok()) else {
+            return Err(Error::new(&trunk, "has messages that are not of serialshark"));
+        };
+        known.push((trunk, interface.clone(), last.sequence));
+    }
+    if known.is_empty() {
+        let all = Trunk { site: "*".to_owned(), name: "*".to_owned() };
+        let all = connection.trunks(&all).await.map_err(cannot)?;
+        let all: Vec<_> = all.iter().take(10).map(Trunk::to_string).collect();
+        let hint = if all.is_empty() {
+            format!("it has none; to store one: serialshark PORT --nats {account}/SITE.TRUNK")
+        } else {
+            format!("it has {}", all.join(", "))
+        };
+        return Err(Error::new(account, format!("has no packets of {pattern}")).hint(hint));
+    }
+    Ok((connection, known))
+}
+
+/// The thread.
+fn run(
+    runtime: &Runtime,
+    connection: Connection,
+    query: &Query,
+    mut readings: Vec<Reading>,
+    stop: &Notify,
+) {
+    runtime.block_on(async {
+        tokio::select! {
+            () = read_all(connection, query, &mut readings) => {}
+            () = stop.notified() => {}
+        }
+    });
+}
+
+/// One connection after another, until all trunks are over.
+async fn read_all(first: Connection, query: &Query, readings: &mut [Reading]) {
+    let (mut connection, mut outage) = (Some(first), Outage::new());
+    let name = query.address.to_string();
+    while readings.iter().any(|reading| !reading.is_over) {
+        let opened = match connection.take() {
+            Some(connection) => Ok(connection),
+            None => Connection::open(&query.address.account).await.inspect(|_| outage.end(&name)),
+        };
+        let result = match opened {
+            Ok(connection) => read_by(&connection, readings).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            let why = format!("packets cannot be read: {error}");
+            sleep(outage.begin(&name, &why)).await;
+        }
+    }
+}
+
+/// Until the connection is lost, or all trunks are over.
+async fn read_by(connection: &Connection, readings: &mut [Reading]) -> Result<(), String> {
+    let all = join_all(readings.iter_mut().map(|reading| reading.run(connection)));
+    tokio::select! {
+        results = all => results.into_iter().collect(),
+        () = connection.lost() => Err("the connection is lost".to_owned()),
+    }
+}
+
+impl Reading {
+    /// Reads one trunk until it is over.
+    async fn run(&mut self, connection: &Connection) -> Result<(), String> {
+        if !self.flush().await {
+            return Ok(());
+        }
+        let stream = connection.stream_of(&self.trunk).await?;
+        let stream =
+            stream.ok_or_else(|| format!("there is no stream of {} any more", self.trunk))?;
+        let config = pull::OrderedConfig {
+            filter_subject: self.trunk.subject(),
+            deliver_policy: self.next,
+            max_bytes: AHEAD,
+            ..pull::OrderedConfig::default()
+        };
+        let consumer = stream.create_consumer(config).await.map_err(|error| why(&error))?;
+        let mut pending = consumer.cached_info().num_pending;
+        let mut messages = consumer.messages().await.map_err(|error| why(&error))?;
+        loop {
+            if pending == 0 {
+                self.is_caught_up.store(true, Ordering::Release);
+                if !self.goes_on {
+                    let _ = self.socket.shutdown().await;
+                    self.is_over = true;
+                    return Ok(());
+                }
+            }
+            let Some(message) = messages.next().await else {
+                return Err("the server sends no more".to_owned());
+            };
+            let message = message.map_err(|error| why(&error))?;
+            let info = message.info().map_err(|error| error.to_string())?;
+            pending = info.pending;
+            self.next = DeliverPolicy::ByStartSequence { start_sequence: info.stream_sequence + 1 };
+            self.take(&message)?;
+            if !self.flush().await {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes the octets of a message; what it begins with only where it is not that of the one before.
+    fn take(&mut self, message: &Message) -> Result<(), String> {
+        let payload = &message.payload;
+        let len = header_len(payload).map_err(|problem| problem.to_string())?;
+        let (header, blocks) = payload.split_at(len);
+        if header != self.header {
+            self.octets.extend_from_slice(header);
+            self.header = header.to_vec();
+        }
+        self.octets.extend_from_slice(blocks);
+        Ok(())
+    }
+
+    /// Writes what is left; `false` if nobody reads it any more. May be given up at any time.
+    async fn flush(&mut self) -> bool {
+        while self.sent < self.octets.len() {
+            match self.socket.write(&self.octets[self.sent..]).await {
+                Ok(len) if len > 0 => self.sent += len,
+                _ => {
+                    self.is_over = true;
+                    return false;
+                }
+            }
+        }
+        self.octets.clear();
+        self.sent = 0;
+        !self.is_over
+    }
+}
