@@ -419,8 +419,8 @@ fn wrong_usage() {
 #[test]
 fn killed_under_traffic_all_but_the_last_second_is_readable() {
     let mut random = Random(7);
-    // 10000 frames a second are 1.7 Mbit/s: what a debug build on a busy machine takes.
-    let per_second = if full() { 10_000.0 } else { 4_000.0 };
+    // So few that a debug build keeps up on a busy machine too.
+    let per_second = if full() { 5_000.0 } else { 1_000.0 };
     for more in [&["-C", "40k"][..], &["-C", "2k"], &["-G", "1"]] {
         let dir = TempDir::new().unwrap();
         let pty = Pty::new();
@@ -739,15 +739,17 @@ fn files_of_a_second_do_not_drift_with_the_packets() {
     let mut program = Program::start([pty.path(), "-w", file.to_str().unwrap(), "-G", "1"]);
     program.wait_for("reading mstp");
     let start = Instant::now();
-    for n in 0..13 {
+    let mut seconds = std::collections::BTreeSet::new();
+    for n in 0..28 {
         pty.send(&numbered_frame(n));
+        seconds.insert(start.elapsed().as_secs());
         std::thread::park_timeout(Duration::from_millis(400));
     }
-    let seconds = start.elapsed().as_secs() as usize;
     program.terminate();
     let files = std::fs::read_dir(dir.path()).unwrap().count();
-    // One for each second that had a packet: with a file each 1.2 s there would be fewer.
-    assert!(files >= seconds, "{files} files in {seconds} s");
+    // One for each second that had a packet, but for one at the edge of a second: with a file each
+    // 1.2 s there would be two fewer.
+    assert!(files + 1 >= seconds.len(), "{files} files with packets in {seconds:?}");
 }
 
 /// FAT ends a file at 4 GiB, and a limit of the process where it likes.

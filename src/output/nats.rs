@@ -367,7 +367,7 @@ impl Session {
     fn tell_unstored(&mut self, name: &str) {
         let pending = self.pending.take().map_or(0, |pending| pending.message.packets);
         match &mut self.intake {
-            Intake::Spool(_) if pending > 0 => {
+            Intake::Spool(spool) if pending > 0 || spool.has_some() => {
                 info!("{name}: packets wait in the spool; they are stored at the next start");
             }
             Intake::Spool(_) => {}

@@ -154,6 +154,11 @@ impl Spool {
         format!("{name}@{}", message.end)
     }
 
+    /// Whether there is something that is not stored.
+    pub fn has_some(&self) -> bool {
+        file_set::listed(&self.path).is_ok_and(|files| !files.is_empty())
+    }
+
     fn open_file(&self, name: OsString) -> io::Result<Reading> {
         let file = File::open(self.path.with_file_name(&name))?;
         Ok(Reading { name, file, cutter: Cutter::default() })
