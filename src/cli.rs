@@ -142,7 +142,11 @@ pub fn parse() -> Asked {
         Typed { command: Some(Command::CheckConfig { files }), .. } => {
             return Asked::CheckConfig(files);
         }
-        Typed { command: Some(Command::Report(args)), .. } => return Asked::Report(args),
+        Typed { command: Some(Command::Report(args)), .. } => {
+            #[cfg(all(target_os = "linux", feature = "nats"))]
+            let args = args.resolve().unwrap_or_else(|error| error.exit());
+            return Asked::Report(args);
+        }
         Typed { command: Some(Command::Extcap(args)), .. } => {
             if !args.install && !args.uninstall {
                 Typed::parse_from(["serialshark", "extcap", "--help"]); // prints it and ends

@@ -5,7 +5,6 @@ use crate::encode::{Direction, Format};
 use crate::framing::{Protocol, Setup};
 use crate::line::ModemLine;
 use crate::logger::Pane;
-#[cfg(all(target_os = "linux", feature = "nats"))]
 use crate::nats::query::Query;
 use crate::output::file_set;
 #[cfg(feature = "mqtt")]
@@ -43,7 +42,6 @@ pub struct Port {
     /// What the capture that its packets come from calls it, if they come from one.
     pub described: Option<Described>,
     /// What is asked of a NATS server, if its packets are there.
-    #[cfg(all(target_os = "linux", feature = "nats"))]
     pub query: Option<Query>,
     /// Whether a file is replayed in real time, and not as fast as possible.
     pub paced: bool,

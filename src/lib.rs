@@ -49,7 +49,7 @@
 //! - [`report`]: what the analysis found as text and as a page
 //! - [`encode`]: packets to records of pcap, pcapng or text
 //! - [`decode`]: records of pcap and pcapng to packets
-//! - `nats`: the store of many lines, as far as both ends need it
+//! - [`nats`]: the store of many lines, as far as both ends need it
 //! - [`source`]: where octets come from
 //! - [`recognition`]: listens to a port until it is clear what is spoken on it
 //! - [`output`]: listeners and streams, where records go
@@ -80,7 +80,6 @@ mod hex;
 pub mod line;
 pub mod line_errors;
 pub mod logger;
-#[cfg(feature = "nats")]
 pub mod nats;
 #[cfg(any(feature = "mqtt", feature = "nats"))]
 mod outage;

@@ -7,8 +7,8 @@
 //! `output::nats` publishes, `source::nats` reads, `fleet` reads them all.
 
 pub mod address;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "nats"))]
 pub mod batch;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "nats"))]
 pub mod connection;
 pub mod query;

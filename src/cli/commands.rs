@@ -2,8 +2,12 @@
 
 use super::args::Args;
 use super::service::ServiceCommand;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use super::store::{StoreArgs, Usual};
 use super::{settings, values};
 use crate::analysis::findings::Severity;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::nats::{address::is_one, query::Query};
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -166,7 +170,8 @@ pub(super) enum Command {
 /// Of `serialshark report`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ReportArgs {
-    /// Captures of one line, in any order; - is standard input
+    /// Captures of one line, in any order; - is standard input; nats://HOST/SITE.TRUNK is what a NATS
+    /// server keeps, of the last hour unless told otherwise
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
 
@@ -197,6 +202,32 @@ pub struct ReportArgs {
     /// Protocol of plain bytes, or of a capture whose link type several have [default: mstp]
     #[arg(short, long, value_name = "NAME")]
     pub protocol: Option<String>,
+
+    /// What is asked of NATS servers, which `files` do not have any more.
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    #[arg(skip)]
+    pub queries: Vec<Query>,
+
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+impl ReportArgs {
+    /// Takes what is asked of NATS servers out of the files.
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    pub(super) fn resolve(mut self) -> Result<Self, clap::Error> {
+        let mut files = Vec::new();
+        for file in std::mem::take(&mut self.files) {
+            match file.to_str().filter(|text| is_one(text)) {
+                Some(url) => self.queries.push(self.store.query(url, Usual::HourAgo)?),
+                None => files.push(file),
+            }
+        }
+        self.files = files;
+        self.store.check(!self.queries.is_empty(), !self.queries.is_empty())?;
+        Ok(self)
+    }
 }
 
 /// How grave a finding must be to be a failure.

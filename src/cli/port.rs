@@ -14,7 +14,6 @@ use crate::framing::{
     self, Channel, PROTOCOLS, Protocol, REMOTE_SILENCE_NS, SILENCE_NS, Setup, protocol,
 };
 use crate::line::{Line, ModemLine};
-#[cfg(all(target_os = "linux", feature = "nats"))]
 use crate::nats::query::Query;
 use crate::setting::Values;
 use crate::source::file::FileKind;
@@ -141,7 +140,6 @@ pub(super) fn port(typed: &OsStr, common: &Common<'_>) -> Result<Port, clap::Err
         auto,
         recorded: place.recorded.is_some() || place.is_stored(),
         described: None,
-        #[cfg(all(target_os = "linux", feature = "nats"))]
         query: place.query,
         paced: common.replay_paced,
         record: common.record.cloned(),
@@ -158,7 +156,6 @@ struct Place {
     /// The header, if it is a recording.
     recorded: Option<record::Header>,
     /// What is asked of a server, if it is one.
-    #[cfg(all(target_os = "linux", feature = "nats"))]
     query: Option<Query>,
 }
 
@@ -181,25 +178,16 @@ impl Place {
             Some(("nats" | "tls", _)) => Some(common.store.query(&name, Usual::Now)?),
             _ => None,
         };
+        #[cfg(not(all(target_os = "linux", feature = "nats")))]
+        let query: Option<Query> = None;
         // Without user and password.
-        #[cfg(all(target_os = "linux", feature = "nats"))]
         let name = query.as_ref().map_or(name, |query| query.address.to_string());
-        Ok(Self {
-            address,
-            name,
-            kind,
-            recorded,
-            #[cfg(all(target_os = "linux", feature = "nats"))]
-            query,
-        })
+        Ok(Self { address, name, kind, recorded, query })
     }
 
     /// Whether its packets are in a store, framed and dated.
     fn is_stored(&self) -> bool {
-        #[cfg(all(target_os = "linux", feature = "nats"))]
-        return self.query.is_some();
-        #[cfg(not(all(target_os = "linux", feature = "nats")))]
-        false
+        self.query.is_some()
     }
 
     /// The simulated device's protocol.

@@ -18,7 +18,8 @@ use crate::sys::pipe_reader::PipeReader;
 use crate::time::{MonoClock, Timestamp, WallOffset};
 use log::{Level, warn};
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -109,6 +110,49 @@ pub fn open(
         Ok(Found { name: trunk.to_string(), interface, source })
     });
     found.collect::<Result<_, _>>().map(Some)
+}
+
+/// What is stored of one trunk, as a capture up to the newest packet of now. Packets before and behind
+/// the range may be in it.
+pub struct Past {
+    /// The server and the trunk.
+    pub name: String,
+    /// What its packets say of their line.
+    pub interface: decode::Interface,
+    /// The octets of the capture.
+    pub input: Box<dyn Read>,
+}
+
+/// Reads what is stored of one trunk.
+///
+/// # Errors
+/// When there is no such server, or not one such trunk on it.
+pub fn read(query: &Query, clock: MonoClock) -> Result<Past, Error> {
+    let name = query.address.to_string();
+    let cannot = |error: io::Error| Error::new(&name, "cannot read").because(error);
+    let never = Waker::new().map_err(cannot)?;
+    let Some((subscription, mut feeds)) = Subscription::start(query, clock.now(), &never)? else {
+        return Err(cannot(ErrorKind::Interrupted.into()));
+    };
+    let (Some(feed), true) = (feeds.pop(), feeds.is_empty()) else {
+        return Err(Error::new(&name, "is more than one trunk").hint("report on one at a time"));
+    };
+    let socket = UnixStream::from(feed.socket);
+    socket.set_nonblocking(false).map_err(cannot)?;
+    let input = Box::new(PastInput { socket, _subscription: subscription });
+    Ok(Past { name, interface: feed.interface, input })
+}
+
+/// The octets, as long as they are subscribed to.
+struct PastInput {
+    socket: UnixStream,
+    _subscription: Subscription,
+}
+
+impl Read for PastInput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.read(buffer)
+    }
 }
 
 /// The protocol whose packets these are; of several with the same link type the one that was typed, or

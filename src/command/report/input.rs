@@ -7,7 +7,16 @@ use crate::decode::{self, Problem, Reader};
 use crate::error::Error;
 use crate::framing::{self, PROTOCOLS, Protocol, Setup};
 use crate::line::Line as Rate;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::nats::query::Query;
+use crate::nats::query::{Place, Range};
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::source;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::source::nats::Past;
 use crate::source::record::{self, RecordKind};
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::time::MonoClock;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -36,6 +45,8 @@ pub(super) struct Opened {
     pub(super) kind: Kind,
     /// Whether it was read, and nothing of it is a frame.
     pub(super) is_senseless: bool,
+    /// Of which times its packets are wanted, if it has more.
+    range: Option<Range>,
     begins: Timestamp,
     remarks: Vec<String>,
 }
@@ -53,6 +64,10 @@ pub(super) fn open(args: &ReportArgs) -> Result<Vec<Opened>, Error> {
         let file = open_one(path, args)?;
         files.push(file);
     }
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    for query in &args.queries {
+        files.push(open_stored(query, args)?);
+    }
     files.sort_by_key(|file| file.begins);
     if let [first, others @ ..] = &files[..]
         && let Some(other) = others.iter().find(|other| other.protocol.name != first.protocol.name)
@@ -62,6 +77,37 @@ pub(super) fn open(args: &ReportArgs) -> Result<Vec<Opened>, Error> {
         return Err(Error::new(&other.name, what).hint("report on one line at a time"));
     }
     Ok(files)
+}
+
+/// What a NATS server keeps of a trunk.
+#[cfg(all(target_os = "linux", feature = "nats"))]
+fn open_stored(query: &Query, args: &ReportArgs) -> Result<Opened, Error> {
+    let Past { name, interface, input } = source::nats::read(query, MonoClock::start())?;
+    let typed = args.protocol.as_deref().and_then(framing::protocol);
+    let protocol = source::nats::protocol_of(&interface, typed).ok_or_else(|| {
+        let what =
+            format!("has packets of link type {}, not of a serial line", interface.link_type);
+        Error::new(&name, what)
+    })?;
+    let baud = interface.speed.and_then(|baud| u32::try_from(baud).ok());
+    let reader = Reader::new(input).map_err(|problem| match problem {
+        Problem::NoCapture => Error::new(&name, "has no packets of this time")
+            .hint("--since 7d takes those of the last week"),
+        problem => Error::new(&name, problem),
+    })?;
+    let kind = Kind::Capture { reader, interface: None, packets: 0 };
+    let begins = query.range.from.unwrap_or_default();
+    let remarks = Vec::new();
+    Ok(Opened {
+        name,
+        protocol,
+        baud,
+        kind,
+        is_senseless: false,
+        range: Some(query.range),
+        begins,
+        remarks,
+    })
 }
 
 fn file(path: &Path) -> Result<Box<dyn Read>, Error> {
@@ -157,7 +203,16 @@ fn open_capture(
         None => reader,
     };
     let kind = Kind::Capture { reader, interface, packets: 0 };
-    Ok(Opened { name, protocol, baud, kind, is_senseless: false, begins, remarks: Vec::new() })
+    Ok(Opened {
+        name,
+        protocol,
+        baud,
+        kind,
+        is_senseless: false,
+        range: None,
+        begins,
+        remarks: Vec::new(),
+    })
 }
 
 /// The protocol whose packets have this link type; of several the one that was typed, or the first.
@@ -191,6 +246,7 @@ fn open_recording(
         baud,
         kind,
         is_senseless: false,
+        range: None,
         begins: Timestamp::default(),
         remarks: Vec::new(),
     })
@@ -213,7 +269,16 @@ fn open_octets(
     let line = Line::new((protocol.framer)(&setup), octet_ns, protocol.name == "mstp");
     let remarks = vec!["delays, rates and the grade: bytes without times were dated as if they had come without a pause".to_owned()];
     let kind = Kind::Octets { input: Box::new(input), line, octet_ns };
-    Ok(Opened { name, protocol, baud: None, kind, is_senseless: false, begins: BEGINNING, remarks })
+    Ok(Opened {
+        name,
+        protocol,
+        baud: None,
+        kind,
+        is_senseless: false,
+        range: None,
+        begins: BEGINNING,
+        remarks,
+    })
 }
 
 impl Opened {
@@ -226,8 +291,19 @@ impl Opened {
         let result = match &mut self.kind {
             Kind::Capture { reader, interface, packets } => {
                 let mut others = BTreeMap::new();
-                let result =
-                    read_capture(reader, interface, packets, self.protocol, &mut others, sink);
+                let result = read_capture(
+                    reader,
+                    interface,
+                    packets,
+                    self.protocol,
+                    &mut others,
+                    &mut |heard| {
+                        if self.range.is_none_or(|it| it.place(heard.record.time) == Place::Inside)
+                        {
+                            sink(heard);
+                        }
+                    },
+                );
                 for (link_type, n) in others {
                     self.remarks.push(format!(
                         "{name}: {n} packets of another interface or link type ({link_type})"
