@@ -32,6 +32,8 @@ use crate::error::Error;
 use crate::logger::Logging;
 #[cfg(feature = "top")]
 use crate::logger::Pane;
+#[cfg(all(target_os = "linux", feature = "nats", feature = "http"))]
+use crate::nats::address::{Account, is_one};
 use args::Args;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser as _};
@@ -169,9 +171,37 @@ pub fn parse() -> Asked {
             typed.remove(1);
             return Asked::Capture(Box::new(shown(requested(&typed))));
         }
+        #[cfg(all(target_os = "linux", feature = "nats", feature = "http"))]
+        Typed { command: Some(Command::Fleet(args)), .. } => {
+            let typed = fleet(typed, &args).unwrap_or_else(|error| error.exit());
+            return Asked::Capture(Box::new(requested(&typed)));
+        }
         Typed { command: None, .. } => {}
     }
     Asked::Capture(Box::new(requested(&typed)))
+}
+
+/// A fleet as a capture: all trunks of a server, shown on a page.
+#[cfg(all(target_os = "linux", feature = "nats", feature = "http"))]
+fn fleet(mut typed: Vec<OsString>, args: &Args) -> Result<Vec<OsString>, clap::Error> {
+    typed.remove(1);
+    if let Some(other) = args.ports.iter().find(|port| !is_one(&port.to_string_lossy())) {
+        return Err(usage(format!("fleet: {} is not nats://HOST", other.display())));
+    }
+    for word in typed.iter_mut().filter(|word| args.ports.contains(word)) {
+        let url = word.to_string_lossy().into_owned();
+        let (_, trunks) = Account::parse(&url).map_err(|why| usage(format!("{url}: {why}")))?;
+        if trunks.is_empty() {
+            *word = format!("{}/*.*", url.trim_end_matches('/')).into();
+        }
+    }
+    if args.http.is_none() {
+        typed.extend(["--http", "8080"].map(OsString::from));
+    }
+    if !args.store.has_beginning() {
+        typed.extend(["--since", "1h"].map(OsString::from));
+    }
+    Ok(typed)
 }
 
 /// Whether this is a file of packets, and not of bytes of a line.

@@ -4,4 +4,5 @@
 pub mod html;
 pub mod metrics;
 pub mod now;
+pub mod overview;
 pub mod text;

@@ -89,7 +89,7 @@ pub trait Source: Send {
         None
     }
 
-    /// What the times of its octets are.
+    /// What the times of its octets are, as of the last read.
     fn pace(&self) -> Pace {
         Pace::Arrival
     }

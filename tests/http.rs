@@ -310,9 +310,10 @@ fn with_a_token_only_who_knows_it() {
     assert!(stderr.contains("holds no token"), "{stderr}");
 }
 
-/// Two trunks in one analysis would be one with two tokens.
+/// Two trunks in one analysis would be one with two tokens: each has a page of its own, and one is on
+/// both.
 #[test]
-fn of_two_ports_the_report_is_on_the_first_one() {
+fn of_two_ports_each_has_its_report_and_the_first_page_is_on_both() {
     let other = Pty::new();
     let mut server = Server::start(&[other.path()]);
     server.program.wait_for_nth(2, "reading mstp");
@@ -326,9 +327,26 @@ fn of_two_ports_the_report_is_on_the_first_one() {
         metrics.contains(&format!("frames_total{{port=\"{}\"}} 10\n", other.path())),
         "{metrics}"
     );
-    let report = server.get("/report.json");
-    let report: serde_json::Value = serde_json::from_slice(&report.body).unwrap();
-    assert_eq!(report["frames"], 20);
+    let json = |path: &str| -> serde_json::Value {
+        serde_json::from_slice(&server.get(path).body).unwrap_or_else(|_| panic!("{path}"))
+    };
+    let all = json("/report.json");
+    let lines = all["lines"].as_array().unwrap();
+    let frames: Vec<_> = [server.pty.path(), other.path()]
+        .iter()
+        .map(|port| {
+            let line = lines.iter().find(|line| line["name"] == *port).unwrap();
+            let path = line["path"].as_str().unwrap();
+            let page = server.get(path).text();
+            assert!(page.contains(port) && page.contains("MS/TP trunk report"), "{path}");
+            assert!(server.get("/").text().contains(&format!("href=\"{}\"", &path[1..])));
+            json(&format!("{path}report.json"))["frames"].clone()
+        })
+        .collect();
+    assert_eq!(frames, [20, 10]);
+    for path in ["/lines/", "/lines/x/", "/lines/x", "/lines//", "/lines/../"] {
+        assert_eq!(server.get(path).status, 404, "{path}");
+    }
     server.program.terminate();
 }
 

@@ -80,6 +80,15 @@ complete -c serialshark -l report-every -d 'Every DURATION, such as 1h, 15m or 3
 complete -c serialshark -l report -d 'The file that --report-every replaces [default: serialshark-report.json beside the first file of -w, else in the working directory]' -r -F
 complete -c serialshark -l mqtt -d 'Tell an MQTT broker of the line, mqtt://[USER@]HOST[:PORT]/PREFIX: the report and its chief figures at PREFIX/report, PREFIX/grade and so on, findings at PREFIX/findings' -r
 complete -c serialshark -l mqtt-password-file -d 'The file with the password of USER in --mqtt' -r -F
+complete -c serialshark -l nats -d 'Store the packets on a NATS server with JetStream, nats://[USER@]HOST[:PORT]/SITE.TRUNK; to read them anywhere: serialshark nats://HOST/SITE.TRUNK' -r
+complete -c serialshark -l nats-keep -d 'Where --nats makes a stream: keep packets for so long, and of so much size: 7d,10G [default: 7d,1G]' -r
+complete -c serialshark -l nats-spool -d 'Keep packets for --nats in files in DIR until the server has stored them, so that none is lost while it is away' -r -F
+complete -c serialshark -l since -d 'Of nats://HOST/SITE.TRUNK: begin so long ago (30m, 2h, 7d), and go on with what comes' -r
+complete -c serialshark -l from -d 'Of nats://HOST/SITE.TRUNK: begin at this time: 10:15, "2026-11-28 10:15:00" (local time), 2026-11-28T10:15:00Z' -r
+complete -c serialshark -l to -d 'Of nats://HOST/SITE.TRUNK: end at this time' -r
+complete -c serialshark -l nats-creds -d 'Credentials file for the NATS server, as nsc makes it' -r -F
+complete -c serialshark -l nats-password-file -d 'The file with the password of USER in nats://USER@HOST' -r -F
+complete -c serialshark -l nats-ca -d 'Certificates (PEM) of the authorities that the NATS server\'s certificate is checked against, instead of those of the system' -r -F
 complete -c serialshark -s c -l count -d 'End after this many packets' -r
 complete -c serialshark -l log-file -d 'Also append log lines, with their times, to this file' -r -F
 complete -c serialshark -s D -l list-interfaces -d 'List the serial ports, like the command ports'
@@ -132,6 +141,12 @@ complete -c serialshark -n "__fish_seen_subcommand_from report" -l fail-on
 complete -c serialshark -n "__fish_seen_subcommand_from report" -l baud
 complete -c serialshark -n "__fish_seen_subcommand_from report" -l latency
 complete -c serialshark -n "__fish_seen_subcommand_from report" -l protocol
+complete -c serialshark -n "__fish_seen_subcommand_from report" -l since
+complete -c serialshark -n "__fish_seen_subcommand_from report" -l from
+complete -c serialshark -n "__fish_seen_subcommand_from report" -l to
+complete -c serialshark -n "__fish_seen_subcommand_from report" -l nats-creds
+complete -c serialshark -n "__fish_seen_subcommand_from report" -l nats-password-file
+complete -c serialshark -n "__fish_seen_subcommand_from report" -l nats-ca
 complete -c serialshark -n __fish_is_first_token -a top -d 'Show the state of a line live in the terminal, while it is captured'
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l list-interfaces
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l config
@@ -182,6 +197,15 @@ complete -c serialshark -n "__fish_seen_subcommand_from top" -l report
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l mqtt
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l mqtt-password-file
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l mqtt-discovery
+complete -c serialshark -n "__fish_seen_subcommand_from top" -l nats
+complete -c serialshark -n "__fish_seen_subcommand_from top" -l nats-keep
+complete -c serialshark -n "__fish_seen_subcommand_from top" -l nats-spool
+complete -c serialshark -n "__fish_seen_subcommand_from top" -l since
+complete -c serialshark -n "__fish_seen_subcommand_from top" -l from
+complete -c serialshark -n "__fish_seen_subcommand_from top" -l to
+complete -c serialshark -n "__fish_seen_subcommand_from top" -l nats-creds
+complete -c serialshark -n "__fish_seen_subcommand_from top" -l nats-password-file
+complete -c serialshark -n "__fish_seen_subcommand_from top" -l nats-ca
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l count
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l wait
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l same-adapter
@@ -189,6 +213,72 @@ complete -c serialshark -n "__fish_seen_subcommand_from top" -l once
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l log-file
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l verbose
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l quiet
+complete -c serialshark -n __fish_is_first_token -a fleet -d 'Serve one page on all lines that a NATS server keeps, those with trouble first'
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l list-interfaces
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l config
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l protocol
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l baud
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l line
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l channel
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l dwell
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l interface
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l dtr
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l rts
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l init
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l gap
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l delimiter
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l length-field
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l start
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l check
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l max-length
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l dissector
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l link-type
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l wireshark
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l fifo
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l pipe
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l tcp
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l http
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l http-token
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l unix
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l write
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l rotate-size
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l rotate-seconds
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l rotate-files
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l postrotate-command
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l compress
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l format
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l history
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l history-size
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l buffer-size
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l force
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l group
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l mode
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l record
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l replay-paced
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l time
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l hex
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l no-tokens
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l report-every
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l report
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l mqtt
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l mqtt-password-file
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l mqtt-discovery
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l nats
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l nats-keep
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l nats-spool
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l since
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l from
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l to
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l nats-creds
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l nats-password-file
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l nats-ca
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l count
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l wait
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l same-adapter
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l once
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l log-file
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l verbose
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l quiet
 complete -c serialshark -n __fish_is_first_token -a extcap -d 'Add the ports to the interface list of Wireshark and tshark, or remove them'
 complete -c serialshark -n "__fish_seen_subcommand_from extcap" -l install
 complete -c serialshark -n "__fish_seen_subcommand_from extcap" -l uninstall

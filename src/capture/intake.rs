@@ -15,15 +15,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Takes packets of the first port out of its queue.
+/// Takes packets out of its queue.
 pub struct Intake<'a> {
     shared: &'a Shared,
     stream: Arc<StreamWriter>,
     times: Times,
     /// Of the last packet: those that were dropped have numbers too.
     number: u64,
-    /// Packets that were dropped since the last one that was handed on.
-    dropped: u64,
+    /// Packets of each port that were dropped since the last one that was handed on.
+    dropped: Vec<u64>,
 }
 
 impl<'a> Intake<'a> {
@@ -43,36 +43,48 @@ impl<'a> Intake<'a> {
             shared.read_by_some.store(true, Ordering::SeqCst);
             shared.gate.notify();
         }
-        Ok(Self { shared, stream, times, number: 0, dropped: 0 })
+        Ok(Self { shared, stream, times, number: 0, dropped: vec![0; ports] })
     }
 
-    /// Hands on what waits, for `most` at most. Tells whether there was anything.
+    /// Hands on what waits of the first port, for `most` at most; whether it is damaged as well. Tells
+    /// whether there was anything.
     pub fn take(&mut self, most: Duration, mut hear: impl FnMut(&Record<'_>, bool)) -> bool {
+        // Two lines in one analysis are none; but its packets have numbers in a capture.
+        self.take_all(most, |port, record, is_damaged| {
+            if port == 0 {
+                hear(record, is_damaged);
+            }
+        })
+    }
+
+    /// The same of all ports, each with its number.
+    pub fn take_all(
+        &mut self,
+        most: Duration,
+        mut hear: impl FnMut(usize, &Record<'_>, bool),
+    ) -> bool {
         let start = Instant::now();
         let mut any = false;
         while start.elapsed() < most
             && let Some(queued) = self.stream.queue.take()
         {
             any = true;
-            self.number += queued.missed.packets;
-            self.dropped += queued.missed.packets;
             let (port, len) = (queued.range.port(), queued.range.len() as u64);
-            if port == 0 {
-                for packet in queued.range.packets() {
-                    self.number += 1;
-                    let record = Record {
-                        number: self.number,
-                        time: self.times.date(&packet).time,
-                        octets: packet.data,
-                        original_len: packet.original_len,
-                        skipped_before: packet.skipped_before,
-                        dropped: std::mem::take(&mut self.dropped),
-                    };
-                    hear(&record, !packet.damage.is_none());
-                }
-            } else {
-                // Two lines in one analysis are none; but its packets have numbers in a capture.
-                self.number += len;
+            self.number += queued.missed.packets;
+            if let Some(dropped) = self.dropped.get_mut(port) {
+                *dropped += queued.missed.packets;
+            }
+            for packet in queued.range.packets() {
+                self.number += 1;
+                let record = Record {
+                    number: self.number,
+                    time: self.times.date(&packet).time,
+                    octets: packet.data,
+                    original_len: packet.original_len,
+                    skipped_before: packet.skipped_before,
+                    dropped: self.dropped.get_mut(port).map_or(0, std::mem::take),
+                };
+                hear(port, &record, !packet.damage.is_none());
             }
             self.queue().account.delivered(port, len);
         }

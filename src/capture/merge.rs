@@ -180,6 +180,14 @@ impl Merger {
         self.lanes.get(port).is_none_or(|lane| !lane.is_full())
     }
 
+    /// Says what the times of a port's octets are from now on: what is stored may be read to its end,
+    /// and go on with what comes.
+    pub fn set_pace(&mut self, port: usize, pace: Pace) {
+        if let Some(lane) = self.lanes.get_mut(port) {
+            lane.pace = pace;
+        }
+    }
+
     /// Takes the frames of one read at `now`, and since when the port's framer has one open, if
     /// it has.
     pub fn push(&mut self, batch: Batch, open_since: Option<Timestamp>, now: Timestamp) {

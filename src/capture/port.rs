@@ -253,7 +253,11 @@ impl<'a> PortThread<'a> {
             batch.set_missing(std::mem::take(&mut self.missing));
             batch.set_stranger(std::mem::take(&mut self.is_stranger));
         }
-        let standing = Standing { tally: self.tally(), open_since: self.framer.open_since() };
+        let standing = Standing {
+            tally: self.tally(),
+            open_since: self.framer.open_since(),
+            pace: self.source.pace(),
+        };
         match self.shared.publish(batch, &standing, self.is_live) {
             Some(again) => self.again = again,
             None => round.ended = true,

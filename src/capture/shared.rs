@@ -8,6 +8,7 @@ use super::writer::StreamWriter;
 use crate::encode::Interface;
 use crate::error::Error;
 use crate::packet::{Batch, Tally};
+use crate::source::Pace;
 use crate::sys::Waker;
 use crate::time::wall_clock::WallClock;
 use crate::time::{MonoClock, Timestamp};
@@ -109,6 +110,7 @@ impl Shared {
             self.streams_with_room(batch.port())
         };
         streams.tallies[batch.port()] = standing.tally;
+        streams.merger.set_pace(batch.port(), standing.pace);
         streams.merger.push(batch, standing.open_since, self.clock.now());
         let streams = self.release(streams, live);
         let (wanted, deadline) = (streams.remaining > 0, streams.merger.deadline());
@@ -268,6 +270,8 @@ pub struct Standing {
     pub tally: Tally,
     /// Since when a frame is open, if one is: none to come is earlier.
     pub open_since: Option<Timestamp>,
+    /// What the times of its octets are.
+    pub pace: Pace,
 }
 
 /// When frames that wait for other ports may leave.

@@ -18,6 +18,8 @@ use super::signals::{Heeded, Request};
 use super::{GRACE, VIEWER_GRACE, port, report};
 use crate::analysis::doctor::Known;
 use crate::analysis::timing::BaudFrom;
+#[cfg(all(unix, feature = "http"))]
+use crate::config::Output;
 use crate::config::{Auto, Config, Port};
 use crate::encode::Format;
 use crate::error::Error;
@@ -340,11 +342,15 @@ fn make_figures<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     capture: &'env Capture<'env>,
 ) -> Option<Thread<'scope>> {
-    let (board, port) = capture.board.as_deref().zip(capture.ports.first())?;
-    let intake = Intake::open(capture.shared, "figures", false)
+    let Capture { config, shared, .. } = *capture;
+    let board = capture.board.as_deref()?;
+    // What is stored waits for its readers. Where there is no other output this is one.
+    let is_alone = config.outputs.iter().all(|(output, _)| matches!(output, Output::Http { .. }));
+    let intake = Intake::open(shared, "figures", is_alone && !shared.is_live)
         .map_err(|error| Error::new("figures", "cannot be made").because(error));
-    let intake = capture.shared.or_end(intake)?;
-    let make = move || figures::run(capture.shared, intake, board, known(port));
+    let intake = shared.or_end(intake)?;
+    let known: Vec<_> = capture.ports.iter().map(known).collect();
+    let make = move || figures::run(shared, intake, board, &known);
     spawn_or_end(scope, capture.shared, "figures", make)
 }
 

@@ -153,6 +153,14 @@ pub(super) enum Command {
     /// argument. With --replay-paced a recording is shown as if it were live.
     #[cfg(feature = "top")]
     Top(Box<Args>),
+    /// Serve one page on all lines that a NATS server keeps, those with trouble first
+    ///
+    /// Reads nats://HOST/SITE.* (all trunks of a site), or of nats://HOST all there are, from an hour ago
+    /// on, and serves the page at http://127.0.0.1:8080/, each line with a page of its own; --http names
+    /// another address, --since another time. Takes the options of a capture. Trunks that are stored for
+    /// the first time later are told in the log, and are read after a restart.
+    #[cfg(all(target_os = "linux", feature = "nats", feature = "http"))]
+    Fleet(Box<Args>),
     /// Add the ports to the interface list of Wireshark and tshark, or remove them
     ///
     /// After a restart or F5 Wireshark lists each serial port, and simulated ones; their options

@@ -49,6 +49,12 @@ pub(super) enum Usual {
 }
 
 impl StoreArgs {
+    /// Whether it is said from when on.
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "for a fleet"))]
+    pub(super) fn has_beginning(&self) -> bool {
+        self.since.is_some() || self.from.is_some()
+    }
+
     /// What is asked of a server for a trunk.
     pub(super) fn query(&self, url: &str, usual: Usual) -> Result<Query, clap::Error> {
         let mut address = Address::parse(url).map_err(|why| usage(format!("{url}: {why}")))?;

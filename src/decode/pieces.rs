@@ -106,6 +106,7 @@ mod tests {
             let packet = Packet {
                 data: &vec![n; usize::from(n)],
                 time: Timestamp::from_ns(time),
+                original_len: u32::from(n),
                 ..Packet::default()
             };
             encoder.packet(&packet, 0, &mut octets).unwrap();

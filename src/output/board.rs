@@ -2,9 +2,18 @@
 //! looks.
 
 use crate::sys::Waker;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+
+/// What figures are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// All lines together.
+    All,
+    /// The line of the port with this number.
+    Line(usize),
+}
 
 /// What is known at one moment.
 #[derive(Debug)]
@@ -29,26 +38,47 @@ type Watcher = Box<dyn Fn() + Send>;
 /// Where the newest figures are.
 #[derive(Default)]
 pub struct Board {
-    newest: Mutex<Option<(Instant, Arc<Figures>)>>,
-    is_wanted: AtomicBool,
+    newest: Mutex<BTreeMap<Subject, (Instant, Arc<Figures>)>>,
+    wanted: Mutex<BTreeSet<Subject>>,
+    /// What the lines are called in paths, once it is known.
+    lines: OnceLock<Vec<String>>,
     /// Wakes the thread that makes them.
     maker: OnceLock<Arc<Waker>>,
     watchers: Mutex<Vec<Watcher>>,
 }
 
 impl Board {
-    /// The newest figures, if they are not older than this.
-    pub fn newest(&self, most: Duration) -> Option<Arc<Figures>> {
+    /// The newest figures on this, if they are not older than so.
+    pub fn newest(&self, subject: Subject, most: Duration) -> Option<Arc<Figures>> {
         let newest = whole(&self.newest);
-        newest.as_ref().filter(|(made, _)| made.elapsed() <= most).map(|it| Arc::clone(&it.1))
+        newest.get(&subject).filter(|(made, _)| made.elapsed() <= most).map(|it| Arc::clone(&it.1))
     }
 
     /// Asks for new ones; does not wait for them.
-    pub fn want(&self) {
-        if !self.is_wanted.swap(true, Ordering::SeqCst)
+    pub fn want(&self, subject: Subject) {
+        if whole(&self.wanted).insert(subject)
             && let Some(maker) = self.maker.get()
         {
             maker.wake();
+        }
+    }
+
+    /// What the lines of the ports are called in paths, in their order.
+    pub fn set_lines(&self, names: Vec<String>) {
+        let _ = self.lines.set(names);
+    }
+
+    /// The line of this name.
+    pub fn line(&self, name: &str) -> Option<Subject> {
+        self.lines.get()?.iter().position(|line| line == name).map(Subject::Line)
+    }
+
+    /// What is shown first: the line, or all if there are several.
+    pub fn first(&self) -> Subject {
+        if self.lines.get().is_some_and(|lines| lines.len() > 1) {
+            Subject::All
+        } else {
+            Subject::Line(0)
         }
     }
 
@@ -63,15 +93,15 @@ impl Board {
         let _ = self.maker.set(maker);
     }
 
-    /// Whether somebody waits for new ones.
-    pub fn is_wanted(&self) -> bool {
-        self.is_wanted.load(Ordering::SeqCst)
+    /// What somebody waits for.
+    pub fn wanted(&self) -> BTreeSet<Subject> {
+        whole(&self.wanted).clone()
     }
 
     /// Shows new ones.
-    pub fn show(&self, figures: Figures) {
-        *whole(&self.newest) = Some((Instant::now(), Arc::new(figures)));
-        self.is_wanted.store(false, Ordering::SeqCst);
+    pub fn show(&self, subject: Subject, figures: Figures) {
+        whole(&self.newest).insert(subject, (Instant::now(), Arc::new(figures)));
+        whole(&self.wanted).remove(&subject);
         whole(&self.watchers).iter().for_each(|watcher| watcher());
     }
 }
@@ -103,13 +133,15 @@ mod tests {
         board.set_maker(Arc::clone(&waker));
         let (told, heard) = crossbeam_channel::unbounded();
         board.watch(Box::new(move || told.send(()).expect("a listener")));
-        assert!(board.newest(Duration::MAX).is_none() && !board.is_wanted());
-        board.want();
-        assert!(board.is_wanted() && waker.wait(Duration::ZERO));
-        board.show(figures("good"));
-        assert!(!board.is_wanted());
+        let line = Subject::Line(0);
+        assert!(board.newest(line, Duration::MAX).is_none() && board.wanted().is_empty());
+        board.want(line);
+        assert!(board.wanted().contains(&line) && waker.wait(Duration::ZERO));
+        board.show(line, figures("good"));
+        assert!(board.wanted().is_empty());
         assert_eq!(heard.try_iter().count(), 1);
-        assert_eq!(board.newest(Duration::MAX).expect("figures").grade, "good");
-        assert!(board.newest(Duration::ZERO).is_none());
+        assert_eq!(board.newest(line, Duration::MAX).expect("figures").grade, "good");
+        assert!(board.newest(line, Duration::ZERO).is_none());
+        assert!(board.newest(Subject::All, Duration::MAX).is_none());
     }
 }

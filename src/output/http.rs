@@ -7,6 +7,7 @@
 //! | `/capture.pcapng?last=10m` | the last minutes, as far as the history goes |
 //! | `/report.json`, `/report.html` | the report, to be kept |
 //! | `/metrics` | Prometheus |
+//! | `/lines/NAME/` and so on | the same of one line, where there are several; then `/` is on all |
 //! | `/healthz` | 200 while ports are read, else 503 |
 //!
 //! The server is hyper on a runtime of one thread, the one that calls [`Listener::watch_path`]; no other

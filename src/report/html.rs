@@ -3,6 +3,7 @@
 
 pub(super) mod markup;
 mod over_time;
+pub mod overview;
 mod ring;
 mod strips;
 

@@ -3,6 +3,7 @@
 //! Names end in their unit, counters in `_total`. What a line's analysis does not know is left out.
 
 use super::now::Now;
+use super::overview::Line;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,7 +13,18 @@ pub fn text(report: &Value, now: &Now) -> String {
     let mut out = String::new();
     ports(&mut out, now);
     readers(&mut out, now);
-    line(&mut out, report);
+    lines(&mut out, &[("", report)]);
+    out
+}
+
+/// The same of several lines.
+pub fn of_lines(all: &[Line], now: &Now) -> String {
+    let mut out = String::new();
+    ports(&mut out, now);
+    readers(&mut out, now);
+    let reports: Vec<_> = all.iter().map(|line| (line.name.as_str(), &line.report)).collect();
+    lines(&mut out, &reports);
+    quiet(&mut out, all);
     out
 }
 
@@ -74,48 +86,65 @@ fn readers(out: &mut String, now: &Now) {
     let _ = writeln!(out, "serialshark_dropped_packets_total {dropped}");
 }
 
-/// What the analysis of the line says.
-fn line(out: &mut String, report: &Value) {
-    let trunk = &report["trunk"];
-    for (name, help, value, unit) in [
-        (
-            "serialshark_loop_seconds",
-            "Round time of the token, median.",
-            &trunk["loop_ms"]["p50"],
-            1e-3,
-        ),
-        ("serialshark_loop_p99_seconds", "Round time, 99 of 100.", &trunk["loop_ms"]["p99"], 1e-3),
-        ("serialshark_tokens_per_second", "Tokens passed.", &trunk["tokens_per_s"], 1.0),
+/// What the analysis of the lines says. Of several each has its name as a label.
+fn lines(out: &mut String, reports: &[(&str, &Value)]) {
+    let labels = |name: &str, more: &str| match (name, more) {
+        ("", "") => String::new(),
+        ("", more) => format!("{{{more}}}"),
+        (name, "") => format!("{{port=\"{}\"}}", label(name)),
+        (name, more) => format!("{{port=\"{}\",{more}}}", label(name)),
+    };
+    for (family, help, pointer, unit) in [
+        ("serialshark_loop_seconds", "Round time of the token, median.", "/loop_ms/p50", 1e-3),
+        ("serialshark_loop_p99_seconds", "Round time, 99 of 100.", "/loop_ms/p99", 1e-3),
+        ("serialshark_tokens_per_second", "Tokens passed.", "/tokens_per_s", 1.0),
         (
             "serialshark_utilisation_ratio",
             "Share of time that the line is in use.",
-            &trunk["utilisation"],
+            "/utilisation",
             1.0,
         ),
-        (
-            "serialshark_errors_per_minute",
-            "Damaged frames a minute.",
-            &trunk["errors_per_min"],
-            1.0,
-        ),
+        ("serialshark_errors_per_minute", "Damaged frames a minute.", "/errors_per_min", 1.0),
     ] {
-        if let Some(value) = value.as_f64() {
-            begin(out, name, "gauge", help);
-            let _ = writeln!(out, "{name} {}", value * unit);
+        let value = |report: &Value| report["trunk"].pointer(pointer).and_then(Value::as_f64);
+        let known = reports.iter().filter_map(|(name, report)| Some((name, value(report)?)));
+        for (n, (name, value)) in known.enumerate() {
+            if n == 0 {
+                begin(out, family, "gauge", help);
+            }
+            let _ = writeln!(out, "{family}{} {}", labels(name, ""), value * unit);
         }
     }
-    if let Some(grade) = report["grade"].as_str() {
-        begin(out, "serialshark_grade", "gauge", "1 for the grade that the line has.");
-        for name in ["good", "fair", "poor", "failing", "unknown"] {
-            let _ =
-                writeln!(out, "serialshark_grade{{grade=\"{name}\"}} {}", u8::from(name == grade));
+    let graded = reports.iter().filter_map(|(name, it)| Some((name, it["grade"].as_str()?)));
+    for (n, (name, grade)) in graded.enumerate() {
+        if n == 0 {
+            begin(out, "serialshark_grade", "gauge", "1 for the grade that the line has.");
+        }
+        for one in ["good", "fair", "poor", "failing", "unknown"] {
+            let labels = labels(name, &format!("grade=\"{one}\""));
+            let _ = writeln!(out, "serialshark_grade{labels} {}", u8::from(one == grade));
         }
     }
-    if let Some(findings) = report["findings"].as_array() {
-        begin(out, "serialshark_findings", "gauge", "Findings of each severity.");
+    let judged = reports.iter().filter_map(|(name, it)| Some((name, it["findings"].as_array()?)));
+    for (n, (name, findings)) in judged.enumerate() {
+        if n == 0 {
+            begin(out, "serialshark_findings", "gauge", "Findings of each severity.");
+        }
         for severity in ["critical", "fault", "warning", "advice"] {
-            let n = findings.iter().filter(|finding| finding["severity"] == severity).count();
-            let _ = writeln!(out, "serialshark_findings{{severity=\"{severity}\"}} {n}");
+            let count = findings.iter().filter(|finding| finding["severity"] == severity).count();
+            let labels = labels(name, &format!("severity=\"{severity}\""));
+            let _ = writeln!(out, "serialshark_findings{labels} {count}");
+        }
+    }
+}
+
+/// How long ago the last packet of each line came.
+fn quiet(out: &mut String, all: &[Line]) {
+    const NAME: &str = "serialshark_last_packet_age_seconds";
+    begin(out, NAME, "gauge", "How long ago the last packet came.");
+    for line in all {
+        if let Some(quiet) = line.quiet {
+            let _ = writeln!(out, "{NAME}{{port=\"{}\"}} {}", label(&line.name), quiet.as_secs());
         }
     }
 }

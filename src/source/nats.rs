@@ -29,6 +29,8 @@ use subscription::{Feed, Subscription};
 const BUFFER: usize = 64 * 1024;
 /// A packet may be stored so much later than it was heard.
 const LATE_NS: u64 = 1_000_000_000;
+/// How often it is looked whether all that was stored has come.
+const LOOK_NS: u64 = 100_000_000;
 /// How often a server that is missing at the start is asked again.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -53,7 +55,7 @@ pub struct Stored {
     buffer: Box<[u8]>,
     /// Whether the server has no more at the moment than was written into the pipe.
     is_caught_up: Arc<AtomicBool>,
-    /// Whether the pipe was empty since then.
+    /// Whether all that was stored has been read.
     is_live: bool,
     /// Whether packets came that are behind the range.
     is_over: bool,
@@ -223,13 +225,19 @@ impl Source for Stored {
             if self.is_over {
                 return Input::Ended;
             }
-            let until = [deadline, self.end()].into_iter().flatten().min();
+            let look = (!self.is_live).then(|| self.clock.now().plus_ns(LOOK_NS));
+            let until = [deadline, self.end(), look].into_iter().flatten().min();
+            // Looked at first: what is in the pipe by then is all that was stored.
+            let is_caught_up = self.is_caught_up.load(Ordering::Acquire);
             match wait(Some(&self.pipe), until, &self.clock, &self.stop) {
                 Woken::Stop => return Input::Stopped,
                 Woken::Timeout if self.end().is_some_and(|end| end <= self.clock.now()) => {
                     return Input::Ended;
                 }
-                Woken::Timeout => return Input::Silence(self.clock.now()),
+                Woken::Timeout => {
+                    self.is_live |= is_caught_up;
+                    return Input::Silence(self.clock.now());
+                }
                 Woken::Ready | Woken::Interrupted => {}
             }
             match self.pipe.read(&mut self.buffer) {
@@ -243,9 +251,7 @@ impl Source for Stored {
                     }
                 },
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.is_live |= self.is_caught_up.load(Ordering::Acquire);
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => {
                     Error::new(&self.name, "cannot read").because(error).log(Level::Error);
                     return Input::Ended;
@@ -268,7 +274,8 @@ impl Source for Stored {
     }
 
     fn pace(&self) -> Pace {
-        if self.is_live { Pace::Arrival } else { Pace::Stored }
+        // Messages come a tenth of a second or more after their packets.
+        if self.is_live { Pace::Paced } else { Pace::Stored }
     }
 
     fn is_live(&self) -> bool {

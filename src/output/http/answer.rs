@@ -2,7 +2,7 @@
 
 use super::super::Stream;
 use super::super::admission::{Admission, Place};
-use super::super::board::{Board, Figures};
+use super::super::board::{Board, Figures, Subject};
 use super::body::Content;
 use super::request::{Gatekeeper, Refusal, duration, query};
 use crate::sys::Sink;
@@ -121,22 +121,28 @@ impl Site {
             return answer;
         }
         let is_head = *request.method() == Method::HEAD;
+        let Some((subject, path)) = self.subject(path) else {
+            return text(StatusCode::NOT_FOUND, "not here; see /\n");
+        };
         match path {
-            "/" => self.shown("text/html; charset=utf-8", |it| it.page.clone()).await,
+            "/" => self.shown(subject, "text/html; charset=utf-8", |it| it.page.clone()).await,
             "/report.html" => {
-                self.shown("text/html; charset=utf-8", |it| it.saved_page.clone()).await
+                self.shown(subject, "text/html; charset=utf-8", |it| it.saved_page.clone()).await
             }
-            "/report.json" => self.shown("application/json", |it| it.report.clone()).await,
-            "/metrics" => self.shown("text/plain; version=0.0.4", |it| it.metrics.clone()).await,
+            "/report.json" => self.shown(subject, "application/json", |it| it.report.clone()).await,
+            "/metrics" => {
+                let kind = "text/plain; version=0.0.4";
+                self.shown(subject, kind, |it| it.metrics.clone()).await
+            }
             "/live.js" => whole(
                 "text/javascript; charset=utf-8",
                 Bytes::from_static(include_bytes!("live.js")),
             ),
-            "/healthz" => self.health().await,
+            "/healthz" => self.health(subject).await,
             "/events" if is_head => whole("text/event-stream", Bytes::new()),
             "/events" => {
                 goes_on.store(true, Ordering::SeqCst);
-                self.events(stop)
+                self.events(subject, stop)
             }
             "/live.pcapng" | "/capture.pcapng" if is_head => {
                 whole("application/x-pcapng", Bytes::new())
@@ -158,30 +164,44 @@ impl Site {
         }
     }
 
+    /// Which line a path is on, and the rest of the path.
+    fn subject<'a>(&self, path: &'a str) -> Option<(Subject, &'a str)> {
+        let Some(of_line) = path.strip_prefix("/lines/") else {
+            return Some((self.board.first(), path));
+        };
+        let (name, _) = of_line.split_once('/')?;
+        Some((self.board.line(name)?, &of_line[name.len()..]))
+    }
+
     /// Figures that are new enough, if they come in time.
-    async fn figures(&self) -> Option<Arc<Figures>> {
+    async fn figures(&self, subject: Subject) -> Option<Arc<Figures>> {
         let mut news = self.news.subscribe();
         let fresh = async {
             loop {
-                if let Some(figures) = self.board.newest(FRESH) {
+                if let Some(figures) = self.board.newest(subject, FRESH) {
                     return Some(figures);
                 }
-                self.board.want();
+                self.board.want(subject);
                 news.changed().await.ok()?;
             }
         };
         timeout(PATIENCE, fresh).await.ok().flatten()
     }
 
-    async fn shown(&self, kind: &'static str, what: impl Fn(&Figures) -> String) -> Answer {
-        match self.figures().await {
+    async fn shown(
+        &self,
+        subject: Subject,
+        kind: &'static str,
+        what: impl Fn(&Figures) -> String,
+    ) -> Answer {
+        match self.figures(subject).await {
             Some(figures) => whole(kind, what(&figures).into()),
             None => text(StatusCode::SERVICE_UNAVAILABLE, "no figures yet: try again\n"),
         }
     }
 
-    async fn health(&self) -> Answer {
-        match self.figures().await {
+    async fn health(&self, subject: Subject) -> Answer {
+        match self.figures(subject).await {
             None => text(StatusCode::SERVICE_UNAVAILABLE, "no figures\n"),
             Some(figures) if figures.troubles.is_empty() => text(StatusCode::OK, "ok\n"),
             Some(figures) => {
@@ -192,19 +212,20 @@ impl Site {
     }
 
     /// An event whenever there are new figures: the grade.
-    fn events(&self, mut stop: watch::Receiver<bool>) -> Answer {
+    fn events(&self, subject: Subject, mut stop: watch::Receiver<bool>) -> Answer {
         let (sender, events) = mpsc::channel(2);
         let (board, mut news) = (Arc::clone(&self.board), self.news.subscribe());
         tokio::spawn(async move {
             loop {
-                board.want();
+                board.want(subject);
                 tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => return,
                     () = sender.closed() => return,
                     () = sleep(EVENT) => {}
                 }
                 let _ = timeout(PATIENCE, news.changed()).await;
-                let grade = board.newest(PATIENCE).map_or_else(String::new, |it| it.grade.clone());
+                let grade =
+                    board.newest(subject, PATIENCE).map_or_else(String::new, |it| it.grade.clone());
                 // Whoever does not take two of them has left, or might as well have.
                 if sender.try_send(Bytes::from(format!("data: {grade}\n\n"))).is_err() {
                     return;

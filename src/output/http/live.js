@@ -6,6 +6,18 @@ state.setAttribute("role", "status");
 state.className = "files";
 document.body.prepend(state);
 
+// With a token in the address, links need it too.
+function keepToken() {
+  const token = new URLSearchParams(location.search).get("token");
+  if (!token) return;
+  for (const link of document.querySelectorAll("a[href]")) {
+    if (link.getAttribute("href").startsWith("#")) continue;
+    const target = new URL(link.href);
+    target.searchParams.set("token", token);
+    link.href = target.href;
+  }
+}
+
 let isFetching = false;
 async function refresh() {
   if (isFetching || document.hidden) return;
@@ -19,12 +31,14 @@ async function refresh() {
       const fresh = page.querySelector(part);
       if (fresh) document.querySelector(part).replaceWith(fresh);
     }
+    keepToken();
     if (focus && document.getElementById(focus)) document.getElementById(focus).focus();
   } finally {
     isFetching = false;
   }
 }
 
+keepToken();
 const events = new EventSource("events" + location.search);
 events.onmessage = (event) => {
   state.textContent = "Live: " + new Date().toLocaleTimeString();

@@ -20,6 +20,8 @@ use async_nats::jetstream::message::Message;
 use chrono::DateTime;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use log::info;
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
@@ -37,6 +39,9 @@ use tokio::time::sleep;
 const AHEAD: i64 = 1 << 20;
 /// How often it is looked whether the program is to end, while a server is asked for its trunks.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// How often it is looked whether there are new trunks.
+const LOOK_FOR_NEW: Duration = Duration::from_secs(60);
 
 /// The thread that reads; ends when this is dropped.
 pub struct Subscription {
@@ -214,7 +219,7 @@ async fn read_all(first: Connection, query: &Query, readings: &mut [Reading]) {
             None => Connection::open(&query.address.account).await.inspect(|_| outage.end(&name)),
         };
         let result = match opened {
-            Ok(connection) => read_by(&connection, readings).await,
+            Ok(connection) => read_by(&connection, &query.address.trunk, readings).await,
             Err(error) => Err(error),
         };
         if let Err(error) = result {
@@ -225,11 +230,32 @@ async fn read_all(first: Connection, query: &Query, readings: &mut [Reading]) {
 }
 
 /// Until the connection is lost, or all trunks are over.
-async fn read_by(connection: &Connection, readings: &mut [Reading]) -> Result<(), String> {
+async fn read_by(
+    connection: &Connection,
+    pattern: &Trunk,
+    readings: &mut [Reading],
+) -> Result<(), String> {
+    let known: BTreeSet<Trunk> = readings.iter().map(|reading| reading.trunk.clone()).collect();
     let all = join_all(readings.iter_mut().map(|reading| reading.run(connection)));
     tokio::select! {
         results = all => results.into_iter().collect(),
         () = connection.lost() => Err("the connection is lost".to_owned()),
+        () = tell_new(connection, pattern, known) => Ok(()),
+    }
+}
+
+/// Tells of trunks that are stored from now on, and are not read. Returns never.
+async fn tell_new(connection: &Connection, pattern: &Trunk, mut known: BTreeSet<Trunk>) {
+    loop {
+        sleep(LOOK_FOR_NEW).await;
+        if !pattern.is_pattern() {
+            continue;
+        }
+        for trunk in connection.trunks(pattern).await.unwrap_or_default() {
+            if known.insert(trunk.clone()) {
+                info!("{trunk}: is new on the server: start again to read it too");
+            }
+        }
     }
 }
 
