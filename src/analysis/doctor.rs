@@ -307,7 +307,9 @@ fn not_judged(trunk: &Trunk, figures: &Figures, latency_ms: f64, withheld: &[&st
     }
     let span_ns = trunk.first.map_or(0, |first| trunk.end.time.ns_since(first.time));
     if trunk.frames > 20 && span_ns < trunk.octets * trunk.stamps().octets_ns(1) / 4 {
-        said.push("all delays and rates: the times of the capture are equal, or nearly".to_owned());
+        let runs_backwards = trunk.first.is_some_and(|first| trunk.end.time < first.time);
+        let how = if runs_backwards { "run backwards" } else { "are equal, or nearly" };
+        said.push(format!("all delays and rates: the times of the capture {how}"));
     } else if figures.seconds < limits::LEAST_SECONDS && trunk.frames > 0 {
         said.push(format!(
             "the grade, and whatever is seldom: {:.1} s were heard; capture 5 minutes",

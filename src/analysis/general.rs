@@ -134,6 +134,11 @@ impl General {
         self.modbus.is_some() || self.wpan.is_some()
     }
 
+    /// Whether the last packet has an earlier time than the first one.
+    pub fn runs_backwards(&self) -> bool {
+        self.first.is_some_and(|first| self.end.time < first.time)
+    }
+
     /// Seconds from the first packet to the last.
     pub fn seconds(&self) -> f64 {
         self.first.map_or(0.0, |first| self.end.time.ns_since(first.time) as f64 / 1e9)
