@@ -247,10 +247,11 @@ fn grade(figures: &Figures, findings: &[Finding], trunk: &Trunk) -> (Grade, Stri
         let grade = if worst.severity == Severity::Critical { Grade::Failing } else { Grade::Poor };
         return (grade, format!("{}: {}", worst.title(), worst.text));
     }
-    if trunk.last_token.is_none() {
+    let only_master = trunk.only_master();
+    if trunk.last_token.is_none() && only_master.is_none() {
         return (Grade::Failing, "there is no token on this trunk".to_owned());
     }
-    if loops < limits::LEAST_LOOPS {
+    if loops < limits::LEAST_LOOPS && only_master.is_none() {
         let reason = format!(
             "the token went round only {loops} times; a grade needs {}",
             limits::LEAST_LOOPS
@@ -273,6 +274,11 @@ fn grade(figures: &Figures, findings: &[Finding], trunk: &Trunk) -> (Grade, Stri
         )
     } else if lost_tokens > 0 {
         (Grade::Fair, format!("the token was lost {lost_tokens} times, good is never"))
+    } else if let Some(mac) = only_master {
+        let reason = format!(
+            "MAC {mac} is the only master, and slaves answer it; {errors_per_min:.1} errors a minute"
+        );
+        (Grade::Good, reason)
     } else {
         let nodes = figures.masters.len();
         let reason = format!(
