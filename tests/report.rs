@@ -334,6 +334,10 @@ fn pcapng(link_type: u16, records: &[Stamped], is_timed: bool) -> Vec<u8> {
     file
 }
 
+/// A request to unit 1 behind the header that names Wireshark's dissector.
+const MODBUS: &[u8] =
+    b"\x00\x0c\x00\x08mbrtu\x00\x00\x00\x00\x00\x00\x00\x01\x03\x00\x00\x00\x01\x84\x0a";
+
 fn gzip(octets: &[u8]) -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), Default::default());
     std::io::Write::write_all(&mut packer, octets).unwrap();
@@ -348,7 +352,7 @@ fn bad_files_and_names_are_a_line_a_hint_and_an_exit_status() {
     let trunk = tokens(12_000);
     let good = file("good.pcap", &pcap(165, 65_535, &trunk));
     let ethernet = [(BEGIN_NS, vec![0; 60])];
-    let modbus = file("modbus.pcap", &pcap(252, 65_535, &ethernet));
+    let modbus = file("modbus.pcap", &pcap(252, 65_535, &[(BEGIN_NS, MODBUS.to_vec())]));
     let directory = desk.path().to_str().unwrap().to_owned();
     let packed = gzip(&pcap(165, 65_535, &trunk));
     let socket = desk.path().join("socket");
@@ -493,7 +497,7 @@ fn captures_that_end_anywhere_are_reported_on_as_far_as_they_go() {
 #[test]
 fn captures_come_through_pipes_of_all_kinds() {
     let desk = Desk::new();
-    let modbus = [(BEGIN_NS, b"\x00\x0c\x00\x06modbus\x00\x00\x00\x00".to_vec())];
+    let modbus = [(BEGIN_NS, MODBUS.to_vec())];
     for (name, octets, protocol, frames) in [
         ("trunk.pcap", pcap(165, 65_535, &tokens(9000)), "mstp", 9000),
         ("trunk.pcapng", pcapng(165, &tokens(9000), true), "mstp", 9000),
@@ -685,6 +689,162 @@ fn other_protocols_have_their_general_part() {
     assert!(std::fs::read_to_string(&page).unwrap().contains("gone: unit-gone, unit 7"));
     let (_, document) = self::document(&[capture, "--baseline", &old]);
     assert_eq!(document["baseline"]["gone"][0]["id"], "unit-gone");
+}
+
+/// All octets of a golden input, whatever reads they came in.
+fn octets_of(input: &str) -> Vec<u8> {
+    let hex = |line: &str| -> Option<Vec<u8>> {
+        let hex = match line.split_once(": ") {
+            Some((time, hex)) => time.parse::<u64>().ok().map(|_| hex)?,
+            None => line.strip_prefix(' ')?.trim(),
+        };
+        let pairs = (0..hex.len()).step_by(2);
+        pairs.map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()).collect()
+    };
+    input.lines().filter_map(hex).flatten().collect()
+}
+
+/// What tshark prints of these fields, and how often.
+fn counted(path: &str, fields: &[&str]) -> Option<BTreeMap<Vec<String>, u64>> {
+    let fields = fields.iter().flat_map(|field| ["-e", field]);
+    let args = ["-o", "mbrtu.crc_verification:TRUE", "-r", path, "-T", "fields"];
+    let said = common::tshark(&args.into_iter().chain(fields).collect::<Vec<_>>(), b"")?;
+    let mut counts = BTreeMap::new();
+    for line in said.lines() {
+        *counts.entry(line.split('\t').map(str::to_owned).collect()).or_default() += 1;
+    }
+    Some(counts)
+}
+
+/// A capture of real octets in classic pcap, which has no place for damage, with every 13th packet
+/// damaged in its last octet but two.
+fn damaged_capture(
+    desk: &Desk,
+    protocol: &str,
+    input: &str,
+    (link_type, header): (u32, &[u8]),
+) -> (String, u64) {
+    let octets = desk.file("octets", &octets_of(input));
+    let whole = desk.path().join("whole.pcap");
+    let whole = whole.to_str().unwrap();
+    let (code, _, stderr) = run(&[&octets, "-p", protocol, "-w", whole, "--force"]);
+    assert_eq!(code, 0, "{stderr}");
+    let records = common::pcap_records(&std::fs::read(whole).unwrap());
+    let mut n = 0;
+    let damage = |(at, record): (usize, common::Record)| {
+        let mut data = record.data;
+        if at % 13 == 5 {
+            n += 1;
+            let last = data.len() - 3;
+            data[last] ^= 0x10;
+        }
+        (record.time_us * 1000, [header, &data].concat())
+    };
+    let records: Vec<Stamped> = records.into_iter().enumerate().map(damage).collect();
+    assert!(n >= 5, "{n} of {}", records.len());
+    (desk.file("damaged.pcap", &pcap(link_type, 65_535, &records)), n)
+}
+
+#[test]
+fn figures_of_radio_are_those_of_tshark() {
+    let desk = Desk::new();
+    let input = include_str!("data/pinoccio-touchlink/input.txt");
+    // Behind a header that tells of an FCS, and the channel.
+    let tap = [0, 0, 20, 0, 0, 0, 1, 0, 1, 0, 0, 0, 3, 0, 3, 0, 11, 0, 0, 0];
+    for (link_type, header) in [(195, &[][..]), (283, &tap)] {
+        let (path, damaged) = damaged_capture(&desk, "pinoccio", input, (link_type, header));
+        let (code, report) = document(&[&path]);
+        assert_eq!((code, &report["protocol"]), (0, &json!("ieee802154")));
+        assert_eq!(report["damaged"], damaged, "{link_type}");
+        let channels = report["wpan"]["channels"].as_array().unwrap();
+        let bad: u64 = channels.iter().map(|channel| channel["damaged"].as_u64().unwrap()).sum();
+        assert_eq!(bad, damaged);
+        let Some(fcs) = counted(&path, &["wpan.fcs_ok"]) else { return };
+        assert_eq!(fcs[&vec!["0".to_owned()]], damaged, "{link_type}");
+        // Networks: of a frame with two that it goes to, or the one it has.
+        let mut pans = BTreeMap::new();
+        let fields = ["wpan.fcs_ok", "wpan.dst_pan", "wpan.src_pan"];
+        for (said, n) in counted(&path, &fields).unwrap() {
+            let [ok, to, from] = &said[..] else { panic!("{said:?}") };
+            let pan = if to.is_empty() { from } else { to };
+            if ok == "1" && !pan.is_empty() {
+                *pans.entry(pan.clone()).or_insert(0) += n;
+            }
+        }
+        let told = report["wpan"]["pans"].as_array().unwrap().iter();
+        let told: BTreeMap<_, _> = told
+            .map(|pan| (pan["pan"].as_str().unwrap().to_owned(), pan["frames"].as_u64().unwrap()))
+            .collect();
+        assert_eq!(told, pans, "{link_type}");
+        // Links of short addresses; what has long ones beside them in upper layers is left out.
+        let fields = ["wpan.fcs_ok", "wpan.src16", "wpan.dst16", "wpan.src64", "wpan.dst64"];
+        for (said, n) in counted(&path, &fields).unwrap() {
+            if let [ok, from, to, long, other] = &said[..]
+                && ok == "1"
+                && [from, to].iter().all(|end| !end.is_empty())
+                && [long, other].iter().all(|end| end.is_empty())
+            {
+                let links = report["wpan"]["links"].as_array().unwrap();
+                let link = links.iter().find(|link| link["from"] == **from && link["to"] == **to);
+                assert_eq!(link.unwrap()["frames"], n, "{link_type}: {said:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn figures_of_modbus_are_those_of_tshark() {
+    let desk = Desk::new();
+    for input in [
+        include_str!("data/modbus-wizmodbus/input.txt"),
+        include_str!("data/modbus-flowmeter-flowing/input.txt"),
+    ] {
+        let (path, damaged) = damaged_capture(&desk, "modbus", input, (252, &[]));
+        let (code, report) = document(&[&path, "-b", "9600"]);
+        assert_eq!((code, &report["damaged"]), (0, &json!(damaged)));
+        let fields = ["mbrtu.crc16.status", "mbrtu.unit_id", "modbus.func_code"];
+        let Some(counts) = counted(&path, &fields) else { return };
+        let (mut frames, mut bad) = (BTreeMap::new(), 0);
+        for (said, n) in counts {
+            let [status, unit, _] = &said[..] else { panic!("{said:?}") };
+            if status == "1" {
+                *frames.entry(unit.parse::<u64>().unwrap()).or_insert(0) += n;
+            } else {
+                bad += n;
+            }
+        }
+        assert_eq!(bad, damaged);
+        // Requests and answers, but for answers of which the request was damaged.
+        let modbus = &report["modbus"];
+        let mut told = BTreeMap::new();
+        for unit in modbus["units"].as_array().unwrap() {
+            let n = unit["requests"].as_u64().unwrap() + unit["responses"].as_u64().unwrap();
+            told.insert(unit["unit"].as_u64().unwrap(), n);
+        }
+        let unasked = modbus["unasked"].as_u64().unwrap();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told.values().sum::<u64>() + unasked, frames.values().sum::<u64>(), "{modbus}");
+    }
+}
+
+/// Many protocols share a link type: the file says which it is, or its packets, or the user.
+#[test]
+fn which_protocol_a_capture_is_of_is_told_by_the_file_or_its_packets() {
+    let desk = Desk::new();
+    let octets = desk.file("octets", &octets_of(include_str!("data/knx-telegrams/input.txt")));
+    let [rich, plain] = ["knx.pcapng", "knx.pcap"].map(|name| desk.path().join(name));
+    let [rich, plain] = [&rich, &plain].map(|path| path.to_str().unwrap());
+    for path in [rich, plain] {
+        assert_eq!(run(&[&octets, "-p", "knx", "-w", path]).0, 0);
+    }
+    assert_eq!(document(&[rich]).1["protocol"], "knx");
+    assert_eq!(document(&[plain, "-p", "knx"]).1["protocol"], "knx");
+    let (code, _, stderr) = ask(&[plain]);
+    assert!(code == 2 && stderr.contains("hint: ") && stderr.contains("-p"), "{stderr}");
+    let modbus = desk.path().join("modbus.pcap");
+    let modbus = modbus.to_str().unwrap();
+    assert_eq!(run(&["sim:modbus", "-c", "5", "-w", modbus]).0, 0);
+    assert_eq!(document(&[modbus]).1["protocol"], "modbus");
 }
 
 /// A classic pcap through a pipe. `SERIALSHARK_FRAMES` says how many frames; 12 million are a day.

@@ -78,8 +78,20 @@ impl General {
         }
     }
 
+    /// Whether a frame is damaged that nobody calls so: in pcap there is no place for it.
+    fn is_bad(&self, record: &Record<'_>) -> bool {
+        let is_cut = record.original_len as usize > record.octets.len();
+        let fits = match (&self.modbus, &self.wpan) {
+            (Some(_), _) => super::modbus::crc_fits(record.octets),
+            (None, Some(wpan)) => wpan.fcs_fits(record.octets),
+            (None, None) => true,
+        };
+        !is_cut && !fits
+    }
+
     /// Takes the next packet.
     pub fn push(&mut self, record: &Record<'_>, is_damaged: bool) {
+        let is_damaged = is_damaged || self.is_bad(record);
         let at = Moment { time: record.time, number: record.number };
         if self.first.replace(self.first.unwrap_or(at)).is_some() {
             let gap_ns = at.time.ns_since(self.end.time);

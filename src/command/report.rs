@@ -49,7 +49,7 @@ fn report(args: &ReportArgs) -> Result<u8, Error> {
     args.html.as_deref().map(page_file::check).transpose()?;
     let mut files = input::open(args)?;
     if let (Some(old), [first, ..]) = (&baseline, &files[..]) {
-        baseline::check(old, first.protocol.name)?;
+        baseline::check(old, first.title())?;
     }
     let mut listener = listener(args, &files);
     let Read { mut problems, mut remarks } = read(&mut files, &mut listener);
@@ -142,10 +142,10 @@ fn read(files: &mut [Opened], listener: &mut Listener) -> Read {
 fn listener(args: &ReportArgs, files: &[Opened]) -> Listener {
     let typed = args.baud.map(|baud| (baud, BaudFrom::User));
     let recorded = files.iter().find_map(|file| file.baud).map(|baud| (baud, BaudFrom::Recording));
-    match files.first().map(|file| file.protocol) {
-        Some(protocol) if protocol.name != "mstp" => {
+    match files.first() {
+        Some(file) if file.protocol.name != "mstp" => {
             let baud = typed.or(recorded).map(|(baud, _)| baud);
-            Listener::Other(protocol.name, Box::new(General::new(protocol, baud)))
+            Listener::Other(file.title(), Box::new(General::new(file.protocol, baud)))
         }
         _ => {
             let known = Known { baud: typed.or(recorded), latency_ms: args.latency };

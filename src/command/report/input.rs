@@ -4,13 +4,15 @@
 use crate::analysis::Record;
 use crate::cli::ReportArgs;
 use crate::decode::line::Line;
-use crate::decode::{self, Problem, Reader, Recorded};
+use crate::decode::{self, Interface, Problem, Reader, Recorded};
 use crate::error::Error;
+use crate::exported_pdu;
 use crate::framing::{self, PROTOCOLS, Protocol, Setup};
 use crate::line::Line as Rate;
 #[cfg(all(target_os = "linux", feature = "nats"))]
 use crate::nats::query::Query;
 use crate::nats::query::{Place, Range};
+use crate::packet::LinkType;
 #[cfg(all(target_os = "linux", feature = "nats"))]
 use crate::source;
 #[cfg(all(target_os = "linux", feature = "nats"))]
@@ -42,6 +44,8 @@ pub(super) struct Heard<'a> {
 pub(super) struct Opened {
     pub(super) name: String,
     pub(super) protocol: &'static Protocol,
+    /// Whether that is known, and not only that its packets look the same.
+    is_told: bool,
     /// The rate, where the file says it.
     pub(super) baud: Option<u32>,
     pub(super) kind: Kind,
@@ -115,10 +119,9 @@ pub(super) fn open(args: &ReportArgs) -> Result<Vec<Opened>, Error> {
     }
     files.sort_by_key(|file| file.begins);
     if let [first, others @ ..] = &files[..]
-        && let Some(other) = others.iter().find(|other| other.protocol.name != first.protocol.name)
+        && let Some(other) = others.iter().find(|other| !other.may_be_as(first))
     {
-        let what =
-            format!("is {}, and {} is {}", other.protocol.name, first.name, first.protocol.name);
+        let what = format!("is {}, and {} is {}", other.title(), first.name, first.title());
         return Err(Error::new(&other.name, what).hint("report on one line at a time"));
     }
     Ok(files)
@@ -146,6 +149,7 @@ fn open_stored(query: &Query, args: &ReportArgs) -> Result<Opened, Error> {
         name,
         protocol,
         baud,
+        is_told: true,
         kind,
         is_senseless: false,
         range: Some(query.range),
@@ -245,26 +249,33 @@ fn open_capture(
             }
             Ok(Some(packet)) => {
                 begin.packets += 1;
-                protocol = protocol_of(packet.link_type, typed);
+                let kept = Kept::new(&packet);
+                let of = reader.interfaces().get(kept.packet.interface as usize);
+                protocol = of.and_then(|of| protocol_of(of, typed, Some(&kept.octets)));
                 if protocol.is_some() {
-                    begin.first = Some(Kept::new(&packet));
+                    begin.first = Some(kept);
                     break;
                 }
+                let packet = kept.packet;
                 *begin.others.entry(packet.link_type).or_default() += 1;
             }
         }
     }
     let link_types: Vec<_> = reader.interfaces().iter().map(|one| one.link_type).collect();
-    let of_interface = reader.interfaces().iter().find_map(|one| protocol_of(one.link_type, typed));
-    let Some(protocol) =
-        protocol.or(of_interface).or(link_types.is_empty().then_some(PROTOCOLS[0]))
-    else {
+    // Without packets it is what the file says, or nothing.
+    let mut interfaces = reader.interfaces().iter().filter(|_| begin.packets == 0);
+    let of_interface = interfaces.find_map(|of| protocol_of(of, typed, None));
+    let nothing = link_types.is_empty().then_some((PROTOCOLS[0], false));
+    let Some((protocol, is_told)) = protocol.or(of_interface).or(nothing) else {
         let types: Vec<_> = link_types.iter().map(ToString::to_string).collect();
         return Err(Error::new(
             &name,
-            format!("is a capture of link type {}, not of a serial line", types.join(", ")),
+            format!("is a capture of link type {}, not of a line that is known", types.join(", ")),
         )
-        .hint("serialshark reads MS/TP (165), Modbus (252) and IEEE 802.15.4 (195, 283)"));
+        .hint(
+            "serialshark reads MS/TP (165), Modbus (252) and IEEE 802.15.4 (195, 283); of others name \
+             the protocol: -p",
+        ));
     };
     let first = begin.first.as_ref().map(|kept| kept.packet);
     let begins = first.map_or(Timestamp::MAX, |packet| packet.time.unwrap_or_default());
@@ -275,6 +286,7 @@ fn open_capture(
     Ok(Opened {
         name,
         protocol,
+        is_told,
         baud,
         kind,
         is_senseless: false,
@@ -284,10 +296,26 @@ fn open_capture(
     })
 }
 
-/// The protocol whose packets have this link type; of several the one that was typed, or the first.
-fn protocol_of(link_type: u16, typed: Option<&'static Protocol>) -> Option<&'static Protocol> {
-    let mut all = typed.into_iter().chain(PROTOCOLS);
-    all.find(|protocol| protocol.link_type.0 == link_type)
+/// The protocol of the packets of an interface, and whether the user or the file names it: else it is the
+/// first one with their link type. A link type that many share needs a packet that says which it is.
+fn protocol_of(
+    of: &Interface,
+    typed: Option<&'static Protocol>,
+    packet: Option<&[u8]>,
+) -> Option<(&'static Protocol, bool)> {
+    let fits = |protocol: &&Protocol| protocol.link_type.0 == of.link_type;
+    let described = of.description.as_deref().and_then(|said| {
+        let is_it = |protocol: &&Protocol| said.starts_with(&format!("{}, ", protocol.help));
+        PROTOCOLS.into_iter().filter(fits).find(is_it)
+    });
+    if let Some(named) = typed.filter(fits).or(described) {
+        return Some((named, true));
+    }
+    let is_shared = of.link_type == LinkType::WIRESHARK_UPPER_PDU.0;
+    if is_shared && packet.is_some_and(|packet| !exported_pdu::is_for(packet, "mbrtu")) {
+        return None;
+    }
+    PROTOCOLS.into_iter().find(fits).map(|protocol| (protocol, false))
 }
 
 fn open_recording(
@@ -314,6 +342,7 @@ fn open_recording(
     Ok(Opened {
         name,
         protocol,
+        is_told: true,
         baud,
         kind,
         is_senseless: false,
@@ -338,6 +367,7 @@ fn open_octets(
     Ok(Opened {
         name,
         protocol,
+        is_told: true,
         baud: None,
         kind,
         is_senseless: false,
@@ -385,6 +415,21 @@ impl Opened {
         result.map_err(|problem| {
             Error::new(name, problem).hint("the report is on what could be read before")
         })
+    }
+
+    /// What to call its protocol: many sniffers of IEEE 802.15.4 make the same packets.
+    pub(super) fn title(&self) -> &'static str {
+        let is_wpan = matches!(
+            self.protocol.link_type,
+            LinkType::IEEE802_15_4_TAP | LinkType::IEEE802_15_4_WITHFCS
+        );
+        if is_wpan && !self.is_told { "ieee802154" } else { self.protocol.name }
+    }
+
+    /// Whether both may be of one line.
+    fn may_be_as(&self, other: &Self) -> bool {
+        self.protocol.link_type == other.protocol.link_type
+            && (self.protocol.name == other.protocol.name || !self.is_told || !other.is_told)
     }
 
     /// Whether its packets have times of their own.
