@@ -23,6 +23,8 @@ const MOST_INTERFACES: usize = 4096;
 /// A packet as a file holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recorded<'a> {
+    /// Which section of its file, counted from 0: captures that were put one behind the other.
+    pub section: u32,
     /// Which interface of its file, counted from 0.
     pub interface: u32,
     /// What kind of packet it is: `LINKTYPE_*`.

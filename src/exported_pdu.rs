@@ -67,6 +67,25 @@ impl Header {
     }
 }
 
+/// Whether the header of a packet names this dissector.
+pub(crate) fn is_for(packet: &[u8], dissector: &str) -> bool {
+    let mut rest = packet;
+    while let Some(head) = rest.split_off(..4)
+        && let [a, b, high, low] = *head
+        && let Some(value) = rest.split_off(..usize::from(u16::from_be_bytes([high, low])))
+    {
+        match u16::from_be_bytes([a, b]) {
+            END => return false,
+            DISSECTOR => {
+                return value.trim_ascii_end().split(|octet| *octet == 0).next()
+                    == Some(dissector.as_bytes());
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Which way a packet goes, as its header says, and its octets behind the header; `None` if there
 /// is no whole header.
 pub(crate) fn split(packet: &[u8]) -> Option<(Direction, &[u8])> {

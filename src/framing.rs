@@ -58,7 +58,7 @@ mod stuffing;
 mod ti;
 mod upper;
 mod window;
-mod wpan;
+pub(crate) mod wpan;
 mod zniffer;
 mod zwave;
 

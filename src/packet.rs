@@ -209,6 +209,8 @@ pub struct Packet<'a> {
     pub missing: u64,
     /// What the capture that it comes from said of it, if it comes from one.
     pub captured: Option<&'a Captured>,
+    /// What is to be told of the line where this packet is; empty if nothing is.
+    pub remark: &'a str,
 }
 
 /// The frames of one read, their octets in one shared buffer.
@@ -344,6 +346,7 @@ impl Batch {
             missing: std::mem::take(&mut missing),
             stranger: std::mem::take(&mut stranger),
             captured: captured.next(),
+            remark: "",
         })
     }
 

@@ -83,6 +83,64 @@ fn each_fault_is_found_with_an_adapter_of_a_millisecond() {
     assert_found(Listening { seconds, latency_ms: 1, ..FIVE_MINUTES }, &[]);
 }
 
+/// The same faults of other nodes, at other rates, and heard from another moment on.
+#[test]
+fn faults_elsewhere_are_found_and_come_first() {
+    // Storms that a slow token holds back are none, and who asks much waits for long.
+    let is_too_slow = |fault| {
+        use Fault::{BusyTrunk, CovFlood, DuplicateInstance, RouterStorm};
+        matches!(fault, BusyTrunk | CovFlood | DuplicateInstance | RouterStorm)
+    };
+    // So these trunks are, whatever else is wrong.
+    let is_true = |id: &str| matches!(id, "address-gaps" | "low-baud");
+    let mut wrong = Vec::new();
+    let mut n = 0;
+    let addresses: [Vec<u8>; 3] =
+        [(3..15).collect(), (0..9).map(|i| i + 20).collect(), (1..18).collect()];
+    for (name, fault) in Fault::ALL {
+        for (at, baud) in [9_600, 19_200, 76_800, 115_200].into_iter().enumerate() {
+            n += 1;
+            if !common::full() && n % 5 != 0 {
+                continue;
+            }
+            if is_too_slow(fault) && baud < 38_400 {
+                continue;
+            }
+            let mut plan = Plan::sick(fault);
+            // What is slow is so at its own rate.
+            if !matches!(fault, Fault::SlowLoop | Fault::LowBaud) {
+                plan.baud = baud;
+            }
+            if plan.masters.len() == 12 && plan.masters[11] == 11 {
+                plan.masters.clone_from(&addresses[n % 3]);
+                let top = plan.masters[plan.masters.len() - 1];
+                plan.max_master = plan.max_master - 12 + top + 1;
+                if fault == Fault::MaxMasterHigh {
+                    plan.max_master = 127;
+                }
+            }
+            plan.seed = SEEDS[n % 4] + n as u64;
+            let listening = Listening { seconds: 120, is_cut: n % 2 == 0, ..FIVE_MINUTES };
+            let report = trunk::report_later(&plan, [0, 7, 31][(n + at) % 3], listening);
+            // Where the token is fast so are those who ask, and the cause has the name.
+            let asks = report["findings"].as_array().unwrap().iter().find(|finding| {
+                let effects = finding["effects"].as_array().unwrap();
+                finding["id"] == "who-is-storm" && effects.iter().any(|it| it == name)
+            });
+            let name = if asks.is_some() { "who-is-storm" } else { name };
+            wrong.extend(
+                judge(name, &plan, &report, true).err().map(|why| format!("{baud}: {why}")),
+            );
+            let found = findings(&report);
+            let first = found.iter().map(|(id, _, _)| id.as_str()).find(|id| !is_true(id));
+            if first != Some(name) && !is_true(name) {
+                wrong.push(format!("{baud}: {name} is not the first one, but {first:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {n}: {wrong:#?}", wrong.len());
+}
+
 #[test]
 fn with_an_adapter_of_16_ms_what_can_be_told_is_found() {
     if common::left_to_full_runs() {
@@ -132,6 +190,7 @@ fn trunks_with_other_habits_are_left_alone() {
             missed: random.below(30) as usize,
             tells_baud: seed % 2 == 0,
             keeps_strays: random.below(2) == 0,
+            is_cut: false,
         };
         let report = trunk::report_of(baud, &mut || other.next_burst(), listening);
         let above = findings(&report).iter().any(|(_, severity, _)| severity != "advice");
@@ -141,6 +200,72 @@ fn trunks_with_other_habits_are_left_alone() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// All that is legal together, at each rate, as each adapter hears it: nobody is accused.
+#[test]
+fn trunks_with_rare_habits_are_left_alone() {
+    use other_trunk::{Habits, OtherTrunk};
+    let plain = Habits::default();
+    let all = [
+        ("plain", plain),
+        ("slaves", Habits { slaves: 4, ..plain }),
+        ("extended", Habits { extended: true, slaves: 1, ..plain }),
+        ("cold", Habits { cold: true, ..plain }),
+        ("clients", Habits { clients: 3, ..plain }),
+        ("all", Habits { slaves: 3, extended: true, clients: 2, cold: true }),
+    ];
+    let (mut n, mut wrong) = (0, Vec::new());
+    for baud in [9_600, 19_200, 38_400, 76_800, 115_200] {
+        for size in [1, 2, 5, 12, 30, 60] {
+            // More nodes than a rate allows are slow, which is no false alarm.
+            if size > 4 * u64::from(baud) / 9_600 + 8 {
+                continue;
+            }
+            for (at, (name, habits)) in all.into_iter().enumerate() {
+                n += 1;
+                // One that hears nobody at all is a finding.
+                let is_alone = size == 1 && habits.slaves == 0;
+                if is_alone || !common::full() && n % 5 != 0 {
+                    continue;
+                }
+                let seed = 0xb0ca + 31 * n;
+                let mut trunk = OtherTrunk::new(seed, size, baud).with(habits);
+                let latency_ms = [16, 0, 1][n as usize % 3];
+                let listening = Listening {
+                    seconds: 90,
+                    latency_ms,
+                    missed: [0, 5, 29][(n / 3) as usize % 3],
+                    tells_baud: n % 2 == 0,
+                    keeps_strays: at % 2 == 0,
+                    is_cut: n % 4 != 0,
+                };
+                let report = trunk::report_of(baud, &mut || trunk.next_burst(), listening);
+                let above = findings(&report).iter().any(|(_, severity, _)| severity != "advice");
+                if above || report["grade"] != "good" {
+                    let (reason, found) = (&report["grade_reason"], &report["findings"]);
+                    wrong.push(format!(
+                        "{n}: {name}, {size} nodes, {baud}, {listening:?}: {reason} {found}"
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {n}: {wrong:#?}", wrong.len());
+}
+
+/// A master that nobody answers is cut off; with slaves it is a trunk as it may be.
+#[test]
+fn a_master_that_is_alone_is_sick_unless_slaves_answer_it() {
+    use other_trunk::{Habits, OtherTrunk};
+    for (slaves, grade, found) in [(0, "failing", true), (2, "good", false)] {
+        let habits = Habits { slaves, ..Habits::default() };
+        let mut trunk = OtherTrunk::new(0xa10e, 1, 38_400).with(habits);
+        let listening = Listening { seconds: 90, ..FIVE_MINUTES };
+        let report = trunk::report_of(38_400, &mut || trunk.next_burst(), listening);
+        let is_sole = findings(&report).iter().any(|(id, _, _)| id == "sole-master");
+        assert_eq!((&report["grade"], is_sole), (&grade.into(), found), "{slaves} slaves");
+    }
 }
 
 /// Two dozen trunks without a fault: all sizes and rates, gaps, slaves, and whatever else is legal.

@@ -304,28 +304,251 @@ fn files_of_all_kinds_give_one_report() {
     assert_eq!(plain["trunk"]["masters"], expected["trunk"]["masters"]);
 }
 
+/// A short trunk, and files of it.
+fn tokens(n: u64) -> Vec<Stamped> {
+    let macs = [1, 4, 9];
+    let mac = |at: u64| macs[at as usize % 3];
+    let token = |at| (BEGIN_NS + at * 7_500_000, mstp(0, mac(at + 1), mac(at), b""));
+    (0..n).map(token).collect()
+}
+
+/// A pcapng file of one section; packets without times are simple packet blocks.
+fn pcapng(link_type: u16, records: &[Stamped], is_timed: bool) -> Vec<u8> {
+    let block = |kind: u32, body: &[u8]| -> Vec<u8> {
+        let mut body = body.to_vec();
+        body.resize(body.len().next_multiple_of(4), 0);
+        let len = (body.len() as u32 + 12).to_le_bytes();
+        [&kind.to_le_bytes()[..], &len, &body, &len].concat()
+    };
+    let words =
+        |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+    let section = words(&[0x1a2b_3c4d, 1, u32::MAX, u32::MAX]);
+    let mut file =
+        [block(0x0a0d_0d0a, &section), block(1, &words(&[link_type.into(), 0]))].concat();
+    for (ns, octets) in records {
+        let (us, len) = (ns / 1000, octets.len() as u32);
+        let head = words(&[0, (us >> 32) as u32, us as u32, len, len]);
+        let (kind, head) = if is_timed { (6, head) } else { (3, words(&[len])) };
+        file.extend(block(kind, &[head, octets.clone()].concat()));
+    }
+    file
+}
+
+/// A request to unit 1 behind the header that names Wireshark's dissector.
+const MODBUS: &[u8] =
+    b"\x00\x0c\x00\x08mbrtu\x00\x00\x00\x00\x00\x00\x00\x01\x03\x00\x00\x00\x01\x84\x0a";
+
+fn gzip(octets: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+    std::io::Write::write_all(&mut packer, octets).unwrap();
+    packer.finish().unwrap()
+}
+
+/// What cannot be reported on is one line and a hint, and an exit status; nothing is printed then.
 #[test]
-fn what_is_no_capture_is_refused() {
+fn bad_files_and_names_are_a_line_a_hint_and_an_exit_status() {
     let desk = Desk::new();
-    let ethernet = pcap(1, 65_535, &[(BEGIN_NS, vec![0; 60])]);
-    for (name, octets, said) in [
-        ("empty", &b""[..], "is empty"),
-        ("text", b"Dear reader, this is no capture.\n", "neither a capture nor a recording"),
-        ("ethernet.pcap", &ethernet, "link type 1"),
-        ("magic.pcap", &ethernet[..10], "ends in the middle"),
-        (
-            "packed.gz",
-            &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-            "not a capture",
-        ),
+    let file = |name: &str, octets: &[u8]| desk.file(name, octets);
+    let trunk = tokens(12_000);
+    let good = file("good.pcap", &pcap(165, 65_535, &trunk));
+    let ethernet = [(BEGIN_NS, vec![0; 60])];
+    let modbus = file("modbus.pcap", &pcap(252, 65_535, &[(BEGIN_NS, MODBUS.to_vec())]));
+    let directory = desk.path().to_str().unwrap().to_owned();
+    let packed = gzip(&pcap(165, 65_535, &trunk));
+    let socket = desk.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let pty = common::Pty::new();
+    let other = file("other.json", br#"{"version":1,"protocol":"modbus","findings":[]}"#);
+    let version = file("version.json", br#"{"version":7,"findings":[]}"#);
+    let long = {
+        let mut octets = pcap(165, 65_535, &trunk);
+        octets[32..36].copy_from_slice(&0x7fff_ffffu32.to_le_bytes());
+        file("long.pcap", &octets)
+    };
+    let one = |file: String| vec![file];
+    let with = |option: &str, value: &str| vec![good.clone(), option.to_owned(), value.to_owned()];
+    let table: Vec<(Vec<String>, i32, &str)> = vec![
+        (one(file("empty", b"")), 2, "is empty"),
+        (one("/dev/null".into()), 2, "is empty"),
+        (one(file("text", b"Dear reader\n")), 2, "neither a capture nor a recording"),
+        (one(file("ethernet.pcap", &pcap(1, 65_535, &ethernet))), 2, "link type 1,"),
+        (one(file("ethernet.pcapng", &pcapng(1, &ethernet, true))), 2, "link type 1,"),
+        (one(file("junk.gz", b"\x1f\x8bjunk, and more of it")), 2, "cannot read"),
+        (one(file("head.gz", &packed[..7])), 2, "is not a capture"),
+        (one(file("cut.gz", &packed[..packed.len() / 2])), 1, "ends in the middle"),
+        (one(long), 1, "is damaged"),
+        (one(directory.clone()), 2, "is a directory"),
+        (one("/nowhere/at/all.pcap".into()), 2, "cannot open: No such file"),
+        (one(socket.to_str().unwrap().into()), 2, "cannot open"),
+        (one(pty.path().into()), 2, "is a port, and not a file"),
+        (vec![good.clone(), good.clone()], 2, "is named twice"),
+        (vec!["-".into(), "-".into()], 2, "named twice"),
+        (vec![good.clone(), modbus.clone()], 2, "is modbus, and"),
+        (with("--protocol", "mtsp"), 2, "no such protocol"),
+        (with("--html", "/nowhere/page.html"), 2, "there is no such directory"),
+        (with("--html", &directory), 2, "is a directory"),
+        (with("--html", &modbus), 2, "is not an HTML page"),
+        (with("--html", "/dev/full"), 1, "cannot write: No space"),
+        (with("--baseline", "/nowhere.json"), 2, "cannot read: No such file"),
+        (with("--baseline", &directory), 2, "cannot read: Is a directory"),
+        (with("--baseline", &good), 2, "is no JSON report"),
+        (with("--baseline", &file("broken.json", b"{\"version\":1,")), 2, "is no JSON report"),
+        (with("--baseline", &file("list.json", b"[1, 2]")), 2, "is not a report by serialshark"),
+        (with("--baseline", &version), 2, "of another version"),
+        (with("--baseline", &other), 2, "is on a line of modbus, and this one is mstp"),
+    ];
+    for (args, status, said) in table {
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        let (code, stdout, stderr) = ask(&args);
+        let lines: Vec<_> = stderr.lines().collect();
+        assert!(code == status && stderr.contains(said), "{args:?}: {code} {stderr}");
+        assert!(lines.len() == 2 && lines[0].starts_with("serialshark: "), "{args:?}: {stderr}");
+        assert!(lines[1].starts_with("  hint: "), "{args:?}: {stderr}");
+        // What could be read is reported on.
+        assert_eq!(stdout.is_empty(), status == 2, "{args:?}");
+    }
+}
+
+/// Root may read everything, and so becomes somebody else.
+#[test]
+fn a_file_that_may_not_be_read_is_told() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let desk = Desk::new();
+    let path = desk.file("secret.pcap", &pcap(165, 65_535, &tokens(3)));
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(desk.path(), 0o755);
+    mode(Path::new(&path), 0);
+    let program = env!("CARGO_BIN_EXE_serialshark");
+    let mut command = if rustix::process::geteuid().is_root() {
+        let mut other = std::process::Command::new("setpriv");
+        other.args(["--reuid=65534", "--regid=65534", "--clear-groups", program]);
+        other
+    } else {
+        std::process::Command::new(program)
+    };
+    let output = command.args(["report", &path]).output().unwrap();
+    let stderr = common::text(&output.stderr);
+    assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 2), "{stderr}");
+    assert!(stderr.contains("Permission denied") && stderr.contains("  hint: "), "{stderr}");
+}
+
+/// Strange, but files all the same.
+#[test]
+fn strange_files_give_a_report_that_says_what_is_strange() {
+    let desk = Desk::new();
+    let trunk = tokens(12_000);
+    let backwards: Vec<_> = trunk.iter().map(|(ns, it)| (2 * BEGIN_NS - ns, it.clone())).collect();
+    let sections = [pcapng(165, &trunk[..5000], true), pcapng(165, &trunk[5000..], true)].concat();
+    for (name, octets, frames, grade, said) in [
+        ("none.pcap", pcap(165, 65_535, &[]), 0, "unknown", ""),
+        ("none.pcapng", pcapng(165, &[], true), 0, "unknown", ""),
+        ("backwards.pcap", pcap(165, 65_535, &backwards), 12_000, "unknown", "run backwards"),
+        ("untimed.pcapng", pcapng(165, &trunk, false), 12_000, "unknown", "have no times"),
+        ("huge.pcap", pcap(165, u32::MAX, &trunk), 12_000, "good", ""),
+        ("huge.gz", gzip(&pcap(165, u32::MAX, &trunk)), 12_000, "good", ""),
+        ("sections.pcapng", sections, 12_000, "good", ""),
     ] {
-        let (code, stdout, stderr) = ask(&[&desk.file(name, octets)]);
-        assert!(code == 2 && stdout.is_empty() && stderr.contains(said), "{name}: {code} {stderr}");
-        assert!(stderr.lines().count() == 2 && stderr.contains("hint: "), "{stderr}");
+        let (code, document) = document(&[&desk.file(name, &octets), "-b", "38400"]);
+        assert_eq!((code, &document["frames"]), (0, &json!(frames)), "{name}");
+        assert_eq!(document["grade"], grade, "{name}: {}", document["grade_reason"]);
+        let not_judged = document["not_judged"].to_string();
+        assert!(not_judged.contains(said), "{name}: {not_judged}");
+        assert!(!said.is_empty() || !not_judged.contains("another interface"), "{not_judged}");
     }
-    for path in ["/nowhere/at/all", desk.path().to_str().unwrap()] {
-        assert_eq!(ask(&[path]).0, 2, "{path}");
+    // What two files have in common counts twice, and that is told.
+    let first = desk.file("first.pcap", &pcap(165, 65_535, &trunk[..8000]));
+    let second = desk.file("second.pcap", &pcap(165, 65_535, &trunk[6000..]));
+    let (code, both) = document(&[&second, &first, "-b", "38400"]);
+    assert_eq!((code, &both["frames"]), (0, &json!(14_000)));
+    let told = format!("second.pcap begins 14.993 s before {first} ends");
+    assert!(both["not_judged"].to_string().contains(&told), "{}", both["not_judged"]);
+}
+
+/// Cut off anywhere, there is a report on what was read, or none: each octet counts.
+#[test]
+fn captures_that_end_anywhere_are_reported_on_as_far_as_they_go() {
+    let desk = Desk::new();
+    let trunk = tokens(3);
+    for (name, whole, header) in
+        [("cut.pcap", pcap(165, 65_535, &trunk), 24), ("cut.pcapng", pcapng(165, &trunk, true), 28)]
+    {
+        let step = if common::full() { 1 } else { 5 };
+        for len in (0..whole.len()).step_by(step) {
+            let (code, stdout, stderr) = ask(&[&desk.file(name, &whole[..len]), "--json"]);
+            let is_told = stderr.lines().count() == 2 && stderr.contains("\n  hint: ");
+            match code {
+                // Between two packets nobody can tell.
+                0 => assert!(stderr.is_empty() && len >= header, "{name} {len}: {stderr}"),
+                1 => assert!(is_told && len > 4, "{name} {len}: {stderr}"),
+                _ => assert!(code == 2 && is_told && len < header, "{name} {len}: {code} {stderr}"),
+            }
+            if code < 2 {
+                let document: Value = serde_json::from_str(&stdout).unwrap();
+                let read = document["frames"].as_u64().unwrap();
+                assert!(read <= 3 && document["grade"] == "unknown", "{name} {len}");
+            }
+        }
     }
+}
+
+/// A pipe cannot be read twice, whatever it is called.
+#[test]
+fn captures_come_through_pipes_of_all_kinds() {
+    let desk = Desk::new();
+    let modbus = [(BEGIN_NS, MODBUS.to_vec())];
+    for (name, octets, protocol, frames) in [
+        ("trunk.pcap", pcap(165, 65_535, &tokens(9000)), "mstp", 9000),
+        ("trunk.pcapng", pcapng(165, &tokens(9000), true), "mstp", 9000),
+        ("modbus.pcapng", pcapng(252, &modbus, true), "modbus", 1),
+    ] {
+        let file = desk.file(name, &octets);
+        let fifo = desk.path().join(format!("{name}.fifo"));
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+        for way in ["cat $0 | $1 report - --json", "cat $0 | $1 report /dev/stdin --json"] {
+            let program = env!("CARGO_BIN_EXE_serialshark");
+            let output = std::process::Command::new("sh")
+                .args(["-c", way, &file, program])
+                .output()
+                .unwrap();
+            let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(
+                (&document["protocol"], &document["frames"]),
+                (&json!(protocol), &json!(frames)),
+                "{way}"
+            );
+        }
+        // Nobody writes yet, which is told; then somebody does.
+        let mut program = common::Program::start(["report", fifo.to_str().unwrap()]);
+        program.wait_for("waiting for a program that writes to it");
+        std::fs::write(&fifo, &octets).unwrap();
+        assert!(program.wait().success(), "{:?}", program.stderr());
+        assert_eq!(program.stderr().len(), 2, "{:?}", program.stderr());
+    }
+}
+
+/// What reads the report may leave; a disk that is full is another thing.
+#[test]
+fn a_report_that_cannot_be_printed_is_told_unless_nobody_wants_it() {
+    let desk = Desk::new();
+    let path = desk.file("trunk.pcap", &pcap(165, 65_535, &tokens(9000)));
+    let report = |stdout: std::process::Stdio| {
+        let mut program = common::Program::command();
+        program.args(["report", &path, "--json"]).stdout(stdout);
+        let output = program.stderr(std::process::Stdio::piped()).output().unwrap();
+        (output.status.code(), common::text(&output.stderr))
+    };
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(report(writer.into()), (Some(0), String::new()));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (code, stderr) = report(full.into());
+    assert!(
+        code == Some(1) && stderr.contains("standard output: cannot write: No space"),
+        "{stderr}"
+    );
+    assert_eq!(stderr.lines().count(), 2);
 }
 
 #[test]
@@ -407,8 +630,15 @@ fn scripts_learn_what_was_found_and_what_has_changed() {
         text.contains("grade: poor, was good") && text.contains("new: node-gone, MAC 4"),
         "{text}"
     );
-    let (code, _, stderr) = ask(&[&sick, "--baseline", &sick]);
-    assert!(code == 2 && stderr.contains("cannot read"), "{stderr}");
+    // A report on another trunk says little of this one.
+    let elsewhere = json!({ "version": 1, "protocol": "mstp", "grade": "good", "findings": [],
+        "trunk": { "masters": [100, 101] } });
+    let elsewhere = desk.file("elsewhere.json", elsewhere.to_string().as_bytes());
+    for (old, is_other) in [(&old, false), (&elsewhere, true)] {
+        let (code, document) = self::document(&[&sick, "-b", "38400", "--baseline", old]);
+        let told = document["not_judged"].to_string().contains("is on other nodes");
+        assert_eq!((code, told), (0, is_other));
+    }
 }
 
 #[test]
@@ -446,6 +676,175 @@ fn other_protocols_have_their_general_part() {
     let addresses = document["addresses"].as_array().unwrap();
     assert!(addresses.len() >= 3, "{addresses:?}");
     assert!(ask(&[capture]).1.starts_with("modbus: 30 packets in "));
+    // What has changed is told of them, too.
+    let finding = json!({ "id": "unit-gone", "nodes": [7], "severity": "fault", "n": 3 });
+    let mut old = document;
+    old["findings"] = json!([finding]);
+    let old = desk.file("old.json", old.to_string().as_bytes());
+    let page = desk.path().join("page.html");
+    let html = ["--html", page.to_str().unwrap()];
+    let (code, text, _) = ask(&[&[capture, "--baseline", &old], &html[..]].concat());
+    assert!(code == 0 && text.contains("gone: unit-gone, unit 7"), "{text}");
+    assert!(!text.contains("grade:"), "{text}");
+    assert!(std::fs::read_to_string(&page).unwrap().contains("gone: unit-gone, unit 7"));
+    let (_, document) = self::document(&[capture, "--baseline", &old]);
+    assert_eq!(document["baseline"]["gone"][0]["id"], "unit-gone");
+}
+
+/// All octets of a golden input, whatever reads they came in.
+fn octets_of(input: &str) -> Vec<u8> {
+    let hex = |line: &str| -> Option<Vec<u8>> {
+        let hex = match line.split_once(": ") {
+            Some((time, hex)) => time.parse::<u64>().ok().map(|_| hex)?,
+            None => line.strip_prefix(' ')?.trim(),
+        };
+        let pairs = (0..hex.len()).step_by(2);
+        pairs.map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()).collect()
+    };
+    input.lines().filter_map(hex).flatten().collect()
+}
+
+/// What tshark prints of these fields, and how often.
+fn counted(path: &str, fields: &[&str]) -> Option<BTreeMap<Vec<String>, u64>> {
+    let fields = fields.iter().flat_map(|field| ["-e", field]);
+    let args = ["-o", "mbrtu.crc_verification:TRUE", "-r", path, "-T", "fields"];
+    let said = common::tshark(&args.into_iter().chain(fields).collect::<Vec<_>>(), b"")?;
+    let mut counts = BTreeMap::new();
+    for line in said.lines() {
+        *counts.entry(line.split('\t').map(str::to_owned).collect()).or_default() += 1;
+    }
+    Some(counts)
+}
+
+/// A capture of real octets in classic pcap, which has no place for damage, with every 13th packet
+/// damaged in its last octet but two.
+fn damaged_capture(
+    desk: &Desk,
+    protocol: &str,
+    input: &str,
+    (link_type, header): (u32, &[u8]),
+) -> (String, u64) {
+    let octets = desk.file("octets", &octets_of(input));
+    let whole = desk.path().join("whole.pcap");
+    let whole = whole.to_str().unwrap();
+    let (code, _, stderr) = run(&[&octets, "-p", protocol, "-w", whole, "--force"]);
+    assert_eq!(code, 0, "{stderr}");
+    let records = common::pcap_records(&std::fs::read(whole).unwrap());
+    let mut n = 0;
+    let damage = |(at, record): (usize, common::Record)| {
+        let mut data = record.data;
+        if at % 13 == 5 {
+            n += 1;
+            let last = data.len() - 3;
+            data[last] ^= 0x10;
+        }
+        (record.time_us * 1000, [header, &data].concat())
+    };
+    let records: Vec<Stamped> = records.into_iter().enumerate().map(damage).collect();
+    assert!(n >= 5, "{n} of {}", records.len());
+    (desk.file("damaged.pcap", &pcap(link_type, 65_535, &records)), n)
+}
+
+#[test]
+fn figures_of_radio_are_those_of_tshark() {
+    let desk = Desk::new();
+    let input = include_str!("data/pinoccio-touchlink/input.txt");
+    // Behind a header that tells of an FCS, and the channel.
+    let tap = [0, 0, 20, 0, 0, 0, 1, 0, 1, 0, 0, 0, 3, 0, 3, 0, 11, 0, 0, 0];
+    for (link_type, header) in [(195, &[][..]), (283, &tap)] {
+        let (path, damaged) = damaged_capture(&desk, "pinoccio", input, (link_type, header));
+        let (code, report) = document(&[&path]);
+        assert_eq!((code, &report["protocol"]), (0, &json!("ieee802154")));
+        assert_eq!(report["damaged"], damaged, "{link_type}");
+        let channels = report["wpan"]["channels"].as_array().unwrap();
+        let bad: u64 = channels.iter().map(|channel| channel["damaged"].as_u64().unwrap()).sum();
+        assert_eq!(bad, damaged);
+        let Some(fcs) = counted(&path, &["wpan.fcs_ok"]) else { return };
+        assert_eq!(fcs[&vec!["0".to_owned()]], damaged, "{link_type}");
+        // Networks: of a frame with two that it goes to, or the one it has.
+        let mut pans = BTreeMap::new();
+        let fields = ["wpan.fcs_ok", "wpan.dst_pan", "wpan.src_pan"];
+        for (said, n) in counted(&path, &fields).unwrap() {
+            let [ok, to, from] = &said[..] else { panic!("{said:?}") };
+            let pan = if to.is_empty() { from } else { to };
+            if ok == "1" && !pan.is_empty() {
+                *pans.entry(pan.clone()).or_insert(0) += n;
+            }
+        }
+        let told = report["wpan"]["pans"].as_array().unwrap().iter();
+        let told: BTreeMap<_, _> = told
+            .map(|pan| (pan["pan"].as_str().unwrap().to_owned(), pan["frames"].as_u64().unwrap()))
+            .collect();
+        assert_eq!(told, pans, "{link_type}");
+        // Links of short addresses; what has long ones beside them in upper layers is left out.
+        let fields = ["wpan.fcs_ok", "wpan.src16", "wpan.dst16", "wpan.src64", "wpan.dst64"];
+        for (said, n) in counted(&path, &fields).unwrap() {
+            if let [ok, from, to, long, other] = &said[..]
+                && ok == "1"
+                && [from, to].iter().all(|end| !end.is_empty())
+                && [long, other].iter().all(|end| end.is_empty())
+            {
+                let links = report["wpan"]["links"].as_array().unwrap();
+                let link = links.iter().find(|link| link["from"] == **from && link["to"] == **to);
+                assert_eq!(link.unwrap()["frames"], n, "{link_type}: {said:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn figures_of_modbus_are_those_of_tshark() {
+    let desk = Desk::new();
+    for input in [
+        include_str!("data/modbus-wizmodbus/input.txt"),
+        include_str!("data/modbus-flowmeter-flowing/input.txt"),
+    ] {
+        let (path, damaged) = damaged_capture(&desk, "modbus", input, (252, &[]));
+        let (code, report) = document(&[&path, "-b", "9600"]);
+        assert_eq!((code, &report["damaged"]), (0, &json!(damaged)));
+        let fields = ["mbrtu.crc16.status", "mbrtu.unit_id", "modbus.func_code"];
+        let Some(counts) = counted(&path, &fields) else { return };
+        let (mut frames, mut bad) = (BTreeMap::new(), 0);
+        for (said, n) in counts {
+            let [status, unit, _] = &said[..] else { panic!("{said:?}") };
+            if status == "1" {
+                *frames.entry(unit.parse::<u64>().unwrap()).or_insert(0) += n;
+            } else {
+                bad += n;
+            }
+        }
+        assert_eq!(bad, damaged);
+        // Requests and answers, but for answers of which the request was damaged.
+        let modbus = &report["modbus"];
+        let mut told = BTreeMap::new();
+        for unit in modbus["units"].as_array().unwrap() {
+            let n = unit["requests"].as_u64().unwrap() + unit["responses"].as_u64().unwrap();
+            told.insert(unit["unit"].as_u64().unwrap(), n);
+        }
+        let unasked = modbus["unasked"].as_u64().unwrap();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told.values().sum::<u64>() + unasked, frames.values().sum::<u64>(), "{modbus}");
+    }
+}
+
+/// Many protocols share a link type: the file says which it is, or its packets, or the user.
+#[test]
+fn which_protocol_a_capture_is_of_is_told_by_the_file_or_its_packets() {
+    let desk = Desk::new();
+    let octets = desk.file("octets", &octets_of(include_str!("data/knx-telegrams/input.txt")));
+    let [rich, plain] = ["knx.pcapng", "knx.pcap"].map(|name| desk.path().join(name));
+    let [rich, plain] = [&rich, &plain].map(|path| path.to_str().unwrap());
+    for path in [rich, plain] {
+        assert_eq!(run(&[&octets, "-p", "knx", "-w", path]).0, 0);
+    }
+    assert_eq!(document(&[rich]).1["protocol"], "knx");
+    assert_eq!(document(&[plain, "-p", "knx"]).1["protocol"], "knx");
+    let (code, _, stderr) = ask(&[plain]);
+    assert!(code == 2 && stderr.contains("hint: ") && stderr.contains("-p"), "{stderr}");
+    let modbus = desk.path().join("modbus.pcap");
+    let modbus = modbus.to_str().unwrap();
+    assert_eq!(run(&["sim:modbus", "-c", "5", "-w", modbus]).0, 0);
+    assert_eq!(document(&[modbus]).1["protocol"], "modbus");
 }
 
 /// A classic pcap through a pipe. `SERIALSHARK_FRAMES` says how many frames; 12 million are a day.

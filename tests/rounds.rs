@@ -88,6 +88,69 @@ fn periods_have_reports_of_their_own_and_what_is_over_is_told() {
     assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"), "{page}");
 }
 
+/// Number, length, time in microseconds and comment of each packet, as tshark sees them.
+fn seen_by_tshark(capture: &Path) -> Option<Vec<(u64, usize, String, String)>> {
+    let fields = ["frame.number", "frame.len", "frame.time_epoch", "frame.comment"];
+    let fields = fields.iter().flat_map(|field| ["-e", field]);
+    let args: Vec<_> = ["-r", path(capture), "-T", "fields"].into_iter().chain(fields).collect();
+    let packets = tshark(&args, b"")?;
+    let packet = |line: &str| {
+        let [number, len, time, comment] = &line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("{line}");
+        };
+        let micros = time[..time.find('.').unwrap() + 7].to_owned();
+        (number.parse().unwrap(), len.parse().unwrap(), micros, (*comment).to_owned())
+    };
+    Some(packets.lines().map(packet).collect())
+}
+
+#[test]
+fn a_finding_is_a_comment_on_the_next_packet_and_nothing_else_changes() {
+    const TELLS: &str = "found in the packets before this one: ";
+    let dir = TempDir::new().unwrap();
+    let report = dir.path().join("line.json");
+    let [plain, rich] = ["trunk.pcap", "trunk.pcapng"].map(|name| dir.path().join(name));
+    for asks in [&["--report-every", "1s", "--report", path(&report)][..], &[]] {
+        let pty = Pty::new();
+        let outputs = ["-w", path(&plain), "-w", path(&rich), "--force"];
+        let args = [&[pty.path(), "-b", "115200"], &outputs[..], asks].concat();
+        let mut program = Program::start(args);
+        program.wait_for("reading mstp");
+        let octets = sick_trunk();
+        pty.send(&octets[..20_000]);
+        if !asks.is_empty() {
+            program.wait_for("; to do: ");
+        }
+        pty.send(&octets[20_000..24_000]);
+        let all = || {
+            let so_far = pcap_records_so_far(&std::fs::read(&plain).unwrap());
+            (so_far.len() == 3000).then_some(so_far)
+        };
+        let recorded = eventually("all packets", all);
+        program.terminate();
+        let heard: Vec<_> = recorded.iter().flat_map(|record| record.data.clone()).collect();
+        assert_eq!(heard, octets[..24_000]);
+        let Some(seen) = seen_by_tshark(&rich) else { return };
+        for (record, (number, len, time, _)) in recorded.iter().zip(&seen) {
+            assert_eq!(record.data.len(), *len, "{number}");
+            let (s, us) = (record.time_us / 1_000_000, record.time_us % 1_000_000);
+            assert_eq!(format!("{s}.{us:06}"), *time);
+        }
+        let told: Vec<_> = seen
+            .iter()
+            .filter_map(|(number, _, _, comment)| Some((number, comment.split_once(TELLS)?.1)))
+            .collect();
+        // Off unless something listens for findings.
+        assert_eq!(told.is_empty(), asks.is_empty(), "{told:?}");
+        for (number, said) in &told {
+            assert!(**number > 1 && !said.contains(TELLS), "one to a packet: {said}");
+            assert_eq!(told.iter().filter(|other| other.1 == *said).count(), 1, "{said}");
+            let line = program.stderr().into_iter().find(|line| line.contains(said));
+            assert!(line.is_some(), "the log has it as well: {said}");
+        }
+    }
+}
+
 #[test]
 fn a_line_that_says_nothing_wakes_nobody() {
     let dir = TempDir::new().unwrap();

@@ -247,10 +247,11 @@ fn grade(figures: &Figures, findings: &[Finding], trunk: &Trunk) -> (Grade, Stri
         let grade = if worst.severity == Severity::Critical { Grade::Failing } else { Grade::Poor };
         return (grade, format!("{}: {}", worst.title(), worst.text));
     }
-    if trunk.last_token.is_none() {
+    let only_master = trunk.only_master();
+    if trunk.last_token.is_none() && only_master.is_none() {
         return (Grade::Failing, "there is no token on this trunk".to_owned());
     }
-    if loops < limits::LEAST_LOOPS {
+    if loops < limits::LEAST_LOOPS && only_master.is_none() {
         let reason = format!(
             "the token went round only {loops} times; a grade needs {}",
             limits::LEAST_LOOPS
@@ -273,6 +274,11 @@ fn grade(figures: &Figures, findings: &[Finding], trunk: &Trunk) -> (Grade, Stri
         )
     } else if lost_tokens > 0 {
         (Grade::Fair, format!("the token was lost {lost_tokens} times, good is never"))
+    } else if let Some(mac) = only_master {
+        let reason = format!(
+            "MAC {mac} is the only master, and slaves answer it; {errors_per_min:.1} errors a minute"
+        );
+        (Grade::Good, reason)
     } else {
         let nodes = figures.masters.len();
         let reason = format!(
@@ -307,7 +313,9 @@ fn not_judged(trunk: &Trunk, figures: &Figures, latency_ms: f64, withheld: &[&st
     }
     let span_ns = trunk.first.map_or(0, |first| trunk.end.time.ns_since(first.time));
     if trunk.frames > 20 && span_ns < trunk.octets * trunk.stamps().octets_ns(1) / 4 {
-        said.push("all delays and rates: the times of the capture are equal, or nearly".to_owned());
+        let runs_backwards = trunk.first.is_some_and(|first| trunk.end.time < first.time);
+        let how = if runs_backwards { "run backwards" } else { "are equal, or nearly" };
+        said.push(format!("all delays and rates: the times of the capture {how}"));
     } else if figures.seconds < limits::LEAST_SECONDS && trunk.frames > 0 {
         said.push(format!(
             "the grade, and whatever is seldom: {:.1} s were heard; capture 5 minutes",

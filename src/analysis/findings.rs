@@ -140,6 +140,19 @@ impl Finding {
         self.id.replace('-', " ").replace("mac", "MAC")
     }
 
+    /// How bad, what, whose and why, in a line.
+    pub fn in_words(&self) -> String {
+        let nodes =
+            if self.nodes.is_empty() { String::new() } else { format!(" ({})", macs(&self.nodes)) };
+        format!("{}: {}{nodes}: {}", self.severity.name(), self.title(), self.text)
+    }
+
+    /// What a comment on a packet says of it. It stands behind the packets that show it, which have
+    /// left when it is found.
+    pub fn in_comment(&self) -> String {
+        format!("found in the packets before this one: {}", self.in_words())
+    }
+
     /// Packets to look at: the first one, the worst and the last.
     pub fn packets(&self) -> Vec<u64> {
         let Seen { n, first, worst, last, .. } = self.seen;

@@ -78,8 +78,20 @@ impl General {
         }
     }
 
+    /// Whether a frame is damaged that nobody calls so: in pcap there is no place for it.
+    fn is_bad(&self, record: &Record<'_>) -> bool {
+        let is_cut = record.original_len as usize > record.octets.len();
+        let fits = match (&self.modbus, &self.wpan) {
+            (Some(_), _) => super::modbus::crc_fits(record.octets),
+            (None, Some(wpan)) => wpan.fcs_fits(record.octets),
+            (None, None) => true,
+        };
+        !is_cut && !fits
+    }
+
     /// Takes the next packet.
     pub fn push(&mut self, record: &Record<'_>, is_damaged: bool) {
+        let is_damaged = is_damaged || self.is_bad(record);
         let at = Moment { time: record.time, number: record.number };
         if self.first.replace(self.first.unwrap_or(at)).is_some() {
             let gap_ns = at.time.ns_since(self.end.time);
@@ -132,6 +144,11 @@ impl General {
     /// Whether there are rules for this protocol, so that no finding says something.
     pub fn is_judged(&self) -> bool {
         self.modbus.is_some() || self.wpan.is_some()
+    }
+
+    /// Whether the last packet has an earlier time than the first one.
+    pub fn runs_backwards(&self) -> bool {
+        self.first.is_some_and(|first| self.end.time < first.time)
     }
 
     /// Seconds from the first packet to the last.

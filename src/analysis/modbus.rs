@@ -4,6 +4,7 @@
 use super::distribution::Distribution;
 use super::{Moment, Record, Seen};
 use crate::exported_pdu;
+use crate::framing;
 use crate::packet::Direction;
 use std::collections::BTreeMap;
 
@@ -17,6 +18,11 @@ const KEPT: usize = 256;
 const MOST_EXCEPTIONS: usize = 64;
 /// What comes so much later answers nothing: a clock that was set, a capture that paused.
 const BREAK_NS: u64 = 10_000_000_000;
+
+/// Whether a packet ends in the CRC of its frame; so does what has no frame in it.
+pub fn crc_fits(packet: &[u8]) -> bool {
+    exported_pdu::split(packet).is_none_or(|(_, frame)| framing::modbus::crc_fits(frame))
+}
 
 /// What is known of a unit.
 #[derive(Clone, Debug, Default)]
@@ -106,10 +112,10 @@ impl Modbus {
             Direction::Outbound => false,
             Direction::Inbound => true,
             // Both look the same in some functions: what comes behind a request answers it.
-            Direction::Unknown => self
-                .asked
-                .as_ref()
-                .is_some_and(|asked| answers(asked) && !self.is_repeated(asked, frame)),
+            Direction::Unknown => {
+                let is_next = |asked| answers(asked) && !self.is_repeated(asked, frame);
+                function & EXCEPTION != 0 || self.asked.as_ref().is_some_and(is_next)
+            }
         };
         if !is_answer {
             return self.request(unit, function, frame, at);

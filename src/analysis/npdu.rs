@@ -6,8 +6,8 @@
 pub struct Npdu {
     /// The network that it comes from and a digest of the address there, if a router passed it on.
     pub from: Option<(u16, u64)>,
-    /// The network that it goes to, if not to this one; 65535 is all.
-    pub to_network: Option<u16>,
+    /// The network that it goes to and a digest of the address there, if not to this one; 65535 is all.
+    pub to: Option<(u16, u64)>,
     /// What it says.
     pub says: Says,
 }
@@ -70,11 +70,11 @@ impl Npdu {
             return None;
         }
         let control = rest.octet()?;
-        let mut to_network = None;
+        let mut to = None;
         if control & 0x20 != 0 {
-            to_network = Some(rest.u16()?);
+            let network = rest.u16()?;
             let len = rest.octet()?;
-            rest.take(len.into())?;
+            to = Some((network, digest(rest.take(len.into())?)));
         }
         let mut from = None;
         if control & 0x08 != 0 {
@@ -86,7 +86,7 @@ impl Npdu {
             rest.octet()?; // hops that are left
         }
         let says = if control & 0x80 != 0 { Says::Network(rest.octet()?) } else { apdu(rest)? };
-        Some(Self { from, to_network, says })
+        Some(Self { from, to, says })
     }
 }
 
@@ -374,7 +374,7 @@ mod tests {
         let whole = [1, 0x28, 0, 5, 1, 9, 0, 7, 1, 3, 255, 0x10, 0, 0xc4, 2, 0, 3, 0xec];
         let npdu = Npdu::parse(&whole).unwrap();
         assert_eq!(
-            (npdu.to_network, npdu.from.unwrap().0, npdu.says),
+            (npdu.to.map(|(network, _)| network), npdu.from.unwrap().0, npdu.says),
             (Some(5), 7, Says::IAm(1004))
         );
         for len in 0..whole.len() {

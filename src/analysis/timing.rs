@@ -15,9 +15,11 @@ pub const RATES: [u32; 6] = [9_600, 19_200, 38_400, 57_600, 76_800, 115_200];
 /// What a node waits for before it answers another, in octets: 40 bit times, a little less for
 /// clocks that differ.
 const TURNAROUND_OCTETS: i64 = 3;
+/// Answers that come sooner than this, in octets, were handed over together with what they answer.
+const TOUCHING_OCTETS: i64 = 2;
 /// Of a hundred pairs of frames as many may be closer than that, for faults.
 const CLOSE_PERCENT: usize = 2;
-/// Of a hundred pairs of frames as many stand end to end at least, if an adapter does that.
+/// Of a hundred pairs of frames as many stand end to end at least, if an adapter does that at any rate.
 const TOUCHING_PERCENT: usize = 5;
 /// Fewer pairs tell nothing.
 const FEWEST_PAIRS: usize = 20;
@@ -172,12 +174,12 @@ fn end_to_end(pairs: &[(Point, Point)]) -> Option<Stamps> {
     ways.find(|way| {
         let octet = way.octets_ns(1).cast_signed();
         // What was dated back octet by octet stands exactly there; what only happens to be near does not.
-        let near = (octet / 16).max(1_000);
+        let near = (octet / 64).max(2_000);
         let gaps = || pairs.iter().map(|pair| gap_ns(pair, way));
         let overlapping = gaps().filter(|gap| *gap < -octet).count();
         let touching = gaps().filter(|gap| (-near..=near).contains(gap)).count();
         touching >= FEWEST_PAIRS
-            && touching * 100 >= pairs.len() * TOUCHING_PERCENT
+            && touching * 100 >= pairs.len() * touching_percent(octet)
             && overlapping * 100 <= pairs.len() * CLOSE_PERCENT
     })
 }
@@ -192,25 +194,35 @@ fn is_filled(pairs: &[(Point, Point)], stamps: &Stamps) -> bool {
     pairs.iter().filter(filled).count() >= 3
 }
 
+/// Of a hundred pairs of frames as many stand end to end at least, if an adapter does that. On a slow line
+/// one of 1 ms cannot do it at all, since what that takes away is less than the turnaround.
+fn touching_percent(octet_ns: i64) -> usize {
+    let is_slow = (TURNAROUND_OCTETS - TOUCHING_OCTETS) * octet_ns >= 1_000_000;
+    if is_slow { CLOSE_PERCENT } else { TOUCHING_PERCENT }
+}
+
 /// For how long the adapter keeps octets back, told from gaps that cannot be.
 #[derive(Clone, Debug, Default)]
 pub struct Latency {
     /// Answers of another node, and how many of them stood end to end with what they answer.
     turns: u64,
     touching: u64,
+    octet_ns: i64,
 }
 
 impl Latency {
     /// An intact frame of another node followed after `gap_ns`.
     pub fn add(&mut self, gap_ns: i64, octet_ns: u64) {
+        self.octet_ns = octet_ns.cast_signed();
         self.turns += 1;
-        self.touching += u64::from(gap_ns < 2 * octet_ns.cast_signed());
+        self.touching += u64::from(gap_ns < TOUCHING_OCTETS * self.octet_ns);
     }
 
     /// How late a time may be, in milliseconds. If nothing shows it is 1 or less; otherwise it is
     /// taken for the 16 that adapters have unless they are told otherwise.
     pub fn ms(&self) -> f64 {
-        let shows = self.turns >= FEWEST_PAIRS as u64 && self.touching * 20 > self.turns;
+        let percent = touching_percent(self.octet_ns) as u64;
+        let shows = self.turns >= FEWEST_PAIRS as u64 && self.touching * 100 > self.turns * percent;
         if shows { 16.0 } else { 1.0 }
     }
 }

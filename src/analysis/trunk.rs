@@ -15,7 +15,7 @@ pub mod wire;
 
 use super::limits;
 use super::timeline::Timeline;
-use super::timing::{Latency, Stamps};
+use super::timing::{BaudFrom, Latency, Stamps};
 use super::{Moment, Record, Seen};
 use crate::framing::mstp;
 use crate::time::Timestamp;
@@ -29,6 +29,8 @@ use wire::{Dirt, Run, Stray, Wire};
 
 /// Events that are kept of each kind for a time line.
 const EVENTS: usize = 256;
+/// Octets of a frame that take so long that its end is a guess where the rate is one.
+const LONG: usize = 64;
 /// Silence in which a delay means nothing any more: a clock that was set, a capture that paused.
 const BREAK_NS: u64 = 10_000_000_000;
 /// Times of a capture may be anything; later ones (year 2116) are taken for this.
@@ -37,6 +39,7 @@ const LATEST: Timestamp = Timestamp::from_ns(1 << 62);
 #[derive(Clone, Copy, Debug)]
 struct Last {
     from: u8,
+    len: usize,
     end_ns: u64,
 }
 
@@ -346,7 +349,7 @@ impl Trunk {
         self.note_role(&heard);
         self.note_frame(&heard);
         self.note_message(&heard);
-        self.last = Some(Last { from: frame.from, end_ns });
+        self.last = Some(Last { from: frame.from, len: frame.len, end_ns });
         self.dirt = Dirt::default();
     }
 
@@ -408,6 +411,8 @@ impl Trunk {
                     self.node_mut(frame.from).wrong_answers.add(at, 0);
                 }
             }
+            // Who answers does so in the turn of another, whoever that is.
+            Role::Beginning if frame.is_answer() => {}
             Role::Resumed | Role::Beginning => {
                 self.turn = Turn { holder: Some(frame.from), ..Turn::default() };
             }
@@ -493,10 +498,14 @@ impl Trunk {
     fn note_reply(&mut self, heard: &Heard<'_>) {
         let Heard { frame, at, gap_us, .. } = *heard;
         let Some(gap_us) = gap_us else { return };
+        let is_long = self.last.is_some_and(|last| last.len > LONG);
         self.turn.answered = Some((frame.to, frame.from));
         // What comes next is silence of the holder, not a wait.
         self.turn.has_waited = false;
-        self.add_reply(frame.from, at, gap_us);
+        // When a long request ended is not known without the rate.
+        if !is_long || self.stamps.baud_from != BaudFrom::Unknown {
+            self.add_reply(frame.from, at, gap_us);
+        }
     }
 
     fn add_reply(&mut self, mac: u8, at: Moment, gap_us: u64) {
@@ -610,6 +619,20 @@ impl Trunk {
         if silence_ns / 1000 > limits::HOLD_SILENCE_US {
             node.long_silence.add(at, silence_ns / 1000);
         }
+    }
+
+    /// Whether anybody but this node was heard in so many seconds before the end.
+    pub fn answered_of_late(&self, mac: u8, seconds: f64) -> bool {
+        let age_s = |node: &Node| self.end.time.ns_since(node.last_heard.time) as f64 / 1e9;
+        self.by_mac().any(|(other, node)| other != mac && node.frames > 0 && age_s(node) < seconds)
+    }
+
+    /// The one master of a trunk on which there is no token, since all others are slaves.
+    pub fn only_master(&self) -> Option<u8> {
+        let mut pollers = self.by_mac().filter(|(_, node)| node.polls > 0).map(|(mac, _)| mac);
+        let only =
+            pollers.next().filter(|_| self.last_token.is_none() && pollers.next().is_none())?;
+        self.answered_of_late(only, limits::SOLE_SECONDS).then_some(only)
     }
 
     /// Octets of memory behind it, about.

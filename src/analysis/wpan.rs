@@ -4,6 +4,7 @@
 use super::distribution::Distribution;
 use super::{Moment, Record, Seen};
 use crate::dissect::wpan;
+use crate::framing;
 use crate::packet::LinkType;
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ const MOST_LINKS: usize = 1024;
 const AGAIN_NS: u64 = 1_000_000_000;
 /// The TAP header's types of values (LINKTYPE_IEEE802_15_4_TAP).
 mod tlv {
+    pub const FCS_TYPE: u16 = 0;
     pub const RSS: u16 = 1;
     pub const CHANNEL: u16 = 3;
     pub const LQI: u16 = 10;
@@ -67,6 +69,8 @@ struct Last {
 /// What a receiver says about a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Reception {
+    /// What the frame ends in; 1 is an FCS of 16 bits.
+    fcs_type: Option<u8>,
     rss_dbm: Option<f32>,
     channel: Option<u16>,
     lqi: Option<u8>,
@@ -97,6 +101,17 @@ impl Wpan {
             channels: BTreeMap::new(),
             last: BTreeMap::new(),
         })
+    }
+
+    /// Whether the FCS of a frame fits; so does what has none of 16 bits.
+    pub fn fcs_fits(&self, packet: &[u8]) -> bool {
+        let (has_fcs, psdu) = if self.is_tap {
+            let (reception, psdu) = split(packet);
+            (reception.fcs_type == Some(1), psdu)
+        } else {
+            (true, packet)
+        };
+        !has_fcs || framing::wpan::fcs_fits(psdu)
     }
 
     /// Takes the next packet.
@@ -172,6 +187,7 @@ fn split(packet: &[u8]) -> (Reception, &[u8]) {
         let len = usize::from(u16::from_le_bytes([c, d]));
         let Some(value) = rest.get(4..4 + len) else { break };
         match (u16::from_le_bytes([a, b]), value) {
+            (tlv::FCS_TYPE, &[fcs_type, ..]) => reception.fcs_type = Some(fcs_type),
             (tlv::RSS, &[a, b, c, d]) => reception.rss_dbm = Some(f32::from_le_bytes([a, b, c, d])),
             (tlv::CHANNEL, &[a, b, ..]) => reception.channel = Some(u16::from_le_bytes([a, b])),
             (tlv::LQI, &[lqi, ..]) => reception.lqi = Some(lqi),

@@ -30,6 +30,8 @@ struct Told {
 
 struct Bulletin<'a> {
     desk: &'a Desk,
+    /// Whose packets tell of findings, unless another analysis sees to that.
+    remarks: Option<&'a Shared>,
     recent: Recent,
     told: Vec<Told>,
     grade: Value,
@@ -47,10 +49,12 @@ impl Drop for Closing<'_> {
 }
 
 /// Listens until no more packets come, and closes the desk.
-pub fn run(shared: &Shared, mut intake: Intake<'_>, desk: &Desk, known: Known) {
+/// With `remarks` packets tell of findings, too.
+pub fn run(shared: &Shared, mut intake: Intake<'_>, desk: &Desk, known: Known, remarks: bool) {
     let _closing = Closing(desk);
     if let Some(interface) = shared.interfaces.first() {
         let mut bulletin = Bulletin::new(desk, interface.protocol, known);
+        bulletin.remarks = remarks.then_some(shared);
         let mut look = Instant::now();
         loop {
             let any = intake.take(A_WHILE, |record, is_damaged| {
@@ -79,6 +83,7 @@ impl<'a> Bulletin<'a> {
     fn new(desk: &'a Desk, protocol: &'static Protocol, known: Known) -> Self {
         Self {
             desk,
+            remarks: None,
             recent: Recent::new(protocol, known, Instant::now()),
             told: Vec::new(),
             grade: Value::Null,
@@ -113,6 +118,9 @@ impl<'a> Bulletin<'a> {
             } else {
                 is_news = true;
                 self.desk.tell(json!({ "event": "begin", "finding": said }).to_string());
+                if let Some(shared) = self.remarks {
+                    shared.streams().remark(finding.in_comment());
+                }
             }
             let (id, nodes) = (finding.id, finding.nodes.clone());
             self.told.push(Told { id, nodes, said: said.clone() });

@@ -32,6 +32,8 @@ pub struct FrameRange {
     /// When it came.
     arrived: Timestamp,
     is_late: bool,
+    /// What its first packet has to tell of the line.
+    remark: Option<Arc<str>>,
 }
 
 impl FrameRange {
@@ -57,7 +59,15 @@ impl FrameRange {
 
     /// The frames in order.
     pub fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        self.batch.packets_in(self.frames.clone())
+        let mut remark = self.remark.as_deref().unwrap_or_default();
+        let packets = self.batch.packets_in(self.frames.clone());
+        packets.map(move |packet| Packet { remark: std::mem::take(&mut remark), ..packet })
+    }
+
+    /// Its first packet tells this of the line, in every stream.
+    pub fn set_remark(&mut self, remark: String) {
+        self.memory += remark.len();
+        self.remark = Some(remark.into());
     }
 
     /// Octets of memory that it takes: its part of what its batch does.
@@ -82,7 +92,7 @@ impl FrameRange {
 
     fn of(batch: Arc<Batch>, frames: Range<usize>, arrived: Timestamp) -> Self {
         let memory = batch.memory_of(frames.clone());
-        Self { batch, frames, memory, arrived, is_late: false }
+        Self { batch, frames, memory, arrived, is_late: false, remark: None }
     }
 
     fn first_time(&self) -> Timestamp {

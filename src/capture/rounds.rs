@@ -1,6 +1,7 @@
 //! Reports of a capture that nobody looks at: one after each period, in two files that are replaced, a
 //! document and a page; and
-//! a log line, and a word to systemd, when a finding appears or is over.
+//! a log line, and a word to systemd, when a finding appears or is over. One that appears is a comment on
+//! the next packet, too.
 //!
 //! Each report is on its own period, so that what happened weeks ago does not hide what happens now.
 //! What begins in a period is told as soon as there is enough to judge by; that it is over is told
@@ -125,16 +126,8 @@ impl Rounds<'_> {
             }
             let level =
                 if finding.severity == Severity::Advice { Level::Info } else { Level::Warn };
-            log!(
-                level,
-                "{}: {}: {}{}: {}; to do: {}",
-                self.port(),
-                finding.severity.name(),
-                finding.title(),
-                of_nodes(&finding.nodes),
-                finding.text,
-                finding.action
-            );
+            self.shared.streams().remark(finding.in_comment());
+            log!(level, "{}: {}; to do: {}", self.port(), finding.in_words(), finding.action);
             self.told.push(Told { id: finding.id, nodes: finding.nodes.clone() });
         }
         self.tell_systemd(document);

@@ -7,7 +7,11 @@ use super::writer::StreamWriter;
 use crate::packet::Tally;
 use crate::source::Pace;
 use crate::time::Timestamp;
+use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// More remarks than this do not wait for packets: a line that has nothing to say brings none.
+const MOST_REMARKS: usize = 64;
 
 /// Where frames meet streams.
 pub struct Streams {
@@ -19,6 +23,8 @@ pub struct Streams {
     pub troubles: Vec<Option<String>>,
     /// What is wrong with the line, if reports on it are asked for.
     pub diagnosis: Option<String>,
+    /// What the next packets of the first port have to tell, one each.
+    remarks: VecDeque<String>,
     /// Ports whose frames have left late for the first time, to be told of.
     pub late: Vec<usize>,
     told_late: Vec<bool>,
@@ -47,6 +53,7 @@ impl Streams {
             tallies: vec![Tally::default(); merger.ports()],
             troubles: vec![None; merger.ports()],
             diagnosis: None,
+            remarks: VecDeque::new(),
             late: Vec::new(),
             told_late: vec![false; merger.ports()],
             merger,
@@ -76,6 +83,11 @@ impl Streams {
                 range.truncate(usize::try_from(self.remaining).unwrap_or(usize::MAX));
                 self.remaining -= range.len() as u64;
             }
+            if port == 0
+                && let Some(remark) = self.remarks.pop_front()
+            {
+                range.set_remark(remark);
+            }
             for stream in &self.open {
                 // What is behind gets it from the history.
                 if !self.history.is_behind(stream) {
@@ -85,6 +97,13 @@ impl Streams {
             self.history.remember(range);
         }
         false
+    }
+
+    /// A packet of the first port that has still to come tells this, in every stream.
+    pub fn remark(&mut self, remark: String) {
+        if self.remarks.len() < MOST_REMARKS {
+            self.remarks.push_back(remark);
+        }
     }
 
     /// Whether frames of a port that is not live can be taken: by all open streams, and by those

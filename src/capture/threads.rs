@@ -368,7 +368,9 @@ fn tell_broker<'scope, 'env>(
     let Some(intake) = shared.or_end(Intake::open(shared, "mqtt", false).map_err(cannot)) else {
         return Vec::new();
     };
-    let listen = move || bulletin::run(shared, intake, desk, known(port));
+    // Reports see to the remarks on packets where they are made.
+    let remarks = capture.config.reporting.is_none();
+    let listen = move || bulletin::run(shared, intake, desk, known(port), remarks);
     let talk = move || {
         shared.or_end(desk.run().map_err(cannot));
     };

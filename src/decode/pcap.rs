@@ -58,6 +58,7 @@ impl Header {
         }
         let ns = u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * self.unit_ns;
         Ok(Some(Recorded {
+            section: 0,
             interface: 0,
             link_type: self.link_type,
             time: Some(Timestamp::from_ns(ns)),

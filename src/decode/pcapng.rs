@@ -61,6 +61,8 @@ pub(super) struct Section {
     order: Order,
     /// Whether its own header was read; the file's first type was.
     is_open: bool,
+    /// Which section it is, counted from 0.
+    number: u32,
     /// The first interface of this section among all.
     first: usize,
     clocks: Vec<Clock>,
@@ -116,6 +118,7 @@ impl Section {
                 0x4d3c_2b1a => Order::Big,
                 _ => return Err(Problem::Damaged("a section of no byte order")),
             };
+            self.number += u32::from(self.is_open);
             (self.is_open, self.first) = (true, interfaces);
             self.clocks.clear();
             read = 12;
@@ -198,6 +201,7 @@ impl Section {
         }
         let octets = &body[header_len..][..len as usize];
         let mut packet = Recorded {
+            section: self.number,
             interface: (self.first + interface as usize) as u32,
             link_type: described.link_type,
             time: (kind != SIMPLE_PACKET).then(|| clock.time(number(4), number(8))),
@@ -268,7 +272,8 @@ mod tests {
         let mut reader = Reader::new(std::io::Cursor::new([&once[..], &once].concat())).unwrap();
         for interface in 0..2 {
             let packet = reader.next_packet().unwrap().unwrap();
-            assert_eq!((packet.interface, packet.link_type), (interface, 165));
+            assert_eq!((packet.section, packet.interface), (interface, interface));
+            assert_eq!(packet.link_type, 165);
             assert_eq!(packet.time, Some(Timestamp::from_ns(1_500_000_000)));
             assert_eq!((packet.octets, packet.original_len), (&[1, 2, 3][..], 9));
             assert_eq!((packet.dropped, packet.comment), (7, Some("said")));

@@ -59,6 +59,9 @@ pub(super) fn comment(record: &Record<'_>) -> Option<String> {
     if packet.gap_ns > 0 {
         parts.push(format!("port gone for {} before this packet", seconds(packet.gap_ns)));
     }
+    if !packet.remark.is_empty() {
+        parts.push(packet.remark.to_owned());
+    }
     if packet.stranger {
         parts.push("from a different adapter than the packets before it".to_owned());
     }
@@ -94,6 +97,7 @@ mod tests {
             skipped_before: 7,
             damage: Damage::TOO_SHORT,
             gap_ns: 12_345_678_901,
+            remark: "a word on the line",
             errors: LineErrors { symbols: 1, breaks: 0, overruns: 2 },
             ..packet(&TOKEN)
         };
@@ -107,6 +111,7 @@ mod tests {
              7 bytes outside frames before this packet; \
              3 packets dropped before this packet: reader too slow or disk full; \
              port gone for 12.346 s before this packet; \
+             a word on the line; \
              out of order: began 0.512 s before the time shown; \
              the clock was set back by 1.500 s before this packet, which this \
              stream does not follow"

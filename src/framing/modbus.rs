@@ -43,7 +43,8 @@ use crate::line_errors::LineError;
 use crate::packet::{Batch, Damage, Direction, LinkType, Notes, Tally};
 use crate::time::Timestamp;
 pub(crate) use layout::CRC;
-use layout::{Asked, EXCEPTION, Extent, MAX_LEN, MIN_LEN, Role, crc_fits, is_known};
+pub(crate) use layout::crc_fits;
+use layout::{Asked, EXCEPTION, Extent, MAX_LEN, MIN_LEN, Role, is_known};
 use run::{answered, whole};
 
 /// What the rest of the program knows about it.

@@ -20,7 +20,7 @@ const FCS_LEN: usize = 2;
 pub(super) const MAX_PSDU: usize = 127;
 
 /// Whether a PSDU ends in an FCS that fits the rest.
-pub(super) fn fcs_fits(psdu: &[u8]) -> bool {
+pub(crate) fn fcs_fits(psdu: &[u8]) -> bool {
     psdu.split_last_chunk::<FCS_LEN>()
         .is_some_and(|(frame, fcs)| FCS.checksum(frame).to_le_bytes() == *fcs)
 }

@@ -54,10 +54,7 @@ pub enum Beside<'a> {
 pub fn of_live(live: &mut Live, names: &[String], beside: Beside<'_>) -> String {
     match live {
         Live::Trunk(doctor) => of_trunk(&doctor.report(), names, beside),
-        Live::Other(protocol, general) => {
-            let now = if let Beside::Now(now) = beside { Some(now) } else { None };
-            of_general(protocol, general, names, &[], now)
-        }
+        Live::Other(protocol, general) => of_general(protocol, general, names, &[], beside),
     }
 }
 
@@ -74,7 +71,7 @@ pub fn of_trunk(report: &Report<'_>, names: &[String], beside: Beside<'_>) -> St
     to_do(&mut page, &report.findings);
     match beside {
         Beside::Nothing => {}
-        Beside::Changes(changes) => since(&mut page, changes),
+        Beside::Changes(changes) => since(&mut page, changes, "MAC"),
         Beside::Now(now) => section(&mut page, now),
     }
     for (id, heading) in PARTS {
@@ -98,16 +95,17 @@ pub fn of_trunk(report: &Report<'_>, names: &[String], beside: Beside<'_>) -> St
     page
 }
 
-/// The report on another protocol; `now` as above.
+/// The report on another protocol.
 pub fn of_general(
     protocol: &str,
     general: &General,
     names: &[String],
     remarks: &[String],
-    now: Option<&Now>,
+    beside: Beside<'_>,
 ) -> String {
     let mut page = String::new();
-    begin(&mut page, &format!("{protocol} report"), names, now.is_some());
+    let is_live = matches!(beside, Beside::Now(_));
+    begin(&mut page, &format!("{protocol} report"), names, is_live);
     let seconds = general.seconds();
     let rate = |n: u64| if seconds > 0.0 { n as f64 / seconds } else { 0.0 };
     let _ = writeln!(page, "<header>\n<h1>{} report</h1>", escaped(protocol));
@@ -116,8 +114,10 @@ pub fn of_general(
         span(&mut page, first, general.end, seconds);
     }
     page.push_str("</header>\n<main id=\"report\">\n");
-    if let Some(now) = now {
-        section(&mut page, now);
+    match beside {
+        Beside::Nothing => {}
+        Beside::Changes(changes) => since(&mut page, changes, "unit"),
+        Beside::Now(now) => section(&mut page, now),
     }
     let found = general.findings();
     if general.is_judged() {
@@ -162,11 +162,11 @@ pub fn of_general(
 }
 
 /// What has changed since an earlier report.
-fn since(page: &mut String, changes: &Value) {
+fn since(page: &mut String, changes: &Value, nodes_are: &str) {
     page.push_str(
         "<section id=\"since\" aria-labelledby=\"since-h\"><h2 id=\"since-h\">Since the earlier report</h2>\n<ul>\n",
     );
-    for line in changes_in_words(changes) {
+    for line in changes_in_words(changes, nodes_are) {
         let _ = writeln!(page, "<li>{}</li>", escaped(&line));
     }
     page.push_str("</ul>\n</section>\n");

@@ -31,7 +31,7 @@ pub fn of_trunk(report: &Report<'_>, names: &[String], changes: Option<&Value>) 
     to_do(&mut said, &report.findings);
     head(&mut said, report, names);
     if let Some(changes) = changes {
-        baseline(&mut said, changes);
+        baseline(&mut said, changes, "MAC");
     }
     findings(&mut said, &report.findings);
     figures(&mut said, report);
@@ -88,18 +88,21 @@ pub fn baud(stamps: &Stamps) -> String {
     }
 }
 
-fn baseline(said: &mut String, changes: &Value) {
+fn baseline(said: &mut String, changes: &Value, nodes_are: &str) {
     let _ = writeln!(said, "\nSince the earlier report");
-    for line in changes_in_words(changes) {
+    for line in changes_in_words(changes, nodes_are) {
         let _ = writeln!(said, "  {line}");
     }
 }
 
-/// The grade then and now, and each finding that is new, worse, better or gone.
-pub(super) fn changes_in_words(changes: &Value) -> Vec<String> {
+/// The grade then and now, if there was or is one, and each finding that is new, worse, better or gone.
+pub(super) fn changes_in_words(changes: &Value, nodes_are: &str) -> Vec<String> {
     let word = |value: &Value| printable(value.as_str().unwrap_or("?")).into_owned();
     let grade = &changes["grade"];
-    let mut lines = vec![format!("grade: {}, was {}", word(&grade["is"]), word(&grade["was"]))];
+    let mut lines = Vec::new();
+    if grade["is"] != "unknown" || grade["was"] != "unknown" {
+        lines.push(format!("grade: {}, was {}", word(&grade["is"]), word(&grade["was"])));
+    }
     for kind in ["new", "worse", "better", "gone"] {
         for finding in changes[kind].as_array().into_iter().flatten() {
             let nodes = finding["nodes"].as_array().into_iter().flatten();
@@ -108,10 +111,13 @@ pub(super) fn changes_in_words(changes: &Value) -> Vec<String> {
             let of = if nodes.is_empty() {
                 String::new()
             } else {
-                format!(", MAC {}", nodes.join(", "))
+                format!(", {nodes_are} {}", nodes.join(", "))
             };
             lines.push(format!("{kind}: {}{of}", word(&finding["id"])));
         }
+    }
+    if lines.is_empty() {
+        lines.push("no finding is new, worse, better or gone".to_owned());
     }
     lines
 }
@@ -272,6 +278,7 @@ pub fn of_general(
     general: &General,
     names: &[String],
     remarks: &[String],
+    changes: Option<&Value>,
 ) -> String {
     let mut said = String::new();
     let seconds = general.seconds();
@@ -290,6 +297,9 @@ pub fn of_general(
     let _ = writeln!(said, "\n{}", names.join(", "));
     if let Some(first) = general.first {
         let _ = writeln!(said, "{} to {}", local(first.time), local(general.end.time));
+    }
+    if let Some(changes) = changes {
+        baseline(&mut said, changes, "unit");
     }
     if general.is_judged() {
         findings(&mut said, &found);

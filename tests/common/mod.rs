@@ -284,7 +284,7 @@ pub fn run(args: &[&str]) -> (i32, Vec<u8>, String) {
 }
 
 /// Header CRC of MS/TP bit by bit, as clause 9 has it: not the program's table.
-fn header_crc(octets: &[u8]) -> u8 {
+pub fn header_crc(octets: &[u8]) -> u8 {
     let mut crc = 0xffu8;
     for octet in octets {
         crc ^= octet;

@@ -28,10 +28,18 @@ pub struct Listening {
     pub tells_baud: bool,
     /// Whether octets outside frames are kept, as recordings do, or only counted.
     pub keeps_strays: bool,
+    /// Whether it ends in the middle of a frame.
+    pub is_cut: bool,
 }
 
-pub const FIVE_MINUTES: Listening =
-    Listening { seconds: 300, latency_ms: 0, missed: 0, tells_baud: true, keeps_strays: true };
+pub const FIVE_MINUTES: Listening = Listening {
+    seconds: 300,
+    latency_ms: 0,
+    missed: 0,
+    tells_baud: true,
+    keeps_strays: true,
+    is_cut: false,
+};
 
 /// Octets and when the last of them arrived.
 pub fn chunks(plan: &Plan, listening: Listening, sink: &mut impl FnMut(&[u8], Timestamp)) {
@@ -81,6 +89,17 @@ fn chunks_of(
             chunk.push(octet);
         }
     }
+    if listening.is_cut {
+        let burst = std::iter::repeat_with(next_burst).find(|burst| burst.octets.len() > 4);
+        if let Some(burst) = burst {
+            now += burst.pause_ns;
+            chunk.extend(&burst.octets[..burst.octets.len() / 2]);
+        }
+    }
+    if !chunk.is_empty() {
+        now += chunk.len() as u64 * octet_ns;
+        sink(&chunk, at(now.next_multiple_of(latency_ns.max(1))));
+    }
 }
 
 /// The records of what is heard of a trunk.
@@ -98,6 +117,18 @@ pub fn report(plan: &Plan, listening: Listening) -> Value {
     let mut doctor = Doctor::new(Known { baud, latency_ms: None });
     records(plan, listening, &mut |record| doctor.push(record));
     document::of_trunk(&doctor.report())
+}
+
+/// The same of a trunk that has been there for so many seconds.
+pub fn report_later(plan: &Plan, seconds: u64, listening: Listening) -> Value {
+    let mut ring = Ring::new(plan.clone());
+    let octet_ns = 10_000_000_000 / u64::from(plan.baud);
+    let mut now = 0;
+    while now < seconds * 1_000_000_000 {
+        let burst = ring.next_burst();
+        now += burst.pause_ns + burst.octets.len() as u64 * octet_ns;
+    }
+    report_of(plan.baud, &mut || ring.next_burst(), listening)
 }
 
 /// The report on a trunk that says these bursts.

@@ -76,6 +76,10 @@ fn sole_master(case: &Case<'_>) -> Option<Finding> {
     if node.polled_addresses().count() < 20 {
         return None;
     }
+    // Slaves that answer it are all that it needs, and show that the wires are whole.
+    if trunk.answered_of_late(mac, limits::SOLE_SECONDS) {
+        return None;
+    }
     let seen = Seen {
         n: node.polls,
         first: trunk.first?,
@@ -224,7 +228,9 @@ fn duplicate_mac(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
 fn node_gone(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
     let since =
         node.gone_since.filter(|_| mac < MASTERS && node.tokens_received >= limits::GONE_TOKENS)?;
-    if node.tokens_sent == 0 || node.last_heard > since {
+    // One that comes and goes is away at times.
+    let is_flapping = node.rejoins.n >= limits::REJOINS;
+    if node.tokens_sent == 0 || node.last_heard > since || is_flapping {
         return None;
     }
     let seconds = case.seconds_since(since);
@@ -251,10 +257,12 @@ fn node_flapping(mac: u8, node: &Node) -> Option<Finding> {
     if seen.n < limits::REJOINS {
         return None;
     }
+    let is_gone = node.gone_since.is_some_and(|since| since > node.last_heard);
+    let now = if is_gone { ", and is away at the end" } else { "" };
     Some(
         Finding::new("node-flapping", Fault, Certain, seen)
             .of([mac])
-            .text(format!("MAC {mac} left the ring and came back {} times", seen.n))
+            .text(format!("MAC {mac} left the ring and came back {} times{now}", seen.n))
             .means("a loose power or bus wire, resets by its watchdog, or a signal that is just too weak")
             .action(format!("check power and terminals of MAC {mac}; read its log for restarts"))
             .filter(format!("mstp.frame_type == 2 && mstp.src == {mac}")),

@@ -75,6 +75,11 @@ impl<'a> Frame<'a> {
         matches!(self.kind, kind::DATA | kind::LONG_DATA | kind::TEST_RESPONSE | kind::POSTPONED)
     }
 
+    /// Whether it may be an answer, to a poll too, and so of a node that need not have the token.
+    pub fn is_answer(&self) -> bool {
+        (self.may_reply() || self.kind == kind::POLL_REPLY) && self.to != BROADCAST
+    }
+
     /// Whether it carries something, for a node or all.
     pub fn has_data(&self) -> bool {
         !self.data.is_empty()

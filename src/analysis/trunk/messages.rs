@@ -3,6 +3,7 @@
 use super::super::npdu::{self, Npdu, Says};
 use super::super::{Moment, Seen};
 use super::frame::{BROADCAST, Frame, kind};
+use super::node::Request;
 use super::{Heard, Trunk};
 use std::collections::HashMap;
 
@@ -124,18 +125,17 @@ impl Trunk {
             Says::Request { invoke_id, segment, .. } => {
                 self.note_segment(frame.from, invoke_id, segment);
                 let node = &mut self.nodes[usize::from(frame.to)];
-                let times = match node.last_request {
-                    Some((by, id, times, _)) if (by, id) == (frame.from, invoke_id) => times + 1,
-                    _ => 1,
-                };
-                node.last_request =
-                    Some((frame.from, invoke_id, times, 0)).filter(|_| segment.is_none());
+                let (by, client) = (frame.from, npdu.from);
+                let before = node.last_request.filter(|it| it.is(by, client, invoke_id));
+                let sent = before.map_or(0, |it| it.sent) + 1;
+                let request = Request { by, client, invoke_id, sent, answered: 0 };
+                node.last_request = Some(request).filter(|_| segment.is_none());
             }
             Says::Answer { invoke_id, segment } => {
                 node.answers += 1;
                 self.note_segment(frame.from, invoke_id, segment);
                 if segment.is_none() {
-                    self.note_answer(frame, invoke_id, at);
+                    self.note_answer(frame, npdu.to, invoke_id, at);
                 }
             }
             Says::Refusal(refusal) => {
@@ -151,14 +151,19 @@ impl Trunk {
     }
 
     /// More answers than requests are answers of more than one node.
-    fn note_answer(&mut self, frame: &Frame<'_>, invoke_id: u8, at: Moment) {
+    fn note_answer(
+        &mut self,
+        frame: &Frame<'_>,
+        client: Option<(u16, u64)>,
+        invoke_id: u8,
+        at: Moment,
+    ) {
         let node = &mut self.nodes[usize::from(frame.from)];
-        let Some((by, id, asked, answered)) = node.last_request else { return };
-        if (by, id) == (frame.to, invoke_id) {
-            node.last_request = Some((by, id, asked, answered + 1));
-            if answered >= asked {
-                node.second_replies.add(at, 0);
-            }
+        let request = node.last_request.as_mut().filter(|it| it.is(frame.to, client, invoke_id));
+        let Some(request) = request else { return };
+        request.answered += 1;
+        if request.answered > request.sent {
+            node.second_replies.add(at, 0);
         }
     }
 

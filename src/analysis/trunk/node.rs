@@ -89,8 +89,8 @@ pub struct Node {
     pub wrong_answers: Seen,
     /// Second answers of it to one request.
     pub second_replies: Seen,
-    /// The last request to it: who asked, its invoke ID, how often, and how often it was answered.
-    pub last_request: Option<(u8, u8, u32, u32)>,
+    /// The last request to it.
+    pub last_request: Option<Request>,
     /// Answers and refusals.
     pub answers: u32,
     /// Refusals: Error, Reject, Abort.
@@ -125,6 +125,28 @@ pub struct Node {
     pub said: Said,
     /// How often it is asked by I-Am for unasked things; see [`Said`].
     pub last_i_am: Moment,
+}
+
+/// A request, and what became of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// Who sent it on this trunk.
+    pub by: u8,
+    /// Whom a router sent it for: clients behind it number their requests independently.
+    pub client: Option<(u16, u64)>,
+    /// Its number.
+    pub invoke_id: u8,
+    /// How often it was sent.
+    pub sent: u32,
+    /// How often it was answered.
+    pub answered: u32,
+}
+
+impl Request {
+    /// Whether it is this one of this client.
+    pub fn is(&self, by: u8, client: Option<(u16, u64)>, invoke_id: u8) -> bool {
+        (self.by, self.client, self.invoke_id) == (by, client, invoke_id)
+    }
 }
 
 /// Messages of a node by what they are.

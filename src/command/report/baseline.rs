@@ -4,19 +4,38 @@ use crate::error::Error;
 use serde_json::{Value, json};
 use std::path::Path;
 
+const HINT: &str = "make one with serialshark report --json FILE";
+
 /// Reads the JSON of an earlier report.
 pub(super) fn read(path: &Path) -> Result<Value, Error> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::new(path.display(), "cannot read").because(error))?;
-    let wrong = |what: &str| {
-        Error::new(path.display(), what).hint("make one with serialshark report --json FILE")
-    };
-    let old: Value = serde_json::from_str(&text).map_err(|_| wrong("is no JSON report"))?;
+    let wrong = |what: &str| Error::new(path.display(), what).hint(HINT);
+    let octets = std::fs::read(path)
+        .map_err(|error| Error::new(path.display(), "cannot read").because(error).hint(HINT))?;
+    let old: Value = serde_json::from_slice(&octets).map_err(|_| wrong("is no JSON report"))?;
     match old["version"].as_u64() {
         Some(1) if old["findings"].is_array() => Ok(old),
         Some(_) => Err(wrong("is a report of another version")),
         None => Err(wrong("is not a report by serialshark")),
     }
+}
+
+/// Sees that the earlier report is on a line of the same protocol.
+pub(super) fn check(old: &Value, protocol: &str) -> Result<(), Error> {
+    match old["protocol"].as_str() {
+        Some(other) if other != protocol => {
+            let what = format!("is on a line of {other}, and this one is {protocol}");
+            Err(Error::new("--baseline", what).hint("name an earlier report on the same line"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether it is on a trunk of which no master is on this one.
+pub(super) fn is_of_others(old: &Value, new: &Value) -> bool {
+    let masters =
+        |report: &Value| report["trunk"]["masters"].as_array().cloned().unwrap_or_default();
+    let [was, is] = [masters(old), masters(new)];
+    !was.is_empty() && !is.is_empty() && !was.iter().any(|mac| is.contains(mac))
 }
 
 const SEVERITIES: [&str; 4] = ["advice", "warning", "fault", "critical"];

@@ -1,27 +1,31 @@
-//! The files of a report: captures, recordings or plain octets, in order of time.
+//! The files of a report: captures, recordings or plain octets, in order of time. Each is read once, from
+//! its beginning to its end, so that it may be a pipe.
 
 use crate::analysis::Record;
 use crate::cli::ReportArgs;
 use crate::decode::line::Line;
-use crate::decode::{self, Problem, Reader};
+use crate::decode::{self, Interface, Problem, Reader, Recorded};
 use crate::error::Error;
+use crate::exported_pdu;
 use crate::framing::{self, PROTOCOLS, Protocol, Setup};
 use crate::line::Line as Rate;
 #[cfg(all(target_os = "linux", feature = "nats"))]
 use crate::nats::query::Query;
 use crate::nats::query::{Place, Range};
+use crate::packet::LinkType;
 #[cfg(all(target_os = "linux", feature = "nats"))]
 use crate::source;
 #[cfg(all(target_os = "linux", feature = "nats"))]
 use crate::source::nats::Past;
 use crate::source::record::{self, RecordKind};
+use crate::sys::files;
 #[cfg(all(target_os = "linux", feature = "nats"))]
 use crate::time::MonoClock;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Cursor, IsTerminal as _, Read};
+use std::path::{Path, PathBuf};
 
 /// Octets of a file that are read at once.
 const CHUNK: usize = 64 * 1024;
@@ -40,6 +44,8 @@ pub(super) struct Heard<'a> {
 pub(super) struct Opened {
     pub(super) name: String,
     pub(super) protocol: &'static Protocol,
+    /// Whether that is known, and not only that its packets look the same.
+    is_told: bool,
     /// The rate, where the file says it.
     pub(super) baud: Option<u32>,
     pub(super) kind: Kind,
@@ -52,13 +58,56 @@ pub(super) struct Opened {
 }
 
 pub(super) enum Kind {
-    Capture { reader: Reader, interface: Option<u32>, packets: u64 },
+    Capture { reader: Reader, begin: Begin },
     Recording { input: Box<dyn Read>, line: Line },
     Octets { input: Box<dyn Read>, line: Line, octet_ns: u64 },
 }
 
+/// What was read of a capture to see what it is.
+#[derive(Default)]
+pub(super) struct Begin {
+    /// The first packet of a line.
+    first: Option<Kept>,
+    /// Packets up to it.
+    packets: u64,
+    /// Packets before it, by their link types.
+    others: BTreeMap<u16, u64>,
+    /// What is wrong before there was one.
+    problem: Option<Problem>,
+}
+
+/// A packet that is kept while its file is not read on.
+struct Kept {
+    packet: Recorded<'static>,
+    octets: Vec<u8>,
+    comment: Option<String>,
+}
+
+impl Kept {
+    fn new(packet: &Recorded<'_>) -> Self {
+        Self {
+            octets: packet.octets.to_vec(),
+            comment: packet.comment.map(str::to_owned),
+            packet: Recorded { octets: &[], comment: None, ..*packet },
+        }
+    }
+
+    fn packet(&self) -> Recorded<'_> {
+        Recorded { octets: &self.octets, comment: self.comment.as_deref(), ..self.packet }
+    }
+}
+
 /// Opens all files, and puts them into order of time.
 pub(super) fn open(args: &ReportArgs) -> Result<Vec<Opened>, Error> {
+    // What is there twice would count twice.
+    let mut names: Vec<PathBuf> = Vec::new();
+    for path in &args.files {
+        let name = path.canonicalize().unwrap_or_else(|_| path.clone());
+        if names.contains(&name) {
+            return Err(Error::new(named(path), "is named twice").hint("name each file once"));
+        }
+        names.push(name);
+    }
     let mut files = Vec::new();
     for path in &args.files {
         let file = open_one(path, args)?;
@@ -70,10 +119,9 @@ pub(super) fn open(args: &ReportArgs) -> Result<Vec<Opened>, Error> {
     }
     files.sort_by_key(|file| file.begins);
     if let [first, others @ ..] = &files[..]
-        && let Some(other) = others.iter().find(|other| other.protocol.name != first.protocol.name)
+        && let Some(other) = others.iter().find(|other| !other.may_be_as(first))
     {
-        let what =
-            format!("is {}, and {} is {}", other.protocol.name, first.name, first.protocol.name);
+        let what = format!("is {}, and {} is {}", other.title(), first.name, first.title());
         return Err(Error::new(&other.name, what).hint("report on one line at a time"));
     }
     Ok(files)
@@ -83,8 +131,7 @@ pub(super) fn open(args: &ReportArgs) -> Result<Vec<Opened>, Error> {
 #[cfg(all(target_os = "linux", feature = "nats"))]
 fn open_stored(query: &Query, args: &ReportArgs) -> Result<Opened, Error> {
     let Past { name, interface, input } = source::nats::read(query, MonoClock::start())?;
-    let typed = args.protocol.as_deref().and_then(framing::protocol);
-    let protocol = source::nats::protocol_of(&interface, typed).ok_or_else(|| {
+    let protocol = source::nats::protocol_of(&interface, typed(args)?).ok_or_else(|| {
         let what =
             format!("has packets of link type {}, not of a serial line", interface.link_type);
         Error::new(&name, what)
@@ -95,13 +142,14 @@ fn open_stored(query: &Query, args: &ReportArgs) -> Result<Opened, Error> {
             .hint("--since 7d takes those of the last week"),
         problem => Error::new(&name, problem),
     })?;
-    let kind = Kind::Capture { reader, interface: None, packets: 0 };
+    let kind = Kind::Capture { reader, begin: Begin::default() };
     let begins = query.range.from.unwrap_or_default();
     let remarks = Vec::new();
     Ok(Opened {
         name,
         protocol,
         baud,
+        is_told: true,
         kind,
         is_senseless: false,
         range: Some(query.range),
@@ -110,102 +158,135 @@ fn open_stored(query: &Query, args: &ReportArgs) -> Result<Opened, Error> {
     })
 }
 
+/// What to call this file in a message.
+fn named(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
+}
+
 fn file(path: &Path) -> Result<Box<dyn Read>, Error> {
+    let is = |what: &str| Error::new(named(path), what);
     if path == Path::new("-") {
+        if io::stdin().is_terminal() {
+            return Err(is("is a terminal").hint("name a capture, or pipe one into this program"));
+        }
         return Ok(Box::new(io::stdin()));
     }
-    let cannot = |error: io::Error| Error::new(path.display(), "cannot open").because(error);
-    let file = File::open(path).map_err(cannot)?;
-    if file.metadata().map_err(cannot)?.is_dir() {
-        return Err(
-            Error::new(path.display(), "is a directory").hint("name the capture files in it")
-        );
+    let cannot = |error: io::Error| {
+        let hint = match error.kind() {
+            io::ErrorKind::PermissionDenied => "ask its owner to let you read it, or use sudo",
+            _ => "name a capture, such as trunk.pcapng",
+        };
+        is("cannot open").because(error).hint(hint)
+    };
+    let metadata = fs::metadata(path).map_err(cannot)?;
+    if metadata.is_dir() {
+        return Err(is("is a directory").hint("name the capture files in it"));
     }
-    Ok(Box::new(file))
+    if files::is_tty(&metadata) {
+        return Err(is("is a port, and not a file")
+            .hint(format!("serialshark top {} shows how its line is", path.display())));
+    }
+    // One that a shell has made is a link, and has its writer.
+    if fs::symlink_metadata(path).is_ok_and(|metadata| files::is_fifo(&metadata)) {
+        super::tell(&is("is a FIFO: waiting for a program that writes to it").hint("Ctrl-C ends"));
+    }
+    Ok(Box::new(File::open(path).map_err(cannot)?))
 }
 
 fn open_one(path: &Path, args: &ReportArgs) -> Result<Opened, Error> {
-    let name = if path == Path::new("-") {
-        "standard input".to_owned()
-    } else {
-        path.display().to_string()
-    };
+    let name = named(path);
     let mut input = file(path)?;
     let mut head = Vec::new();
-    let cannot = |error: io::Error| Error::new(&name, "cannot read").because(error);
+    let cannot = |error: io::Error| {
+        Error::new(&name, "cannot read").because(error).hint("name a capture, such as trunk.pcapng")
+    };
     input.by_ref().take(record::HEADER_MAX as u64).read_to_end(&mut head).map_err(cannot)?;
     if head.is_empty() {
         return Err(Error::new(&name, "is empty").hint("name a capture, such as trunk.pcapng"));
     }
     if decode::looks_like_one(&head) {
-        let whole = Cursor::new(head).chain(input);
-        let again = (path != Path::new("-")).then(|| file(path)).transpose()?;
-        let typed = args.protocol.as_deref().and_then(framing::protocol);
-        return open_capture(name, Box::new(whole), again, typed);
+        return open_capture(name, Cursor::new(head).chain(input), typed(args)?);
     }
     let recorded = record::decode_header(&head).map_err(|what| {
         Error::new(&name, what).hint("record again with this version of serialshark")
     })?;
     match recorded {
         Some((header, len)) => {
-            open_recording(name, &header, Cursor::new(head.split_off(len)).chain(input))
+            let rest = head.split_off(len);
+            let begins = record::first_time(&rest).unwrap_or_default();
+            open_recording(name, &header, begins, Cursor::new(rest).chain(input))
         }
         None => open_octets(name, args, Cursor::new(head).chain(input)),
     }
 }
 
-/// Looks for the first packet of a line, and reads the file once more from its beginning if it can
-/// be; else it is known as soon as packets come.
+/// The protocol that was typed, if one was.
+fn typed(args: &ReportArgs) -> Result<Option<&'static Protocol>, Error> {
+    let Some(typed) = &args.protocol else { return Ok(None) };
+    let unknown = || Error::new(typed, "no such protocol").hint("serialshark protocols lists them");
+    framing::protocol(typed).ok_or_else(unknown).map(Some)
+}
+
+/// Reads a capture up to the first packet of a line.
 fn open_capture(
     name: String,
-    input: Box<dyn Read>,
-    again: Option<Box<dyn Read>>,
+    input: impl Read + 'static,
     typed: Option<&'static Protocol>,
 ) -> Result<Opened, Error> {
     let refused = |problem: Problem| {
         Error::new(&name, problem)
             .hint("name a capture (pcap, pcapng), a recording, or bytes of a line")
     };
-    let (mut reader, again) = match again {
-        Some(again) => (Reader::new(input).map_err(refused)?, Some(again)),
-        None => (Reader::new(input).map_err(refused)?, None),
-    };
-    let mut begins = Timestamp::MAX;
+    let mut reader = Reader::new(input).map_err(refused)?;
+    let mut begin = Begin::default();
     let mut protocol = None;
-    let mut interface = None;
-    if again.is_some() {
-        // What is wrong behind the first packet is said when it is read.
-        while let Ok(Some(packet)) = reader.next_packet() {
-            if let Some(known) = protocol_of(packet.link_type, typed) {
-                begins = packet.time.unwrap_or_default();
-                (protocol, interface) = (Some(known), Some(packet.interface));
+    loop {
+        match reader.next_packet() {
+            Ok(None) => break,
+            Err(problem) => {
+                begin.problem = Some(problem);
                 break;
+            }
+            Ok(Some(packet)) => {
+                begin.packets += 1;
+                let kept = Kept::new(&packet);
+                let of = reader.interfaces().get(kept.packet.interface as usize);
+                protocol = of.and_then(|of| protocol_of(of, typed, Some(&kept.octets)));
+                if protocol.is_some() {
+                    begin.first = Some(kept);
+                    break;
+                }
+                let packet = kept.packet;
+                *begin.others.entry(packet.link_type).or_default() += 1;
             }
         }
     }
     let link_types: Vec<_> = reader.interfaces().iter().map(|one| one.link_type).collect();
-    let of_interface = reader.interfaces().iter().find_map(|one| protocol_of(one.link_type, typed));
-    let Some(protocol) =
-        protocol.or(of_interface).or(link_types.is_empty().then_some(PROTOCOLS[0]))
-    else {
+    // Without packets it is what the file says, or nothing.
+    let mut interfaces = reader.interfaces().iter().filter(|_| begin.packets == 0);
+    let of_interface = interfaces.find_map(|of| protocol_of(of, typed, None));
+    let nothing = link_types.is_empty().then_some((PROTOCOLS[0], false));
+    let Some((protocol, is_told)) = protocol.or(of_interface).or(nothing) else {
         let types: Vec<_> = link_types.iter().map(ToString::to_string).collect();
         return Err(Error::new(
             &name,
-            format!("is a capture of link type {}, not of a serial line", types.join(", ")),
+            format!("is a capture of link type {}, not of a line that is known", types.join(", ")),
         )
-        .hint("serialshark reads MS/TP (165), Modbus (252) and IEEE 802.15.4 (195, 283)"));
+        .hint(
+            "serialshark reads MS/TP (165), Modbus (252) and IEEE 802.15.4 (195, 283); of others name \
+             the protocol: -p",
+        ));
     };
-    let described = interface.and_then(|at: u32| reader.interfaces().get(at as usize));
+    let first = begin.first.as_ref().map(|kept| kept.packet);
+    let begins = first.map_or(Timestamp::MAX, |packet| packet.time.unwrap_or_default());
+    let described = first.and_then(|packet| reader.interfaces().get(packet.interface as usize));
     let speed = described.or(reader.interfaces().first()).and_then(|one| one.speed);
     let baud = speed.and_then(|baud| u32::try_from(baud).ok()).filter(|baud| *baud > 0);
-    let reader = match again {
-        Some(again) => Reader::new(again).map_err(refused)?,
-        None => reader,
-    };
-    let kind = Kind::Capture { reader, interface, packets: 0 };
+    let kind = Kind::Capture { reader, begin };
     Ok(Opened {
         name,
         protocol,
+        is_told,
         baud,
         kind,
         is_senseless: false,
@@ -215,19 +296,37 @@ fn open_capture(
     })
 }
 
-/// The protocol whose packets have this link type; of several the one that was typed, or the first.
-fn protocol_of(link_type: u16, typed: Option<&'static Protocol>) -> Option<&'static Protocol> {
-    let mut all = typed.into_iter().chain(PROTOCOLS);
-    all.find(|protocol| protocol.link_type.0 == link_type)
+/// The protocol of the packets of an interface, and whether the user or the file names it: else it is the
+/// first one with their link type. A link type that many share needs a packet that says which it is.
+fn protocol_of(
+    of: &Interface,
+    typed: Option<&'static Protocol>,
+    packet: Option<&[u8]>,
+) -> Option<(&'static Protocol, bool)> {
+    let fits = |protocol: &&Protocol| protocol.link_type.0 == of.link_type;
+    let described = of.description.as_deref().and_then(|said| {
+        let is_it = |protocol: &&Protocol| said.starts_with(&format!("{}, ", protocol.help));
+        PROTOCOLS.into_iter().filter(fits).find(is_it)
+    });
+    if let Some(named) = typed.filter(fits).or(described) {
+        return Some((named, true));
+    }
+    let is_shared = of.link_type == LinkType::WIRESHARK_UPPER_PDU.0;
+    if is_shared && packet.is_some_and(|packet| !exported_pdu::is_for(packet, "mbrtu")) {
+        return None;
+    }
+    PROTOCOLS.into_iter().find(fits).map(|protocol| (protocol, false))
 }
 
 fn open_recording(
     name: String,
     header: &record::Header,
+    begins: Timestamp,
     input: impl Read + 'static,
 ) -> Result<Opened, Error> {
     let protocol = framing::protocol(&header.protocol).ok_or_else(|| {
         Error::new(&name, format!("is a recording of {}, which is not known", header.protocol))
+            .hint("serialshark protocols lists what is known")
     })?;
     let setup = Setup {
         line: header.line,
@@ -243,11 +342,12 @@ fn open_recording(
     Ok(Opened {
         name,
         protocol,
+        is_told: true,
         baud,
         kind,
         is_senseless: false,
         range: None,
-        begins: Timestamp::default(),
+        begins,
         remarks: Vec::new(),
     })
 }
@@ -257,12 +357,7 @@ fn open_octets(
     args: &ReportArgs,
     input: impl Read + 'static,
 ) -> Result<Opened, Error> {
-    let protocol = match &args.protocol {
-        Some(typed) => framing::protocol(typed).ok_or_else(|| {
-            Error::new(typed, "no such protocol").hint("serialshark protocols lists them")
-        })?,
-        None => PROTOCOLS[0],
-    };
+    let protocol = typed(args)?.unwrap_or(PROTOCOLS[0]);
     let rate = Rate { baud: args.baud.unwrap_or(protocol.line.baud), ..protocol.line };
     let setup = Setup { line: rate, timed: false, ..Setup::new(rate.baud) };
     let octet_ns = rate.octet_ns();
@@ -272,6 +367,7 @@ fn open_octets(
     Ok(Opened {
         name,
         protocol,
+        is_told: true,
         baud: None,
         kind,
         is_senseless: false,
@@ -289,25 +385,23 @@ impl Opened {
     pub(super) fn read(&mut self, sink: &mut impl FnMut(&Heard<'_>)) -> Result<(), Error> {
         let name = &self.name;
         let result = match &mut self.kind {
-            Kind::Capture { reader, interface, packets } => {
-                let mut others = BTreeMap::new();
-                let result = read_capture(
-                    reader,
-                    interface,
-                    packets,
-                    self.protocol,
-                    &mut others,
-                    &mut |heard| {
-                        if self.range.is_none_or(|it| it.place(heard.record.time) == Place::Inside)
-                        {
-                            sink(heard);
-                        }
-                    },
-                );
+            Kind::Capture { reader, begin } => {
+                let mut others = std::mem::take(&mut begin.others);
+                let mut untimed = 0;
+                let mut hand_on = |heard: &Heard<'_>, is_timed: bool| {
+                    if self.range.is_none_or(|it| it.place(heard.record.time) == Place::Inside) {
+                        untimed += u64::from(!is_timed);
+                        sink(heard);
+                    }
+                };
+                let result = read_capture(reader, begin, self.protocol, &mut others, &mut hand_on);
                 for (link_type, n) in others {
                     self.remarks.push(format!(
                         "{name}: {n} packets of another interface or link type ({link_type})"
                     ));
+                }
+                if untimed > 0 {
+                    self.remarks.push(format!("{name}: {untimed} packets have no times"));
                 }
                 result
             }
@@ -323,53 +417,78 @@ impl Opened {
         })
     }
 
+    /// What to call its protocol: many sniffers of IEEE 802.15.4 make the same packets.
+    pub(super) fn title(&self) -> &'static str {
+        let is_wpan = matches!(
+            self.protocol.link_type,
+            LinkType::IEEE802_15_4_TAP | LinkType::IEEE802_15_4_WITHFCS
+        );
+        if is_wpan && !self.is_told { "ieee802154" } else { self.protocol.name }
+    }
+
+    /// Whether both may be of one line.
+    fn may_be_as(&self, other: &Self) -> bool {
+        self.protocol.link_type == other.protocol.link_type
+            && (self.protocol.name == other.protocol.name || !self.is_told || !other.is_told)
+    }
+
+    /// Whether its packets have times of their own.
+    pub(super) fn has_times(&self) -> bool {
+        !matches!(self.kind, Kind::Octets { .. })
+    }
+
     /// What was left out, for the report.
     pub(super) fn remarks(&mut self) -> Vec<String> {
         std::mem::take(&mut self.remarks)
     }
 }
 
-/// Packets of the first interface that has the protocol; of others how many there are.
+/// Packets of the first interface that has the protocol, in each section; of others how many there are.
 fn read_capture(
     reader: &mut Reader,
-    interface: &mut Option<u32>,
-    packets: &mut u64,
+    begin: &mut Begin,
     protocol: &'static Protocol,
     others: &mut BTreeMap<u16, u64>,
-    sink: &mut impl FnMut(&Heard<'_>),
+    sink: &mut impl FnMut(&Heard<'_>, bool),
 ) -> Result<(), Problem> {
-    let snap_lens = |reader: &Reader| -> Vec<u32> {
-        reader.interfaces().iter().map(|one| one.snap_len).collect()
-    };
-    let mut snaps = snap_lens(reader);
-    let mut sections = reader.interfaces().len();
+    let mut snaps = Vec::new();
+    let mut line = None;
+    let mut number = begin.packets.saturating_sub(1);
+    if let Some(problem) = begin.problem.take() {
+        return Err(problem);
+    }
+    let kept = begin.first.take();
+    let mut first = kept.as_ref().map(Kept::packet);
     loop {
-        let known = reader.interfaces().len();
-        if known != sections {
-            snaps = snap_lens(reader);
-            sections = known;
+        if reader.interfaces().len() != snaps.len() {
+            snaps = reader.interfaces().iter().map(|one| one.snap_len).collect();
         }
-        let Some(packet) = reader.next_packet()? else { return Ok(()) };
-        *packets += 1;
+        let next = match first.take() {
+            Some(packet) => Some(packet),
+            None => reader.next_packet()?,
+        };
+        let Some(packet) = next else { return Ok(()) };
+        number += 1;
+        let (section, interface) = (packet.section, packet.interface);
         let is_ours = packet.link_type == protocol.link_type.0
-            && *interface.get_or_insert(packet.interface) == packet.interface;
+            && line.filter(|(other, _)| *other == section).is_none_or(|(_, it)| it == interface);
         if !is_ours {
             *others.entry(packet.link_type).or_default() += 1;
             continue;
         }
-        let snap_len = snaps.get(packet.interface as usize).copied().unwrap_or(0);
+        line = Some((section, interface));
+        let snap_len = snaps.get(interface as usize).copied().unwrap_or(0);
         let is_snapped = snap_len > 0 && packet.octets.len() >= snap_len as usize;
-        sink(&Heard {
-            record: Record {
-                number: *packets,
-                time: packet.time.unwrap_or_default(),
-                octets: packet.octets,
-                original_len: if is_snapped { packet.original_len } else { 0 },
-                skipped_before: skipped(packet.comment),
-                dropped: packet.dropped,
-            },
-            is_damaged: packet.flags & ERROR_FLAGS != 0,
-        });
+        let record = Record {
+            number,
+            time: packet.time.unwrap_or_default(),
+            octets: packet.octets,
+            original_len: if is_snapped { packet.original_len } else { 0 },
+            skipped_before: skipped(packet.comment),
+            dropped: packet.dropped,
+        };
+        let is_damaged = packet.flags & ERROR_FLAGS != 0;
+        sink(&Heard { record, is_damaged }, packet.time.is_some());
     }
 }
 

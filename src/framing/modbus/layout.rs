@@ -60,7 +60,7 @@ pub(super) enum Extent {
 }
 
 /// Whether a frame with its CRC fits it.
-pub(super) fn crc_fits(frame: &[u8]) -> bool {
+pub(crate) fn crc_fits(frame: &[u8]) -> bool {
     frame.split_last_chunk().is_some_and(|(frame, crc)| CRC.checksum(frame).to_le_bytes() == *crc)
 }
 
