@@ -9,7 +9,7 @@
 //! from there on each line is taken, until an octet comes that is no text. Ends of lines count as
 //! padding, but for the CR that ends a packet.
 
-use super::hunt::{Format, Found, Hunter, Judgement};
+use super::hunt::{Format, Found, Hunter, Judgement, Starts};
 use super::lines::is_text;
 use super::upper::Upper;
 use super::{Protocol, Setup};
@@ -60,9 +60,8 @@ pub(super) struct At {
 
 impl Format for At {
     fn find(&self, octets: &[u8]) -> usize {
-        let may_start =
-            |octet: &u8| matches!(octet, b'A' | b'a' | b'O' | b'E' | b'R' | b'B' | b'N' | b'C');
-        octets.iter().position(may_start).unwrap_or(octets.len())
+        static STARTS: Starts = Starts::of(b"AaOERBNC");
+        STARTS.find(octets)
     }
 
     fn is_due(&self) -> bool {

@@ -179,6 +179,11 @@ impl Modbus {
             let is_over = is_ended || last_gap.is_some_and(|gap| gap > at);
             let is_start = at == 0
                 || last_gap.is_some_and(|gap| gap >= at) && self.gaps().any(|gap| gap == at);
+            // In noise this passes over nine of ten octets.
+            if !is_start && octets.len() - at >= 2 && !self.may_begin(&octets[at..]) {
+                at += 1;
+                continue;
+            }
             // What is whole before a gap does not go on behind it.
             if is_start
                 && is_over
@@ -207,6 +212,11 @@ impl Modbus {
         };
         self.searched = at;
         step
+    }
+
+    /// Whether any layout has such a function; there are at least two octets.
+    fn may_begin(&self, octets: &[u8]) -> bool {
+        is_known(octets[1]) || self.asked.as_ref().is_some_and(|asked| asked.is_of(octets))
     }
 
     /// What starts at the first octet, as far as layouts tell; with `is_over` a layout whose end is
