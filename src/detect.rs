@@ -151,7 +151,7 @@ struct Contender {
     protocol: &'static Protocol,
     framer: Box<dyn Framer>,
     packets: u64,
-    /// Good packets, and those of them that are not against it.
+    /// Octets of good packets, and those of packets that are not against it.
     good: u64,
     fitting: u64,
     bits: f64,
@@ -169,7 +169,8 @@ impl Contender {
     fn weigh(&mut self, found: &Batch) {
         let judged = judged(&self.framer.tally());
         for packet in found.packets().filter(|packet| packet.damage.is_none()) {
-            self.good += 1;
+            let len = packet.data.len() as u64;
+            self.good += len;
             let bits = f64::from((self.protocol.proof)(packet.data));
             // Many check sequences take 0 for a check of zeros.
             let octets = octets_of(self.protocol, packet.data);
@@ -177,7 +178,7 @@ impl Contender {
             if bits == 0.0 || is_blank {
                 continue;
             }
-            self.fitting += 1;
+            self.fitting += len;
             if bits < LEAST_BITS {
                 continue;
             }
@@ -186,7 +187,8 @@ impl Contender {
             }
             self.packets += 1;
             let chances = f64::from(packet.skipped_before) + 1.0;
-            self.bits += (bits.min(MOST_BITS) - chances.log2()).max(0.0);
+            // In noise this goes up and down, and leads nowhere.
+            self.bits = (self.bits + bits.min(MOST_BITS) - chances.log2()).max(0.0);
         }
     }
 

@@ -28,6 +28,10 @@ fn recognised_with(chunks: &[Vec<u8>], pause_ns: u64) -> Option<&'static str> {
     for chunk in chunks {
         now = now.plus_ns(pause_ns + chunk.len() as u64 * 1_041_667);
         detector.push(chunk, now);
+        // The first verdict is the one that is acted on.
+        if let Some(verdict) = detector.verdict() {
+            return Some(verdict.protocol.name);
+        }
     }
     detector.finish();
     detector.verdict().map(|verdict| verdict.protocol.name)
@@ -155,6 +159,96 @@ fn noise_is_recognised_as_nothing() {
     assert_eq!(recognised_in_chunks_of(64, &[any]), None, "random octets");
     let text = Random(7).octets(len).into_iter().map(|octet| b' ' + octet % 95).collect();
     assert_eq!(recognised_in_chunks_of(64, &[text]), None, "random text");
+}
+
+/// Octets that are no protocol but have an order: what storage, consoles and instruments bring.
+fn others(seed: u64, len: usize) -> Vec<(&'static str, Vec<u8>)> {
+    const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let any = random.octets(len);
+    let lines =
+        |width: usize, text: Vec<u8>| text.chunks(width).collect::<Vec<_>>().join(&b"\r\n"[..]);
+    let digits = |form: fn(&u8) -> String| any.iter().map(form).collect::<String>().into_bytes();
+    let jpeg: Vec<u8> = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00H\x00H\x00\x00".to_vec();
+    let stuffed =
+        any.iter().flat_map(|octet| if *octet == 0xff { vec![0xff, 0] } else { vec![*octet] });
+    let mut level = 0x800_u16;
+    let levels = any.iter().flat_map(|octet| {
+        level = level.wrapping_add(u16::from(octet % 33)).wrapping_sub(16) & 0x0fff;
+        level.to_le_bytes()
+    });
+    vec![
+        ("seven bits", any.iter().map(|octet| octet & 0x7f).collect()),
+        ("small numbers", any.iter().map(|octet| octet % 16).collect()),
+        ("three numbers", any.iter().map(|octet| octet % 3).collect()),
+        ("mostly 00", any.iter().map(|octet| octet.saturating_sub(200)).collect()),
+        ("mostly ff", any.iter().map(|octet| !octet.saturating_sub(200)).collect()),
+        ("base64", lines(76, any.iter().map(|octet| BASE64[usize::from(octet % 64)]).collect())),
+        ("hex", lines(48, digits(|octet| format!("{octet:02X} ")))),
+        ("hex without spaces", lines(32, digits(|octet| format!("{octet:02x}")))),
+        ("a picture", jpeg.into_iter().chain(stuffed).collect()),
+        ("a counter", (0..len).map(|at| at as u8).collect()),
+        ("levels", levels.collect()),
+        ("English", phrases(&mut random, len, &ENGLISH)),
+        ("a boot log", phrases(&mut random, len, &BOOT)),
+    ]
+}
+
+const ENGLISH: [&str; 8] = [
+    "The line is idle at night. ",
+    "At last it was OK\r\n",
+    "There is an error in it; ",
+    "attach the other end first.\r\n",
+    "RING the bell and wait, ",
+    "for that is what ",
+    "it says on the tin.\r\n\r\n",
+    "at the end of the day\r\n",
+];
+const BOOT: [&str; 10] = [
+    "[    0.000000] Linux version 6.1.0 (gcc 12.2.0)\r\n",
+    "[    1.204821] usb 1-1: new high-speed USB device number 4 using xhci_hcd\r\n",
+    "AT Translated Set 2 keyboard\r\n",
+    "atkbd serio0: no such device\r\n",
+    "[  OK  ] Started Network Manager.\r\n",
+    "OK\r\n",
+    "ERROR\r\n",
+    "CONNECT\r\n",
+    "Starting kernel ...\r\n\r\n",
+    "/dev/mmcblk0p2: clean, 4242/65536 files, 12345/262144 blocks\r\n",
+];
+
+fn phrases(random: &mut Random, len: usize, phrases: &[&str]) -> Vec<u8> {
+    let which = random.octets(len / 16);
+    which.iter().flat_map(|at| phrases[usize::from(*at) % phrases.len()].bytes()).collect()
+}
+
+#[test]
+fn what_has_an_order_of_its_own_is_recognised_as_nothing_at_any_seed() {
+    for seed in 1..=if full() { 60 } else { 6 } {
+        for len in [300, 6000] {
+            for (name, octets) in others(seed, len) {
+                for read in [16, 100] {
+                    let found = recognised_in_chunks_of(read, std::slice::from_ref(&octets));
+                    assert_eq!(found, None, "{name}, seed {seed}, {len} in reads of {read}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn with_wrong_bits_a_protocol_is_itself_or_nothing() {
+    let mut random = Random(11);
+    for (name, protocol, chunks) in cases().into_iter().filter(|(_, name, _)| name != "raw") {
+        for every in [20, 50, 200] {
+            let mut octets = chunks.concat();
+            for at in (every / 2..octets.len()).step_by(every) {
+                octets[at] ^= 1 << (random.octets(1)[0] % 8);
+            }
+            let found = recognised_in_chunks_of(64, &[octets]);
+            assert!(found.is_none_or(|found| found == protocol), "{name}, {every}: {found:?}");
+        }
+    }
 }
 
 /// Requests and answers of unit 17, as many as asked for.

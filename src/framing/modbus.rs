@@ -65,13 +65,18 @@ pub(super) static ROW: Protocol = Protocol {
 };
 
 /// The protocols of many meters have the same CRC, and units and functions at the same place. So
-/// what counts is an answer that fits the request before it; a frame that could stand alone is only
-/// not against it, and one of a vendor's function is.
+/// what counts is an answer; a request, which could stand alone, is only not against it. What has no
+/// layout of its function is. An answer has 16 bits of CRC, and half of its kind need no request before
+/// them.
 fn proof(packet: &[u8]) -> u8 {
     let (direction, adu) = exported_pdu::split(packet).unwrap_or_default();
+    if adu.len() < MIN_LEN {
+        return 0;
+    }
+    let whole = Extent::Of(adu.len());
     match direction {
-        Direction::Inbound => 32,
-        _ if adu.get(1).is_some_and(|function| is_known(*function)) => 1,
+        Direction::Inbound if layout::response(adu) == whole => 20,
+        _ if layout::request(adu) == whole || layout::response(adu) == whole => 1,
         _ => 0,
     }
 }
@@ -543,6 +548,26 @@ mod tests {
 
     fn good(octets: &[u8], direction: Direction) -> Shown {
         (octets.to_vec(), direction, INTACT)
+    }
+
+    #[test]
+    fn what_has_the_crc_but_no_layout_of_its_function_speaks_against_it() {
+        let proofs = |octets: &[&[u8]]| {
+            let mut framer = Modbus::new(&setup());
+            let (mut batch, mut now) = (Batch::new(0), Timestamp::from_ns(1_000 * MS));
+            for chunk in octets {
+                now = now.plus_ns(100 * MS);
+                framer.expire(now, &mut batch);
+                framer.push(chunk, now, &mut batch);
+            }
+            framer.finish(&mut batch);
+            batch.packets().map(|packet| proof(packet.data)).collect::<Vec<_>>()
+        };
+        assert_eq!(proofs(&[&ASK, &ANSWER]), [1, 20]);
+        // A meter of the Milur make.
+        let asks = [0xff, 0x01, 0x66, 0xc0, 0x4a];
+        let answers = [0xff, 0x01, 0x66, 0x03, 0x6f, 0x94, 0x03, 0x03, 0x4e];
+        assert_eq!(proofs(&[&asks, &answers]), [0, 0]);
     }
 
     #[test]

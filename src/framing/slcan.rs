@@ -32,9 +32,11 @@ pub(super) static ROW: Protocol = Protocol {
     ..Protocol::PLAIN
 };
 
-/// Each digit is one of 22 characters out of 256, and their number is right.
+/// Each digit is one of 22 characters out of 256, and their number is right. The letters of CAN FD are
+/// digits too, so that a dump in hex has lines that are such frames.
 fn proof(packet: &[u8]) -> u8 {
-    (16 + 3 * packet.len().min(10)) as u8
+    let is_fd = packet.get(5).is_some_and(|flags| flags & FD != 0);
+    if is_fd { 6 } else { (16 + 3 * packet.len().min(10)) as u8 }
 }
 
 /// Characters of the longest line: CAN FD with an identifier of 29 bits, and a time.
