@@ -312,6 +312,33 @@ fn with_p_auto_what_was_heard_before_becomes_packets_too() {
     program.terminate();
 }
 
+#[test]
+fn with_p_auto_pcapng_has_its_section_at_once_and_pcap_its_header_when_the_protocol_is_known() {
+    for (format, at_once) in [("pcapng", &[0x0a, 0x0d, 0x0d, 0x0a][..]), ("pcap", &[])] {
+        let pty = Pty::new();
+        let mut program = Program::start([pty.path(), "-p", "auto", "--format", format, "-w", "-"]);
+        program.wait_for("listening to find out what is spoken");
+        let mut stdout = program.child.stdout.take().unwrap();
+        let mut said = vec![0; at_once.len()];
+        stdout.read_exact(&mut said).unwrap();
+        assert_eq!(said, at_once, "{format}, and nothing was sent yet");
+        assert!(!program.stderr().iter().any(|line| line.contains("recognised")));
+        let reader = std::thread::spawn(move || {
+            let mut rest = Vec::new();
+            stdout.read_to_end(&mut rest).unwrap();
+            rest
+        });
+        for _ in 0..20 {
+            pty.send(&modbus(1));
+        }
+        program.wait_for("recognised modbus");
+        program.terminate();
+        said.extend(reader.join().unwrap());
+        let Some(shown) = tshark(&["-r", "-", "-Y", "mbrtu"], &said) else { return };
+        assert_eq!(shown.lines().count(), 40, "{format}: {shown}");
+    }
+}
+
 /// The rate that a port is set to.
 fn rate(pty: &Pty) -> u32 {
     rustix::termios::tcgetattr(&pty.master).unwrap().input_speed()
