@@ -374,3 +374,112 @@ fn a_rate_that_was_named_stays_and_what_fits_is_said() {
     });
     assert_eq!(rate(&pty), 9600);
 }
+
+/// What a receiver set to `heard` makes of octets that a line of the rate `sent` brings without pause,
+/// both with 8N1: it waits for a start bit, looks at the middle of each bit, and for a stop bit that
+/// lacks it gives the octet all the same.
+fn heard_at(heard: u32, sent: u32, octets: &[u8]) -> Vec<u8> {
+    let mut bits = vec![true; 20];
+    for octet in octets {
+        bits.push(false);
+        bits.extend((0..8).map(|bit| octet >> bit & 1 == 1));
+        bits.push(true);
+    }
+    let ratio = f64::from(sent) / f64::from(heard);
+    let level = |time: f64| bits.get(time as usize).copied();
+    let (mut found, mut now) = (Vec::new(), 0.0);
+    while let Some(is_high) = level(now) {
+        now += ratio / 16.0;
+        if !(is_high && level(now) == Some(false)) {
+            continue;
+        }
+        let bit = |n: u32| level(now + (f64::from(n) + 1.5) * ratio);
+        if bit(8).is_none() {
+            break;
+        }
+        found.push((0..8).map(|n| u8::from(bit(n) == Some(true)) << n).sum());
+        now += 9.5 * ratio;
+    }
+    found
+}
+
+/// Tokens and data of an MS/TP trunk; requests and answers; a log of a console.
+fn spoken() -> [(&'static str, Vec<u8>); 3] {
+    let trunk = [
+        mstp(0, 5, 16, &[]),
+        mstp(0, 16, 5, &[]),
+        mstp(6, 5, 16, &[1, 4, 0, 5, 1, 12, 12, 0, 128]),
+    ];
+    let console = b"[    1.204821] usb 1-1: new high-speed USB device number 4\r\n".repeat(2);
+    [("mstp", trunk.concat().repeat(4)), ("modbus", modbus(6)), ("", console)]
+}
+
+#[test]
+fn at_a_wrong_rate_nothing_is_recognised() {
+    assert_eq!(heard_at(9600, 9600, &modbus(3)), modbus(3));
+    for (name, octets) in spoken() {
+        for sent in [9600, 19_200, 38_400, 57_600, 76_800, 115_200] {
+            for heard in [9600, 19_200, 38_400, 57_600, 76_800, 115_200] {
+                let heard_octets = heard_at(heard, sent, &octets.repeat(20));
+                let found = recognised_in_chunks_of(64, &[heard_octets]);
+                let is_right = heard == sent && !name.is_empty();
+                assert_eq!(found, is_right.then_some(name), "{name} of {sent} at {heard}");
+            }
+        }
+    }
+}
+
+/// A line of this rate, as the port's own setting makes it look.
+fn bring(pty: &Pty, sent: u32, octets: &[u8]) {
+    pty.offer(&heard_at(rate(pty), sent, octets));
+}
+
+#[test]
+fn with_a_rate_that_is_wrong_the_log_says_what_to_check_and_names_no_protocol() {
+    for ((name, octets), (sent, set)) in
+        spoken().iter().zip([(38_400, 19_200), (9600, 19_200), (115_200, 57_600)])
+    {
+        let (protocol, advice) = match *name {
+            "modbus" => {
+                ("modbus", "check rate and format (often -b 9600 --line 8N1), and that A and B")
+            }
+            _ => ("mstp", "check the rate (-b), and that A and B are not swapped"),
+        };
+        let pty = Pty::new();
+        let baud = set.to_string();
+        let program = Program::start([pty.path(), "-p", protocol, "-b", &baud]);
+        program.wait_for(&format!("reading {protocol} at {set}"));
+        let said = eventually("the hint", || {
+            bring(&pty, sent, octets);
+            let lines = program.stderr();
+            lines.into_iter().find(|line| line.contains(&format!("no {protocol} frame at {set}")))
+        });
+        assert!(said.contains(advice) && !said.contains("fits"), "{said}");
+        assert_eq!(rate(&pty), set, "it stays");
+    }
+}
+
+#[test]
+fn without_a_rate_the_right_one_is_found_by_listening() {
+    let [(_, trunk), (_, requests), _] = spoken();
+    for (protocol, sent, octets) in [("mstp", 76_800, &trunk), ("modbus", 57_600, &requests)] {
+        let pty = Pty::new();
+        let program = Program::start([pty.path(), "-p", protocol]);
+        program.wait_for(&format!("reading {protocol} at "));
+        let said = eventually("the rate", || {
+            bring(&pty, sent, octets);
+            program.stderr().into_iter().find(|line| line.contains("to name it: -b "))
+        });
+        assert!(said.contains(&format!("to name it: -b {sent}")), "{said}");
+
+        let pty = Pty::new();
+        let mut program = Program::start(["detect", pty.path()]);
+        let status = eventually("the verdict", || {
+            bring(&pty, sent, octets);
+            program.child.try_wait().unwrap()
+        });
+        let mut said = String::new();
+        program.child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(status.success() && said.contains(&format!("-p {protocol} -b {sent}\n")), "{said}");
+    }
+}
