@@ -1,7 +1,10 @@
-//! What framers and encoders cost: `cargo bench`.
+//! What framers, recognition and encoders cost: `cargo bench`. Counted is the CPU time of the thread,
+//! so that other programs on the machine do not matter much.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use serialshark::detect::Detector;
 use serialshark::encode::text::Style;
 use serialshark::encode::{Encoder, Format, Interface};
 use serialshark::framing::{PROTOCOLS, Setup, protocol};
@@ -12,6 +15,53 @@ use serialshark::time::Timestamp;
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Time that the thread had a CPU.
+struct CpuTime;
+
+impl CpuTime {
+    #[cfg(unix)]
+    fn now() -> Duration {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+    }
+
+    #[cfg(not(unix))]
+    fn now() -> Duration {
+        static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        START.get_or_init(std::time::Instant::now).elapsed()
+    }
+}
+
+impl Measurement for CpuTime {
+    type Intermediate = Duration;
+    type Value = Duration;
+
+    fn start(&self) -> Duration {
+        Self::now()
+    }
+
+    fn end(&self, start: Duration) -> Duration {
+        Self::now() - start
+    }
+
+    fn add(&self, one: &Duration, other: &Duration) -> Duration {
+        *one + *other
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, value: &Duration) -> f64 {
+        value.as_nanos() as f64
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
 
 /// A megabyte of what a simulated line says, or of the golden captures of this protocol.
 fn line(name: &str) -> Vec<u8> {
@@ -98,7 +148,7 @@ fn frames(protocol_name: &str, octets: &[u8]) -> Vec<Batch> {
         .collect()
 }
 
-fn framers(criterion: &mut Criterion) {
+fn framers(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("framer");
     let noise = noise();
     group.throughput(Throughput::Bytes(noise.len() as u64));
@@ -113,7 +163,7 @@ fn framers(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn encoders(criterion: &mut Criterion) {
+fn encoders(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("encoder");
     let batches = frames("mstp", &line("mstp"));
     group.throughput(Throughput::Elements(batches.iter().map(|batch| batch.len() as u64).sum()));
@@ -147,5 +197,41 @@ fn encoders(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, framers, encoders);
+/// What all framers together come to, asked for a verdict after each read, as `serialshark detect`
+/// runs them over a file.
+fn recognised(octets: &[u8], read: usize) -> bool {
+    let line = Line::at(115_200);
+    let mut detector = Detector::new(line, false);
+    let mut time = Timestamp::from_ns(1_700_000_000_000_000_000);
+    octets.chunks(read).any(|chunk| {
+        time = time.plus_ns(chunk.len() as u64 * line.octet_ns());
+        detector.gather(chunk, time);
+        detector.verdict().is_some()
+    })
+}
+
+fn detect(criterion: &mut Criterion<CpuTime>) {
+    let mut group = criterion.benchmark_group("detect");
+    let text = include_bytes!("../docs/framings.md").repeat(100);
+    for (name, octets) in [("noise", noise()), ("text", text)] {
+        group.throughput(Throughput::Bytes(octets.len() as u64));
+        for read in [8, 64, 4096] {
+            let name = format!("{name} in reads of {read}");
+            group.bench_function(name, |bench| {
+                bench.iter(|| assert!(!recognised(black_box(&octets), read)));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .with_measurement(CpuTime)
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = framers, detect, encoders
+}
 criterion_main!(benches);

@@ -14,7 +14,7 @@
 mod search;
 
 use crate::exported_pdu;
-use crate::framing::{Framer, PROTOCOLS, Protocol, SILENCE_NS, Setup};
+use crate::framing::{Framer, IDLE_NS, PROTOCOLS, Protocol, SILENCE_NS, Setup};
 use crate::line::Line;
 use crate::line_errors::{LineError, LineErrorKind};
 use crate::packet::{Batch, LinkType, Tally};
@@ -37,6 +37,8 @@ const ENOUGH_SHARE: f64 = 0.5;
 const LEAD: f64 = 2.0;
 /// What has less is not against a protocol, but does not speak for it either.
 const LEAST_BITS: f64 = 8.0;
+/// So many octets are judged together at most.
+const GATHERED: usize = 4096;
 /// What one packet counts at most.
 const MOST_BITS: f64 = 120.0;
 
@@ -115,11 +117,16 @@ impl Heard {
             self.first = arrival;
         }
         self.last = arrival;
-        let count = |is: fn(u8) -> bool| octets.iter().filter(|octet| is(**octet)).count() as u64;
         self.octets += octets.len() as u64;
-        self.printable += count(|octet| matches!(octet, b' '..=b'~' | b'\t' | b'\r' | b'\n'));
-        self.blank += count(|octet| matches!(octet, 0x00 | 0xff));
+        self.printable +=
+            count(octets, |octet| matches!(octet, b' '..=b'~' | b'\t' | b'\r' | b'\n'));
+        self.blank += count(octets, |octet| matches!(octet, 0x00 | 0xff));
     }
+}
+
+/// How many of these octets are such. Generic, so that the compiler counts many at once.
+fn count(octets: &[u8], is_such: impl Fn(u8) -> bool) -> u64 {
+    octets.iter().filter(|octet| is_such(**octet)).count() as u64
 }
 
 impl fmt::Display for Heard {
@@ -144,7 +151,7 @@ struct Contender {
     protocol: &'static Protocol,
     framer: Box<dyn Framer>,
     packets: u64,
-    /// Good packets, and those of them that are not against it.
+    /// Octets of good packets, and those of packets that are not against it.
     good: u64,
     fitting: u64,
     bits: f64,
@@ -162,7 +169,8 @@ impl Contender {
     fn weigh(&mut self, found: &Batch) {
         let judged = judged(&self.framer.tally());
         for packet in found.packets().filter(|packet| packet.damage.is_none()) {
-            self.good += 1;
+            let len = packet.data.len() as u64;
+            self.good += len;
             let bits = f64::from((self.protocol.proof)(packet.data));
             // Many check sequences take 0 for a check of zeros.
             let octets = octets_of(self.protocol, packet.data);
@@ -170,7 +178,7 @@ impl Contender {
             if bits == 0.0 || is_blank {
                 continue;
             }
-            self.fitting += 1;
+            self.fitting += len;
             if bits < LEAST_BITS {
                 continue;
             }
@@ -179,7 +187,8 @@ impl Contender {
             }
             self.packets += 1;
             let chances = f64::from(packet.skipped_before) + 1.0;
-            self.bits += (bits.min(MOST_BITS) - chances.log2()).max(0.0);
+            // In noise this goes up and down, and leads nowhere.
+            self.bits = (self.bits + bits.min(MOST_BITS) - chances.log2()).max(0.0);
         }
     }
 
@@ -210,6 +219,9 @@ pub struct Detector {
     contenders: Vec<Contender>,
     heard: Heard,
     found: Batch,
+    /// Octets that are to be judged with those behind them, and when the last of them arrived.
+    gathered: Vec<u8>,
+    gathered_at: Timestamp,
 }
 
 impl Detector {
@@ -226,17 +238,52 @@ impl Detector {
     ) -> Self {
         let setup = Setup { line, timed, silence_ns: SILENCE_NS, ..Setup::new(line.baud) };
         let contenders = protocols.into_iter().map(|row| Contender::new(row, &setup)).collect();
-        Self { line, contenders, heard: Heard::default(), found: Batch::new(0) }
+        Self {
+            line,
+            contenders,
+            heard: Heard::default(),
+            found: Batch::new(0),
+            gathered: Vec::new(),
+            gathered_at: Timestamp::default(),
+        }
     }
 
     /// Takes octets, the last of which arrived at `arrival`.
     pub fn push(&mut self, octets: &[u8], arrival: Timestamp) {
+        self.judge_gathered();
+        self.judge(octets, arrival);
+    }
+
+    /// The same, but judges them together with those that follow without a pause. This is for what is
+    /// stored: many short reads cost most of the time, and nobody waits for the first packet.
+    pub fn gather(&mut self, octets: &[u8], arrival: Timestamp) {
+        let octet_ns = self.line.octet_ns();
+        let pause = arrival.minus_ns(octets.len() as u64 * octet_ns).ns_since(self.gathered_at);
+        if pause > IDLE_NS || self.gathered.len() + octets.len() > GATHERED {
+            self.judge_gathered();
+        }
+        self.gathered.extend_from_slice(octets);
+        self.gathered_at = arrival;
+    }
+
+    fn judge_gathered(&mut self) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        let mut octets = std::mem::take(&mut self.gathered);
+        self.judge(&octets, self.gathered_at);
+        octets.clear();
+        self.gathered = octets;
+    }
+
+    fn judge(&mut self, octets: &[u8], arrival: Timestamp) {
         self.heard.add(octets, arrival);
         self.each(|framer, found| framer.push(octets, arrival, found));
     }
 
     /// Hears what was wrong with the octets of the next push.
     pub fn mark(&mut self, errors: &[LineError]) {
+        self.judge_gathered();
         let wrong = errors.iter().filter(|error| error.kind != LineErrorKind::Overrun);
         self.heard.errors += wrong.count() as u64;
         self.each(|framer, _| framer.mark(errors));
@@ -244,6 +291,7 @@ impl Detector {
 
     /// Nothing has come up to `now`.
     pub fn expire(&mut self, now: Timestamp) {
+        self.judge_gathered();
         self.each(|framer, found| framer.expire(now, found));
     }
 
@@ -254,6 +302,7 @@ impl Detector {
 
     /// Nothing more comes.
     pub fn finish(&mut self) {
+        self.judge_gathered();
         self.each(|framer, found| framer.finish(found));
     }
 
@@ -282,6 +331,13 @@ impl Detector {
 
     /// What it is, if that is certain.
     pub fn verdict(&self) -> Option<Evidence> {
+        // Asked after each read, and most of the time there is nothing to compare.
+        let has_enough = |contender: &Contender| {
+            contender.bits >= ENOUGH_BITS && contender.evidence(self.line).is_enough()
+        };
+        if !self.contenders.iter().any(has_enough) {
+            return None;
+        }
         let evidence = self.evidence();
         let best = evidence.first().filter(|best| best.is_enough())?;
         let is_ahead = |other: &Evidence| other.weight() * LEAD <= best.weight();
@@ -353,6 +409,25 @@ mod tests {
         near.finish();
         far.finish();
         assert!(near.evidence()[0].bits > far.evidence()[0].bits + 5.0);
+    }
+
+    #[test]
+    fn what_is_gathered_is_judged_at_a_pause_and_at_the_end() {
+        let mut detector = detector();
+        let octet_ns = Line::at(38_400).octet_ns();
+        let mut now = at(0);
+        for octet in TOKEN.repeat(4) {
+            now = now.plus_ns(octet_ns);
+            detector.gather(&[octet], now);
+        }
+        assert_eq!(detector.heard().octets, 0, "more may follow");
+        detector.gather(TOKEN, now.plus_ns(20_000_000));
+        assert_eq!((detector.heard().octets, detector.evidence()[0].packets), (32, 4));
+        detector.finish();
+        assert_eq!((detector.heard().octets, detector.evidence()[0].packets), (40, 5));
+        detector.gather(&[0; GATHERED], now);
+        detector.gather(TOKEN, now);
+        assert_eq!(detector.heard().octets, 40 + GATHERED as u64, "not without end");
     }
 
     #[test]

@@ -66,6 +66,18 @@ pub struct StreamCounts {
 }
 
 impl Format {
+    /// What a stream begins with whatever its packets will be: the section of pcapng. A reader that has
+    /// it knows that somebody is there.
+    ///
+    /// # Errors
+    /// None that input can cause.
+    pub fn section(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Pcapng => pcapng::section_alone(),
+            Self::Pcap | Self::Text(_) => Ok(Vec::new()),
+        }
+    }
+
     /// What makes the records of a stream in this format.
     fn records(self) -> Box<dyn Encode> {
         match self {

@@ -86,7 +86,7 @@ pub const IDLE_GAP_NS: u64 = ADAPTER_LATENCY_NS + 100_000_000;
 /// and schedulers make such pauses. A good frame that begins right behind one is a hint that what
 /// was open before it was cut off, and two such frames are as good as one behind an
 /// [`IDLE_GAP_NS`].
-const IDLE_NS: u64 = 1_000_000;
+pub(crate) const IDLE_NS: u64 = 1_000_000;
 
 /// Silence of a line that ends what is still open.
 pub const SILENCE_NS: u64 = 3_000_000_000;

@@ -177,6 +177,11 @@ impl Stream {
         &self.name
     }
 
+    /// Octets written so far; of a rotating output, to this file.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
     /// The largest run of whole records for one write, which is to go out entirely or not at
     /// all.
     pub fn largest_write(&self) -> usize {

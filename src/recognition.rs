@@ -73,6 +73,8 @@ pub struct Listening<'a> {
     search: Search,
     /// Whether the line can be set to something else.
     is_settable: bool,
+    /// Whether what comes next is there already.
+    is_stored: bool,
     detector: Detector,
     best: Option<Unknown>,
     settings: usize,
@@ -134,10 +136,12 @@ impl<'a> Listening<'a> {
     ) -> Self {
         let is_settable = lines.len() > 1;
         let search = Search::new(lines);
-        let is_timed = source.pace() == Pace::Arrival;
+        let pace = source.pace();
+        let (is_timed, is_stored) = (pace == Pace::Arrival, pace == Pace::Stored);
         let detector = Detector::among(protocols.iter().copied(), search.line(), is_timed);
         let (best, kept) = (None, Kept::default());
-        Self { source, protocols, search, is_settable, detector, best, settings: 1, kept }
+        let settings = 1;
+        Self { source, protocols, search, is_settable, is_stored, detector, best, settings, kept }
     }
 
     /// What is kept of what was heard.
@@ -151,16 +155,22 @@ impl<'a> Listening<'a> {
             self.is_settable = false;
         }
         loop {
-            let deadline = self.detector.deadline().into_iter().chain(until).min();
+            // Of what is stored, silence is stored as well.
+            let deadline = if self.is_stored { None } else { self.detector.deadline() };
+            let deadline = deadline.into_iter().chain(until).min();
             match self.source.read(deadline) {
                 Input::Octets(octets, arrival) => {
-                    self.detector.push(octets, arrival);
+                    if self.is_stored {
+                        self.detector.gather(octets, arrival);
+                    } else {
+                        self.detector.push(octets, arrival);
+                    }
                     self.kept.add(Event::Octets(octets.to_vec(), arrival));
                     let len = octets.len();
                     if let Some(verdict) = self.detector.verdict() {
                         return Outcome::Recognised(verdict);
                     }
-                    if self.is_stored() && self.detector.heard().octets > MAX_STORED
+                    if self.is_stored && self.detector.heard().octets > MAX_STORED
                         || until.is_some_and(|until| until <= arrival)
                     {
                         return self.give_up();
@@ -215,10 +225,6 @@ impl<'a> Listening<'a> {
         } else {
             1
         }
-    }
-
-    fn is_stored(&self) -> bool {
-        self.source.pace() == Pace::Stored
     }
 
     fn give_up(&mut self) -> Outcome {

@@ -28,6 +28,10 @@ fn recognised_with(chunks: &[Vec<u8>], pause_ns: u64) -> Option<&'static str> {
     for chunk in chunks {
         now = now.plus_ns(pause_ns + chunk.len() as u64 * 1_041_667);
         detector.push(chunk, now);
+        // The first verdict is the one that is acted on.
+        if let Some(verdict) = detector.verdict() {
+            return Some(verdict.protocol.name);
+        }
     }
     detector.finish();
     detector.verdict().map(|verdict| verdict.protocol.name)
@@ -157,6 +161,96 @@ fn noise_is_recognised_as_nothing() {
     assert_eq!(recognised_in_chunks_of(64, &[text]), None, "random text");
 }
 
+/// Octets that are no protocol but have an order: what storage, consoles and instruments bring.
+fn others(seed: u64, len: usize) -> Vec<(&'static str, Vec<u8>)> {
+    const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let any = random.octets(len);
+    let lines =
+        |width: usize, text: Vec<u8>| text.chunks(width).collect::<Vec<_>>().join(&b"\r\n"[..]);
+    let digits = |form: fn(&u8) -> String| any.iter().map(form).collect::<String>().into_bytes();
+    let jpeg: Vec<u8> = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00H\x00H\x00\x00".to_vec();
+    let stuffed =
+        any.iter().flat_map(|octet| if *octet == 0xff { vec![0xff, 0] } else { vec![*octet] });
+    let mut level = 0x800_u16;
+    let levels = any.iter().flat_map(|octet| {
+        level = level.wrapping_add(u16::from(octet % 33)).wrapping_sub(16) & 0x0fff;
+        level.to_le_bytes()
+    });
+    vec![
+        ("seven bits", any.iter().map(|octet| octet & 0x7f).collect()),
+        ("small numbers", any.iter().map(|octet| octet % 16).collect()),
+        ("three numbers", any.iter().map(|octet| octet % 3).collect()),
+        ("mostly 00", any.iter().map(|octet| octet.saturating_sub(200)).collect()),
+        ("mostly ff", any.iter().map(|octet| !octet.saturating_sub(200)).collect()),
+        ("base64", lines(76, any.iter().map(|octet| BASE64[usize::from(octet % 64)]).collect())),
+        ("hex", lines(48, digits(|octet| format!("{octet:02X} ")))),
+        ("hex without spaces", lines(32, digits(|octet| format!("{octet:02x}")))),
+        ("a picture", jpeg.into_iter().chain(stuffed).collect()),
+        ("a counter", (0..len).map(|at| at as u8).collect()),
+        ("levels", levels.collect()),
+        ("English", phrases(&mut random, len, &ENGLISH)),
+        ("a boot log", phrases(&mut random, len, &BOOT)),
+    ]
+}
+
+const ENGLISH: [&str; 8] = [
+    "The line is idle at night. ",
+    "At last it was OK\r\n",
+    "There is an error in it; ",
+    "attach the other end first.\r\n",
+    "RING the bell and wait, ",
+    "for that is what ",
+    "it says on the tin.\r\n\r\n",
+    "at the end of the day\r\n",
+];
+const BOOT: [&str; 10] = [
+    "[    0.000000] Linux version 6.1.0 (gcc 12.2.0)\r\n",
+    "[    1.204821] usb 1-1: new high-speed USB device number 4 using xhci_hcd\r\n",
+    "AT Translated Set 2 keyboard\r\n",
+    "atkbd serio0: no such device\r\n",
+    "[  OK  ] Started Network Manager.\r\n",
+    "OK\r\n",
+    "ERROR\r\n",
+    "CONNECT\r\n",
+    "Starting kernel ...\r\n\r\n",
+    "/dev/mmcblk0p2: clean, 4242/65536 files, 12345/262144 blocks\r\n",
+];
+
+fn phrases(random: &mut Random, len: usize, phrases: &[&str]) -> Vec<u8> {
+    let which = random.octets(len / 16);
+    which.iter().flat_map(|at| phrases[usize::from(*at) % phrases.len()].bytes()).collect()
+}
+
+#[test]
+fn what_has_an_order_of_its_own_is_recognised_as_nothing_at_any_seed() {
+    for seed in 1..=if full() { 60 } else { 6 } {
+        for len in [300, 6000] {
+            for (name, octets) in others(seed, len) {
+                for read in [16, 100] {
+                    let found = recognised_in_chunks_of(read, std::slice::from_ref(&octets));
+                    assert_eq!(found, None, "{name}, seed {seed}, {len} in reads of {read}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn with_wrong_bits_a_protocol_is_itself_or_nothing() {
+    let mut random = Random(11);
+    for (name, protocol, chunks) in cases().into_iter().filter(|(_, name, _)| name != "raw") {
+        for every in [20, 50, 200] {
+            let mut octets = chunks.concat();
+            for at in (every / 2..octets.len()).step_by(every) {
+                octets[at] ^= 1 << (random.octets(1)[0] % 8);
+            }
+            let found = recognised_in_chunks_of(64, &[octets]);
+            assert!(found.is_none_or(|found| found == protocol), "{name}, {every}: {found:?}");
+        }
+    }
+}
+
 /// Requests and answers of unit 17, as many as asked for.
 fn modbus(count: usize) -> Vec<u8> {
     let request = [0x11, 0x03, 0x00, 0x6b, 0x00, 0x03, 0x76, 0x87];
@@ -218,6 +312,33 @@ fn with_p_auto_what_was_heard_before_becomes_packets_too() {
     program.terminate();
 }
 
+#[test]
+fn with_p_auto_pcapng_has_its_section_at_once_and_pcap_its_header_when_the_protocol_is_known() {
+    for (format, at_once) in [("pcapng", &[0x0a, 0x0d, 0x0d, 0x0a][..]), ("pcap", &[])] {
+        let pty = Pty::new();
+        let mut program = Program::start([pty.path(), "-p", "auto", "--format", format, "-w", "-"]);
+        program.wait_for("listening to find out what is spoken");
+        let mut stdout = program.child.stdout.take().unwrap();
+        let mut said = vec![0; at_once.len()];
+        stdout.read_exact(&mut said).unwrap();
+        assert_eq!(said, at_once, "{format}, and nothing was sent yet");
+        assert!(!program.stderr().iter().any(|line| line.contains("recognised")));
+        let reader = std::thread::spawn(move || {
+            let mut rest = Vec::new();
+            stdout.read_to_end(&mut rest).unwrap();
+            rest
+        });
+        for _ in 0..20 {
+            pty.send(&modbus(1));
+        }
+        program.wait_for("recognised modbus");
+        program.terminate();
+        said.extend(reader.join().unwrap());
+        let Some(shown) = tshark(&["-r", "-", "-Y", "mbrtu"], &said) else { return };
+        assert_eq!(shown.lines().count(), 40, "{format}: {shown}");
+    }
+}
+
 /// The rate that a port is set to.
 fn rate(pty: &Pty) -> u32 {
     rustix::termios::tcgetattr(&pty.master).unwrap().input_speed()
@@ -252,4 +373,113 @@ fn a_rate_that_was_named_stays_and_what_fits_is_said() {
         program.stderr().iter().any(|line| line.contains(hint)).then_some(())
     });
     assert_eq!(rate(&pty), 9600);
+}
+
+/// What a receiver set to `heard` makes of octets that a line of the rate `sent` brings without pause,
+/// both with 8N1: it waits for a start bit, looks at the middle of each bit, and for a stop bit that
+/// lacks it gives the octet all the same.
+fn heard_at(heard: u32, sent: u32, octets: &[u8]) -> Vec<u8> {
+    let mut bits = vec![true; 20];
+    for octet in octets {
+        bits.push(false);
+        bits.extend((0..8).map(|bit| octet >> bit & 1 == 1));
+        bits.push(true);
+    }
+    let ratio = f64::from(sent) / f64::from(heard);
+    let level = |time: f64| bits.get(time as usize).copied();
+    let (mut found, mut now) = (Vec::new(), 0.0);
+    while let Some(is_high) = level(now) {
+        now += ratio / 16.0;
+        if !(is_high && level(now) == Some(false)) {
+            continue;
+        }
+        let bit = |n: u32| level(now + (f64::from(n) + 1.5) * ratio);
+        if bit(8).is_none() {
+            break;
+        }
+        found.push((0..8).map(|n| u8::from(bit(n) == Some(true)) << n).sum());
+        now += 9.5 * ratio;
+    }
+    found
+}
+
+/// Tokens and data of an MS/TP trunk; requests and answers; a log of a console.
+fn spoken() -> [(&'static str, Vec<u8>); 3] {
+    let trunk = [
+        mstp(0, 5, 16, &[]),
+        mstp(0, 16, 5, &[]),
+        mstp(6, 5, 16, &[1, 4, 0, 5, 1, 12, 12, 0, 128]),
+    ];
+    let console = b"[    1.204821] usb 1-1: new high-speed USB device number 4\r\n".repeat(2);
+    [("mstp", trunk.concat().repeat(4)), ("modbus", modbus(6)), ("", console)]
+}
+
+#[test]
+fn at_a_wrong_rate_nothing_is_recognised() {
+    assert_eq!(heard_at(9600, 9600, &modbus(3)), modbus(3));
+    for (name, octets) in spoken() {
+        for sent in [9600, 19_200, 38_400, 57_600, 76_800, 115_200] {
+            for heard in [9600, 19_200, 38_400, 57_600, 76_800, 115_200] {
+                let heard_octets = heard_at(heard, sent, &octets.repeat(20));
+                let found = recognised_in_chunks_of(64, &[heard_octets]);
+                let is_right = heard == sent && !name.is_empty();
+                assert_eq!(found, is_right.then_some(name), "{name} of {sent} at {heard}");
+            }
+        }
+    }
+}
+
+/// A line of this rate, as the port's own setting makes it look.
+fn bring(pty: &Pty, sent: u32, octets: &[u8]) {
+    pty.offer(&heard_at(rate(pty), sent, octets));
+}
+
+#[test]
+fn with_a_rate_that_is_wrong_the_log_says_what_to_check_and_names_no_protocol() {
+    for ((name, octets), (sent, set)) in
+        spoken().iter().zip([(38_400, 19_200), (9600, 19_200), (115_200, 57_600)])
+    {
+        let (protocol, advice) = match *name {
+            "modbus" => {
+                ("modbus", "check rate and format (often -b 9600 --line 8N1), and that A and B")
+            }
+            _ => ("mstp", "check the rate (-b), and that A and B are not swapped"),
+        };
+        let pty = Pty::new();
+        let baud = set.to_string();
+        let program = Program::start([pty.path(), "-p", protocol, "-b", &baud]);
+        program.wait_for(&format!("reading {protocol} at {set}"));
+        let said = eventually("the hint", || {
+            bring(&pty, sent, octets);
+            let lines = program.stderr();
+            lines.into_iter().find(|line| line.contains(&format!("no {protocol} frame at {set}")))
+        });
+        assert!(said.contains(advice) && !said.contains("fits"), "{said}");
+        assert_eq!(rate(&pty), set, "it stays");
+    }
+}
+
+#[test]
+fn without_a_rate_the_right_one_is_found_by_listening() {
+    let [(_, trunk), (_, requests), _] = spoken();
+    for (protocol, sent, octets) in [("mstp", 76_800, &trunk), ("modbus", 57_600, &requests)] {
+        let pty = Pty::new();
+        let program = Program::start([pty.path(), "-p", protocol]);
+        program.wait_for(&format!("reading {protocol} at "));
+        let said = eventually("the rate", || {
+            bring(&pty, sent, octets);
+            program.stderr().into_iter().find(|line| line.contains("to name it: -b "))
+        });
+        assert!(said.contains(&format!("to name it: -b {sent}")), "{said}");
+
+        let pty = Pty::new();
+        let mut program = Program::start(["detect", pty.path()]);
+        let status = eventually("the verdict", || {
+            bring(&pty, sent, octets);
+            program.child.try_wait().unwrap()
+        });
+        let mut said = String::new();
+        program.child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(status.success() && said.contains(&format!("-p {protocol} -b {sent}\n")), "{said}");
+    }
 }

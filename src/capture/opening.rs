@@ -140,7 +140,7 @@ pub fn open(
     let sources = std::mem::take(&mut opened.sources);
     let has_file = config.outputs.iter().any(|(output, _)| matches!(output, Output::File(_)));
     let has_more = has_file || !opened.listeners.is_empty();
-    match recognise(&mut opened.ports, sources, &opened.streams, has_more, clock)? {
+    match recognise(&mut opened.ports, sources, &mut opened.streams, has_more, clock)? {
         Some(sources) => opened.sources = sources,
         None => return Ok(None),
     }

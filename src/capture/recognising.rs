@@ -1,5 +1,6 @@
 //! Ports whose protocol or line is not set are listened to before the capture begins. Outputs are
-//! open by then: who reads them waits for a header that names the packets' link type.
+//! open by then. A pipe that is there from the start gets the section of pcapng at once; all else waits
+//! for a header that names the packets' link type, and listeners accept nobody before that.
 
 use crate::config::{Auto, Port};
 use crate::detect;
@@ -11,7 +12,7 @@ use crate::recognition::{Kept, Listening, Outcome, Recalled};
 use crate::source::{Pace, Source};
 use crate::sys::service::{Manager, watchdog};
 use crate::time::MonoClock;
-use log::{info, warn};
+use log::{debug, info, warn};
 use std::time::Duration;
 
 /// How often it is looked whether anybody waits for the packets still.
@@ -27,7 +28,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(30);
 pub fn recognise(
     ports: &mut [Port],
     sources: Vec<Box<dyn Source>>,
-    streams: &[(Stream, Format)],
+    streams: &mut [(Stream, Format)],
     has_more: bool,
     clock: MonoClock,
 ) -> Result<Option<Vec<Box<dyn Source>>>, Error> {
@@ -35,6 +36,7 @@ pub fn recognise(
     if !ports.iter().any(is_awaited) {
         return Ok(Some(sources));
     }
+    begin(streams);
     let readers: Vec<_> = streams.iter().filter_map(|(stream, _)| stream.sink()).collect();
     // With another output, or with a listener, there is somebody to go on for.
     let are_all = !readers.is_empty() && readers.len() == streams.len() && !has_more;
@@ -68,6 +70,17 @@ pub fn recognise(
         // All of them: none may be left behind.
         sources.collect::<Vec<_>>().into_iter().collect()
     })
+}
+
+/// Writes what does not depend on what is spoken to those who read already.
+fn begin(streams: &mut [(Stream, Format)]) {
+    for (stream, format) in streams {
+        let written = format.section().and_then(|section| stream.write(&section));
+        if let Err(error) = written {
+            // Whether its reader has gone is asked below, and what is lacking is written later.
+            debug!("{}: {error}", stream.name());
+        }
+    }
 }
 
 /// Listens to one port.

@@ -56,6 +56,9 @@ pub fn open_stream<'scope>(
     let last = stream.last();
     let mut buffer = Vec::new();
     let encoder = Encoder::start(format, Arc::clone(&shared.interfaces), opened, &mut buffer);
+    // Its section, if that was written while its ports were listened to.
+    let written = usize::try_from(stream.written()).unwrap_or(usize::MAX);
+    buffer.drain(..written.min(buffer.len()));
     let ports = shared.interfaces.len();
     let queue = Queue::new(&name, ports, shared.queue_memory, Arc::clone(&shared.gate));
     let ended_with = move |error: Option<Error>| {

@@ -77,6 +77,13 @@ impl Encode for Pcapng {
     }
 }
 
+/// A section without interfaces, as each stream begins.
+pub(super) fn section_alone() -> io::Result<Vec<u8>> {
+    let mut writer =
+        PcapNgWriter::with_section_header(Vec::new(), section()).map_err(io::Error::other)?;
+    Ok(std::mem::take(writer.get_mut()))
+}
+
 /// The section header; dumpcap 4.0 crashes on one of more than 2048 octets.
 fn section() -> SectionHeaderBlock<'static> {
     SectionHeaderBlock {

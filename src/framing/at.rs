@@ -9,7 +9,7 @@
 //! from there on each line is taken, until an octet comes that is no text. Ends of lines count as
 //! padding, but for the CR that ends a packet.
 
-use super::hunt::{Format, Found, Hunter, Judgement};
+use super::hunt::{Format, Found, Hunter, Judgement, Starts};
 use super::lines::is_text;
 use super::upper::Upper;
 use super::{Protocol, Setup};
@@ -33,10 +33,49 @@ pub(super) static ROW: Protocol = Protocol {
     ..Protocol::PLAIN
 };
 
-/// A command has its two letters and its end, all of it text; other lines say nothing.
+/// A command has its two letters, what commands are made of, and its end. Results are in boot logs too:
+/// they are not against it.
 fn proof(packet: &[u8]) -> u8 {
-    let line = exported_pdu::split(packet).map_or(packet, |(_, line)| line);
-    if is_command(line) || is_result(line.trim_ascii_end()) { 22 } else { 0 }
+    let line = exported_pdu::split(packet).map_or(packet, |(_, line)| line).trim_ascii_end();
+    if is_command(line) {
+        if is_body(&line[2..]) { 20 } else { 0 }
+    } else if is_information(line) {
+        16
+    } else if is_result(line) {
+        6
+    } else {
+        0
+    }
+}
+
+/// Whether commands may be written so behind AT (V.250, clause 5.3): an extended one, a number to dial,
+/// or letters with their numbers. Words that begin with these two letters may not.
+fn is_body(body: &[u8]) -> bool {
+    match *body {
+        [b'+' | b'#' | b'%' | b'^' | b'$' | b'*' | b'!' | b'@' | b'\\', first, ..] => {
+            first.is_ascii_alphanumeric()
+        }
+        [b'D' | b'd', ref number @ ..] => {
+            number.iter().all(|octet| b"0123456789*#+,;!@>-TPWABCDtpw".contains(octet))
+        }
+        _ => {
+            let is_basic = |octet: &u8| octet.is_ascii_alphanumeric() || b"&=?,;".contains(octet);
+            let mut after_and = false;
+            let is_word = body.windows(2).any(|pair| {
+                let is_one = !after_and && pair.iter().all(u8::is_ascii_alphabetic);
+                after_and = pair[0] == b'&';
+                is_one
+            });
+            body.iter().all(is_basic) && !is_word
+        }
+    }
+}
+
+/// What an extended command is answered (clause 5.4.3): its name in capitals, a colon, values.
+fn is_information(line: &[u8]) -> bool {
+    let [b'+' | b'^' | b'#' | b'%', rest @ ..] = line else { return false };
+    let name = rest.iter().take_while(|octet| octet.is_ascii_uppercase()).count();
+    name >= 2 && rest[name..].starts_with(b": ")
 }
 
 /// Characters of the longest line.
@@ -60,9 +99,8 @@ pub(super) struct At {
 
 impl Format for At {
     fn find(&self, octets: &[u8]) -> usize {
-        let may_start =
-            |octet: &u8| matches!(octet, b'A' | b'a' | b'O' | b'E' | b'R' | b'B' | b'N' | b'C');
-        octets.iter().position(may_start).unwrap_or(octets.len())
+        static STARTS: Starts = Starts::of(b"AaOERBNC");
+        STARTS.find(octets)
     }
 
     fn is_due(&self) -> bool {
@@ -115,4 +153,40 @@ fn may_become_result(line: &[u8]) -> bool {
     b"AT".starts_with(line)
         || b"at".starts_with(line)
         || RESULTS.iter().any(|result| result.starts_with(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_speak_for_it_and_words_do_not() {
+        for command in [
+            "AT",
+            "at",
+            "ATZ",
+            "ATE0V1Q0",
+            "AT&F",
+            "AT&FE0",
+            "ATS7=60",
+            "ATI4",
+            "ATD*99#",
+            "ATDT0123,4;",
+            "AT+CSQ",
+            "AT+CGDCONT=1,\"IP\",\"a b\"",
+            "AT^SYSINFO",
+            "AT#SCFG?",
+            "atdt5551234",
+            "AT\\Q3",
+        ] {
+            assert_eq!(proof(format!("{command}\r").as_bytes()), 20, "{command}");
+        }
+        for word in
+            ["AT Translated Set 2 keyboard", "attached", "at 0x3f8", "ATA disk", "atomic", "AT+"]
+        {
+            assert_eq!(proof(word.as_bytes()), 0, "{word}");
+        }
+        assert_eq!(proof(b"+CSQ: 20,99\r"), 16);
+        assert_eq!((proof(b"OK\r"), proof(b"+x\r"), proof(b"Quectel\r")), (6, 0, 0));
+    }
 }

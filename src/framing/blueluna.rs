@@ -11,7 +11,7 @@
 //! There is no check sequence; what speaks for a message is that COBS and lengths come out even. If
 //! they do not, a message that was cut off may stand before a whole one, which is looked for.
 //! Work per octet: [`MAX_RUN`] octets are looked at for a 0, and of what is no message there are as
-//! many decodings as it has octets.
+//! many decodings as it has octets that may begin one.
 
 use super::records::{Format, Heard, Judgement, Records};
 use super::script::{PAUSE_NS, Script, Step, Words, no_refusal};
@@ -76,7 +76,10 @@ impl Format for Blueluna {
         };
         let run = &octets[..len];
         let end = len + 1;
-        let Some(message) = decoded(run) else { return behind(run) };
+        // Of a message, which no other first octet begins.
+        let may_be_message = !matches!(*run, [code, first, ..] if code > 1 && first > FRAME);
+        let message = if may_be_message { decoded(run) } else { None };
+        let Some(message) = message else { return behind(run) };
         match *message {
             [FRAME, ref rest @ ..] => {
                 frame(rest).map_or_else(|| behind(run), |heard| Judgement::Record(end, heard))
@@ -95,7 +98,9 @@ fn behind(run: &[u8]) -> Judgement {
             message.first() == Some(&FRAME) && frame(&message[1..]).is_some()
         })
     };
-    match (1..run.len()).find(is_frame) {
+    // The octet behind the first code is the first one of the message.
+    let starts = memchr::memchr_iter(FRAME, run).filter_map(|at| at.checked_sub(1));
+    match starts.filter(|at| *at > 0).find(is_frame) {
         Some(at) => Judgement::Lost(at),
         None => Judgement::Noise(run.len() + 1),
     }

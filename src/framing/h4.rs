@@ -57,15 +57,16 @@ const MAX_DATA: usize = 2048;
 /// Above are no handles.
 const MAX_HANDLE: u16 = 0x0eff;
 
-/// Header fields that other octets seldom have. Commands and data are not against it, but prove nothing:
-/// octets of Modbus whose highest bit was lost have been taken for commands.
+/// Header fields that other octets seldom have, with room for lines of few different octets, where one
+/// header follows another by chance. Commands and data are not against it, but prove nothing: octets of
+/// Modbus whose highest bit was lost have been taken for commands.
 fn proof(packet: &[u8]) -> u8 {
     let packet = dissect::h4::without_direction(packet);
     match *packet {
         // Its opcode as well.
-        [EVENT, 0x0e | 0x0f, ..] => 24,
-        [EVENT, code, ..] if !matches!(code, 0x3e | 0xff) => 16,
-        [EVENT, 0x3e, ..] => 12,
+        [EVENT, 0x0e | 0x0f, ..] => 16,
+        [EVENT, code, ..] if !matches!(code, 0x3e | 0xff) => 10,
+        [EVENT, 0x3e, ..] => 8,
         _ => 4,
     }
 }

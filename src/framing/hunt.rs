@@ -57,6 +57,28 @@ pub(super) enum Found {
     Nothing,
 }
 
+/// Which octets may start a frame. A look-up takes the same time however many there are.
+#[derive(Debug)]
+pub(super) struct Starts([bool; 256]);
+
+impl Starts {
+    /// These.
+    pub(super) const fn of(octets: &[u8]) -> Self {
+        let mut starts = [false; 256];
+        let mut at = 0;
+        while at < octets.len() {
+            starts[octets[at] as usize] = true;
+            at += 1;
+        }
+        Self(starts)
+    }
+
+    /// How far it is to the first of them; `octets.len()` if there is none.
+    pub(super) fn find(&self, octets: &[u8]) -> usize {
+        octets.iter().position(|octet| self.0[usize::from(*octet)]).unwrap_or(octets.len())
+    }
+}
+
 /// A frame format that can be told from noise.
 pub(super) trait Format: Send {
     /// Whether an octet directly after a good frame is padding.

@@ -93,7 +93,15 @@ pub(super) struct Pinoccio {
 
 impl Format for Pinoccio {
     fn find(&self, octets: &[u8]) -> usize {
-        octets.iter().position(|octet| LENGTHS.contains(octet)).unwrap_or(octets.len())
+        // Where a length is due, nothing is looked for. Every eighth octet of noise may start a frame,
+        // and a jump at each condition would cost more than the conditions.
+        let may_start = |(first, second): (&u8, &u8)| {
+            (LENGTHS.contains(first) & wpan::may_be_first(*second))
+                | ((*first == SNIF[0]) & (*second == SNIF[1]))
+        };
+        let may_start_last = octets.last().is_some_and(|last| LENGTHS.contains(last));
+        let at_end = octets.len() - usize::from(may_start_last);
+        octets.iter().zip(octets.iter().skip(1)).position(may_start).unwrap_or(at_end)
     }
 
     fn is_due(&self) -> bool {

@@ -13,7 +13,7 @@
 //! one only behind a good telegram. Wireshark 4.0 refuses files of the link type for PROFIBUS (257), so
 //! packets are data with the name PROFIBUS, and what they say is in a comment.
 
-use super::hunt::{Format, Found, Hunter, Judgement};
+use super::hunt::{Format, Found, Hunter, Judgement, Starts};
 use super::upper::Upper;
 use super::{Protocol, Setup, ft12};
 use crate::dissect;
@@ -85,9 +85,8 @@ pub(super) struct Profibus {
 
 impl Format for Profibus {
     fn find(&self, octets: &[u8]) -> usize {
-        let is_start =
-            |octet: &u8| matches!(*octet, ft12::LONG | ft12::SHORT | ft12::ACK | DATA_8 | TOKEN);
-        octets.iter().position(is_start).unwrap_or(octets.len())
+        static STARTS: Starts = Starts::of(&[ft12::LONG, ft12::SHORT, ft12::ACK, DATA_8, TOKEN]);
+        STARTS.find(octets)
     }
 
     fn is_due(&self) -> bool {

@@ -17,7 +17,6 @@ use super::{Framer, Setup, Window};
 use crate::line_errors::LineError;
 use crate::packet::{Batch, Damage, Notes, Tally};
 use crate::time::Timestamp;
-use memchr::memmem;
 use std::mem;
 
 /// What the octets at a position are.
@@ -209,13 +208,17 @@ impl<F: Format> Framer for Records<F> {
 
 /// How far it is to the first of these marks, or to what may become one.
 pub(super) fn find_mark(octets: &[u8], marks: &[&[u8]]) -> usize {
-    let ahead = |mark: &&[u8]| memmem::find(octets, mark).unwrap_or(octets.len());
-    let whole = marks.iter().map(ahead).min().unwrap_or(octets.len());
-    let partial = |mark: &&[u8]| {
-        let lens = (1..mark.len()).rev();
-        lens.filter(|&len| octets.ends_with(&mark[..len])).map(|len| octets.len() - len).next()
-    };
-    marks.iter().filter_map(partial).fold(whole, usize::min)
+    let mut found = octets.len();
+    for mark in marks {
+        // One octet at a time: marks begin with rare ones, and most reads are short.
+        let starts = memchr::memchr_iter(mark[0], &octets[..found]);
+        let is_mark = |at: &usize| {
+            let rest = &octets[*at..];
+            rest.starts_with(mark) || mark.starts_with(rest)
+        };
+        found = starts.into_iter().find(is_mark).unwrap_or(found);
+    }
+    found
 }
 
 /// Which line starts with a mark, and what it is without its mark and its end; or why there is none.
@@ -246,8 +249,8 @@ pub(super) fn text_of<'a>(
     };
     let text = &octets[mark..end];
     // Another mark in it: its end was lost, or something else was said in between.
-    let again = marks.iter().filter_map(|mark| memmem::find(text, mark)).min();
-    match again {
+    let is_mark = |at: &usize| marks.iter().any(|mark| text[*at..].starts_with(mark));
+    match (0..text.len()).find(is_mark) {
         Some(again) => Err(Judgement::Lost(mark + again)),
         None => Ok((which, text, end + 1)),
     }

@@ -32,9 +32,11 @@ pub(super) static ROW: Protocol = Protocol {
     ..Protocol::PLAIN
 };
 
-/// Each digit is one of 22 characters out of 256, and their number is right.
+/// Each digit is one of 22 characters out of 256, and their number is right. The letters of CAN FD are
+/// digits too, so that a dump in hex has lines that are such frames.
 fn proof(packet: &[u8]) -> u8 {
-    (16 + 3 * packet.len().min(10)) as u8
+    let is_fd = packet.get(5).is_some_and(|flags| flags & FD != 0);
+    if is_fd { 6 } else { (16 + 3 * packet.len().min(10)) as u8 }
 }
 
 /// Characters of the longest line: CAN FD with an identifier of 29 bits, and a time.
@@ -66,8 +68,8 @@ impl Slcan {
     fn read(&mut self, closed: bool, out: &mut Batch) {
         while !self.window.octets().is_empty() {
             let octets = self.window.octets();
-            let ends = |octet: &u8| matches!(octet, b'\r' | b'\n' | 0x07);
-            let end = octets[self.searched..].iter().position(ends).map(|at| self.searched + at);
+            let end = memchr::memchr3(b'\r', b'\n', 0x07, &octets[self.searched..]);
+            let end = end.map(|at| self.searched + at);
             self.searched = 0;
             // What is before the last characters of a line that is too long is no frame.
             let before = end.unwrap_or(octets.len()).saturating_sub(MAX_LINE);
@@ -90,8 +92,10 @@ impl Slcan {
     /// The first `len` octets are a line, without its end.
     fn line(&mut self, len: usize, out: &mut Batch) {
         let line = &self.window.octets()[..len];
-        // A line that was cut off has no end of its own.
-        let found = (0..len).find_map(|at| Some((at, frame(&line[at..])?)));
+        // A line that was cut off has no end of its own. Behind a frame's first character are digits.
+        let digits = line.iter().rev().take_while(|octet| octet.is_ascii_hexdigit()).count();
+        let first = len.saturating_sub(digits + 1);
+        let found = (first..len).find_map(|at| Some((at, frame(&line[at..])?)));
         match found {
             Some((at, frame)) => {
                 if at > 0 {

@@ -179,22 +179,21 @@ impl<S: Stuffing> Unstuffer<S> {
 fn unstuff<S: Stuffing>(octets: &[u8], plain: &mut Vec<u8>) -> bool {
     plain.clear();
     let mut is_sound = true;
-    let mut rest = octets.iter();
-    while let Some(&octet) = rest.next() {
-        if octet != S::ESCAPE {
-            plain.push(octet);
-            continue;
-        }
-        let escaped = rest.next().copied();
+    let mut rest = octets;
+    while let Some(at) = memchr::memchr(S::ESCAPE, rest) {
+        plain.extend_from_slice(&rest[..at]);
+        rest = &rest[at + 1..];
+        let escaped = rest.split_off_first().copied();
         match escaped.and_then(S::unescaped) {
             Some(meant) => plain.push(meant),
             None => {
                 is_sound = false;
-                plain.push(octet);
+                plain.push(S::ESCAPE);
                 plain.extend(escaped);
             }
         }
     }
+    plain.extend_from_slice(rest);
     is_sound
 }
 

@@ -74,6 +74,13 @@ impl Tap {
     }
 }
 
+/// Whether a frame that [`may_begin`] may have this as its first octet: a quarter of all may.
+pub(super) fn may_be_first(octet: u8) -> bool {
+    const RESERVED: u8 = 0x80;
+    const RARE_TYPES: u8 = 0x04;
+    octet & (RESERVED | RARE_TYPES) == 0
+}
+
 /// Whether a PSDU of `len` octets with its FCS may begin with `start`, as far as that goes: a
 /// beacon, data, acknowledgment or command frame without reserved bits and long enough.
 ///

@@ -65,14 +65,28 @@ pub(crate) fn crc_fits(frame: &[u8]) -> bool {
 }
 
 /// The function, without the mark of an exception.
-pub(super) fn plain_function(function: u8) -> u8 {
+pub(super) const fn plain_function(function: u8) -> u8 {
     function & !EXCEPTION
 }
 
 /// Whether the layout of this function, or of its exceptions, is known.
 pub(super) fn is_known(function: u8) -> bool {
-    matches!(plain_function(function), 1..=8 | 0x0b | 0x0c | 0x0f..=0x11 | 0x14..=0x18 | 0x2b)
+    KNOWN[usize::from(function)]
 }
+
+/// Functions that are known: each octet of a line is looked up here.
+static KNOWN: [bool; 256] = {
+    let mut known = [false; 256];
+    let mut function = 0;
+    while function < known.len() {
+        known[function] = matches!(
+            plain_function(function as u8),
+            1..=8 | 0x0b | 0x0c | 0x0f..=0x11 | 0x14..=0x18 | 0x2b
+        );
+        function += 1;
+    }
+    known
+};
 
 fn number(octets: &[u8], at: usize) -> Option<usize> {
     octets.get(at..at + 2).map(|octets| usize::from(u16::from_be_bytes([octets[0], octets[1]])))
