@@ -336,6 +336,8 @@ fn with_p_auto_pcapng_has_its_section_at_once_and_pcap_its_header_when_the_proto
         // It ends by itself, with the last packet.
         assert_eq!(program.wait().code(), Some(0));
         said.extend(reader.join().unwrap());
+        let sections = said.windows(4).filter(|four| *four == b"\x0a\x0d\x0d\x0a").count();
+        assert_eq!(sections, usize::from(format == "pcapng"), "{format}");
         let Some(shown) = tshark(&["-r", "-", "-Y", "mbrtu"], &said) else { return };
         assert_eq!(shown.lines().count(), 40, "{format}: {shown}");
     }
