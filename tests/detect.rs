@@ -316,7 +316,8 @@ fn with_p_auto_what_was_heard_before_becomes_packets_too() {
 fn with_p_auto_pcapng_has_its_section_at_once_and_pcap_its_header_when_the_protocol_is_known() {
     for (format, at_once) in [("pcapng", &[0x0a, 0x0d, 0x0d, 0x0a][..]), ("pcap", &[])] {
         let pty = Pty::new();
-        let mut program = Program::start([pty.path(), "-p", "auto", "--format", format, "-w", "-"]);
+        let mut program =
+            Program::start([pty.path(), "-p", "auto", "--format", format, "-w", "-", "-c", "40"]);
         program.wait_for("listening to find out what is spoken");
         let mut stdout = program.child.stdout.take().unwrap();
         let mut said = vec![0; at_once.len()];
@@ -332,8 +333,11 @@ fn with_p_auto_pcapng_has_its_section_at_once_and_pcap_its_header_when_the_proto
             pty.send(&modbus(1));
         }
         program.wait_for("recognised modbus");
-        program.terminate();
+        // It ends by itself, with the last packet.
+        assert_eq!(program.wait().code(), Some(0));
         said.extend(reader.join().unwrap());
+        let sections = said.windows(4).filter(|four| *four == b"\x0a\x0d\x0d\x0a").count();
+        assert_eq!(sections, usize::from(format == "pcapng"), "{format}");
         let Some(shown) = tshark(&["-r", "-", "-Y", "mbrtu"], &said) else { return };
         assert_eq!(shown.lines().count(), 40, "{format}: {shown}");
     }

@@ -212,6 +212,13 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_a_line_of_hex_digits_does_not_speak_for_it() {
+        let proved = |line: &str| frame(line.as_bytes()).map(|packet| proof(&packet));
+        assert_eq!((proved("t4563112233"), proved("d4563112233")), (Some(46), Some(6)));
+        assert_eq!(proved("b12391122334455667788aabbccdd"), Some(6));
+    }
+
+    #[test]
     fn answers_and_cut_lines_are_no_packets() {
         let mut framer = Slcan::new(&Setup::new(115_200));
         let mut batch = Batch::new(0);

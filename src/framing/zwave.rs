@@ -32,10 +32,11 @@ pub(super) static ROW: Protocol = Protocol {
     ..Protocol::PLAIN
 };
 
-/// Start, type and check octet of a frame; an answer of one octet proves nothing.
+/// The check octet of a frame, and six bits for start and type, which words of 16 bits with a high octet
+/// of 01 have as well; an answer of one octet proves nothing.
 fn proof(packet: &[u8]) -> u8 {
     let frame = exported_pdu::split(packet).map_or(packet, |(_, frame)| frame);
-    if frame.len() > 1 { 22 } else { 0 }
+    if frame.len() > 1 { 14 } else { 0 }
 }
 
 /// What a frame starts with.
