@@ -1,0 +1,330 @@
+//! `--nats` and `nats://`: packets through a real nats-server, compared with a file of the same capture.
+#![cfg(all(target_os = "linux", feature = "nats"))]
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+#[path = "common/nats.rs"]
+mod nats;
+
+use common::*;
+use nats::*;
+use rustix::process::Signal;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A trunk that is stored, and written to a file as well.
+struct Stored {
+    program: Program,
+    pty: Pty,
+    file: PathBuf,
+    sent: u32,
+    _dir: TempDir,
+}
+
+impl Stored {
+    fn start(url: &str, more: &[&str]) -> Self {
+        let (dir, pty) = (TempDir::new().unwrap(), Pty::new());
+        let file = dir.path().join("local.pcapng");
+        let args = [pty.path(), "-b", "38400", "-w", file.to_str().unwrap(), "--nats", url];
+        let program = Program::start([&args, more].concat());
+        program.wait_for("reading mstp");
+        Self { program, pty, file, sent: 0, _dir: dir }
+    }
+
+    /// So many frames more; waits until they are in the file.
+    fn say(&mut self, frames: u32) {
+        for n in self.sent..self.sent + frames {
+            self.pty.send(&numbered_frame(n));
+        }
+        self.sent += frames;
+        eventually("the file", || {
+            let file = std::fs::read(&self.file).unwrap();
+            (packets(&file).len() >= self.sent as usize).then_some(())
+        });
+    }
+}
+
+fn text_of(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn what_is_read_back_is_the_local_file_block_for_block() {
+    let Some(nats) = Nats::start() else { return };
+    let url = nats.url("campus.trunk-1");
+    let mut trunk = Stored::start(&url, &[]);
+    let mut random = Random(7);
+    for n in 0..300 {
+        // Noise between frames, and now and then a frame with a flaw: damage and comments.
+        let mut frame = numbered_frame(n);
+        if n % 20 == 4 {
+            let at = frame.len() - 1;
+            frame[at] ^= 0x41;
+        }
+        if n % 7 == 0 {
+            let len = random.below(40) as usize;
+            trunk.pty.send(&random.octets(len));
+        }
+        trunk.pty.send(&frame);
+    }
+    trunk.pty.send(&numbered_frame(300).repeat(2));
+    eventually("the last frame", || {
+        let file = packets(&std::fs::read(&trunk.file).unwrap());
+        let last = numbered_frame(300);
+        file.last().filter(|packet| packet.windows(last.len()).any(|octets| octets == last))?;
+        Some(())
+    });
+    trunk.program.terminate();
+    check_stored(&url, &trunk.file, &[]);
+    let (local, back) = (std::fs::read(&trunk.file).unwrap(), stored(&url, &[]));
+    let (local, back) = (blocks(&local), blocks(&back));
+    // The last one has the statistics of who wrote it.
+    assert_eq!(local.len(), back.len());
+    assert!(local[..local.len() - 1] == back[..back.len() - 1]);
+    let words = |blocks: &[Vec<u8>]| text(&blocks.concat());
+    assert!(words(&local).contains("CRC") && words(&back).contains("CRC"), "no comments");
+}
+
+#[test]
+fn a_server_that_is_killed_three_times_loses_and_doubles_nothing() {
+    let Some(mut nats) = Nats::start() else { return };
+    let url = nats.url("campus.trunk1");
+    let mut trunk = Stored::start(&url, &[]);
+    trunk.program.wait_for("trunk1: connected");
+    for time in 1..=3 {
+        trunk.say(200);
+        nats.kill();
+        trunk.say(200);
+        trunk.program.wait_for_nth(time, "packets cannot be stored");
+        nats.start_again();
+        trunk.say(200);
+        trunk.program.wait_for_nth(time, "connected again");
+    }
+    check_stored(&url, &trunk.file, &[]);
+    trunk.program.terminate();
+    assert_eq!(packets(&stored(&url, &[])).len(), 1800);
+}
+
+#[test]
+fn an_acknowledgement_that_comes_too_late_stores_nothing_twice() {
+    let Some(nats) = Nats::start() else { return };
+    let url = nats.url("campus.trunk1");
+    let mut trunk = Stored::start(&url, &[]);
+    trunk.program.wait_for("trunk1: connected");
+    trunk.say(100);
+    eventually("a message", || nats.state("campus.trunk1", "messages").filter(|n| *n > 0));
+    nats.signal(Signal::STOP);
+    trunk.say(100);
+    trunk.program.wait_for("packets cannot be stored");
+    nats.signal(Signal::CONT);
+    trunk.program.wait_for("connected again");
+    trunk.say(100);
+    check_stored(&url, &trunk.file, &[]);
+    trunk.program.terminate();
+}
+
+#[test]
+fn what_waits_in_a_spool_comes_through_a_server_that_is_away_and_a_crash_once_and_in_order() {
+    let Some(mut nats) = Nats::start() else { return };
+    let url = nats.url("campus.trunk1");
+    let dir = TempDir::new().unwrap();
+    let spool = dir.path().join("spool");
+    let with_spool = ["--nats-spool", text_of(&spool)];
+    nats.kill();
+    let mut local = Vec::new();
+    let mut end = |mut trunk: Stored, signal| {
+        local.extend(packets(&std::fs::read(&trunk.file).unwrap()));
+        trunk.program.signal(signal);
+        trunk.program.wait();
+    };
+    // What is in the file is in the spool too, once the spool has as many.
+    let spooled = |packets_there: usize| {
+        eventually("the spool", || {
+            let files = std::fs::read_dir(&spool).unwrap().flatten();
+            let count = files.map(|file| packets(&std::fs::read(file.path()).unwrap()).len()).sum();
+            (packets_there <= count).then_some(())
+        });
+    };
+
+    let mut trunk = Stored::start(&url, &with_spool);
+    trunk.program.wait_for("packets cannot be stored");
+    trunk.say(300);
+    spooled(300);
+    end(trunk, Signal::KILL);
+
+    let mut trunk = Stored::start(&url, &with_spool);
+    trunk.say(300);
+    spooled(600);
+    nats.start_again();
+    trunk.program.wait_for("connected");
+    eventually("a part", || nats.state("campus.trunk1", "messages").filter(|n| *n > 0));
+    nats.signal(Signal::STOP);
+    trunk.say(300);
+    spooled(300);
+    end(trunk, Signal::KILL);
+    nats.signal(Signal::CONT);
+
+    let mut trunk = Stored::start(&url, &with_spool);
+    trunk.say(100);
+    eventually("all", || (packets(&stored(&url, &[])).len() >= 1000).then_some(()));
+    end(trunk, Signal::TERM);
+    let back = packets(&stored(&url, &[]));
+    assert_eq!(back.len(), local.len());
+    assert!(back == local, "not in order");
+}
+
+#[test]
+fn without_a_spool_a_server_that_is_away_costs_no_more_memory_than_told_and_no_time_at_the_end() {
+    let url = format!("nats://127.0.0.1:{}/campus.trunk1", free_port());
+    let mut trunk = Stored::start(&url, &["-B", "1M"]);
+    trunk.program.wait_for("Connection refused; it is tried again");
+    let before = memory_kb(trunk.program.child.id(), "VmRSS");
+    trunk.say(30_000);
+    let grown = memory_kb(trunk.program.child.id(), "VmHWM") - before;
+    assert!(trunk.program.terminate() < Duration::from_secs(1));
+    let lines = trunk.program.stderr();
+    let line = lines.iter().find(|line| line.contains("trunk1: finished after"));
+    let [framed, delivered, dropped, abandoned] =
+        check_account(line.unwrap_or_else(|| panic!("{lines:#?}")));
+    assert!(framed == 30_000 && dropped > 5_000, "{lines:#?}");
+    // The queue, and the same again for what a socket and the file's own queue hold.
+    assert!(grown < 8_000, "{grown} kB");
+    let lost: u64 = lines
+        .iter()
+        .find_map(|line| {
+            line.split_once(" packets are not stored")?.0.rsplit(' ').next()?.parse().ok()
+        })
+        .unwrap_or_default();
+    assert!(lost <= delivered && delivered + abandoned > 5_000, "{lines:#?}");
+}
+
+#[test]
+fn a_second_serialshark_with_the_same_name_is_told_and_both_are_kept_apart() {
+    let Some(nats) = Nats::start() else { return };
+    let url = nats.url("campus.trunk1");
+    let mut one = Stored::start(&url, &[]);
+    one.program.wait_for("trunk1: connected");
+    one.say(50);
+    eventually("a message", || nats.state("campus.trunk1", "messages").filter(|n| *n > 0));
+    let mut other = Stored::start(&url, &[]);
+    other.program.wait_for("trunk1: connected");
+    other.say(60);
+    eventually("the other's", || nats.state("campus.trunk1", "messages").filter(|n| *n > 1));
+    one.say(50);
+    let told = one.program.wait_for("another serialshark stores packets under this name too");
+    let beside = told.split("go to ").nth(1).unwrap().split(' ').next().unwrap();
+    eventually("beside", || nats.state(beside, "messages").filter(|n| *n > 0));
+    other.say(60);
+    one.program.terminate();
+    other.program.terminate();
+    let both = [packets(&stored(&url, &[])), packets(&stored(&nats.url(beside), &[]))].concat();
+    let local = |trunk: &Stored| packets(&std::fs::read(&trunk.file).unwrap());
+    let (mut all, mut both) = ([local(&one), local(&other)].concat(), both);
+    all.sort();
+    both.sort();
+    assert!(all == both, "{} of {}", both.len(), all.len());
+    // What came after they were told apart is apart.
+    assert!(packets(&stored(&nats.url(beside), &[])).iter().all(|it| local(&one).contains(it)));
+}
+
+#[test]
+fn what_a_server_lacks_or_refuses_is_told_in_one_line_without_secrets() {
+    let told = |url: &str, more: &[&str], why: &str| {
+        let mut trunk = Stored::start(url, &[&["-vv"], more].concat());
+        trunk.program.wait_for(why);
+        trunk.say(10);
+        assert!(trunk.program.terminate() < Duration::from_secs(2));
+        let lines = trunk.program.stderr();
+        assert_eq!(lines.iter().filter(|line| line.contains(why)).count(), 1, "{lines:#?}");
+        assert!(!lines.concat().contains("s3cret"), "{lines:#?}");
+        assert!(!lines.concat().contains("SUAEXAMPLE"), "{lines:#?}");
+    };
+    let Some(nats) = Nats::with("") else { return };
+    told(&nats.url("a.b"), &[], "the server has no JetStream");
+    let (code, _, stderr) = run(&[&nats.url("a.b"), "-w", "-"]);
+    assert!(code == 1 && stderr.contains("no JetStream"), "{stderr}");
+
+    let Some(nats) = Nats::with(
+        "jetstream { store_dir: \"DIR/store\" }\nauthorization { user: me, password: right }",
+    ) else {
+        return;
+    };
+    let dir = TempDir::new().unwrap();
+    let password = dir.path().join("password");
+    std::fs::write(&password, "s3cret-wrong\n").unwrap();
+    let url = nats.url("a.b").replace("//", "//me@");
+    let file = ["--nats-password-file", text_of(&password)];
+    let why = "it refuses this user, password or credentials file";
+    told(&url, &file, why);
+    told(&nats.url("a.b").replace("//", "//me:s3cret@"), &[], why);
+    let creds = dir.path().join("user.creds");
+    std::fs::write(
+        &creds,
+        "-----BEGIN NATS USER JWT-----\neyJzdWIiOiJzM2NyZXQifQ\n------END NATS USER JWT------\n\n\
+         -----BEGIN USER NKEY SEED-----\nSUAEXAMPLE\n------END USER NKEY SEED------\n",
+    )
+    .unwrap();
+    told(&nats.url("a.b"), &["--nats-creds", text_of(&creds)], "packets cannot be stored");
+
+    std::fs::write(&password, "right\n").unwrap();
+    let mut trunk = Stored::start(&url, &file);
+    trunk.program.wait_for("b: connected");
+    trunk.say(100);
+    check_stored(&url, &trunk.file, &file);
+    trunk.program.terminate();
+    assert!(!trunk.program.stderr().concat().contains("right"));
+}
+
+#[test]
+fn a_full_stream_is_told_and_goes_on_when_it_has_room() {
+    let Some(nats) = Nats::start() else { return };
+    let url = nats.url("campus.trunk1");
+    let made = nats.request(
+        "$JS.API.STREAM.CREATE.small",
+        "{\"name\":\"small\",\"subjects\":[\"serialshark.*.*.packets\"],\"max_bytes\":4000,\
+         \"discard\":\"new\",\"storage\":\"file\",\"retention\":\"limits\",\"num_replicas\":1}",
+    );
+    assert!(!made.contains("\"error\""), "{made}");
+    let mut trunk = Stored::start(&url, &[]);
+    trunk.say(500);
+    let line = trunk.program.wait_for("packets cannot be stored");
+    assert!(line.contains("maximum bytes"), "{line}");
+    let made = nats.request(
+        "$JS.API.STREAM.UPDATE.small",
+        "{\"name\":\"small\",\"subjects\":[\"serialshark.*.*.packets\"],\"max_bytes\":4000000,\
+         \"discard\":\"new\",\"storage\":\"file\",\"retention\":\"limits\",\"num_replicas\":1}",
+    );
+    assert!(!made.contains("\"error\""), "{made}");
+    check_stored(&url, &trunk.file, &[]);
+    trunk.program.terminate();
+}
+
+#[test]
+fn a_server_that_takes_small_messages_gets_small_ones_and_what_is_too_large_is_told() {
+    let Some(nats) = Nats::with("jetstream { store_dir: \"DIR/store\" }\nmax_payload: 4KB") else {
+        return;
+    };
+    let url = nats.url("campus.trunk1");
+    let mut trunk = Stored::start(&url, &[]);
+    trunk.say(1000);
+    check_stored(&url, &trunk.file, &[]);
+    trunk.program.terminate();
+
+    let Some(nats) = Nats::with("jetstream { store_dir: \"DIR/store\" }\nmax_payload: 1KB") else {
+        return;
+    };
+    let url = nats.url("campus.trunk1");
+    let mut trunk = Stored::start(&url, &[]);
+    trunk.say(10);
+    for _ in 0..3 {
+        trunk.pty.send(&mstp(5, 1, 2, &[0x22; 480]));
+    }
+    trunk.program.wait_for("the server takes no message so large");
+    trunk.pty.send(&numbered_frame(10));
+    eventually("small ones", || (packets(&stored(&url, &[])).len() == 11).then_some(()));
+    trunk.program.terminate();
+    let lines = trunk.program.stderr();
+    let told = lines.iter().filter(|line| line.contains("no message so large")).count();
+    assert_eq!(told, 1, "{lines:#?}");
+}
