@@ -127,6 +127,10 @@ pub(super) fn open(args: &ReportArgs) -> Result<Vec<Opened>, Error> {
     Ok(files)
 }
 
+fn no_packets(name: &str) -> Error {
+    Error::new(name, "has no packets of this time").hint("--since 7d takes those of the last week")
+}
+
 /// What a NATS server keeps of a trunk.
 #[cfg(all(target_os = "linux", feature = "nats"))]
 fn open_stored(query: &Query, args: &ReportArgs) -> Result<Opened, Error> {
@@ -138,8 +142,7 @@ fn open_stored(query: &Query, args: &ReportArgs) -> Result<Opened, Error> {
     })?;
     let baud = interface.speed.and_then(|baud| u32::try_from(baud).ok());
     let reader = Reader::new(input).map_err(|problem| match problem {
-        Problem::NoCapture => Error::new(&name, "has no packets of this time")
-            .hint("--since 7d takes those of the last week"),
+        Problem::NoCapture => no_packets(&name),
         problem => Error::new(&name, problem),
     })?;
     let kind = Kind::Capture { reader, begin: Begin::default() };
@@ -387,14 +390,20 @@ impl Opened {
         let result = match &mut self.kind {
             Kind::Capture { reader, begin } => {
                 let mut others = std::mem::take(&mut begin.others);
-                let mut untimed = 0;
+                let (mut untimed, mut inside) = (0, 0_u64);
+                let range = self.range;
                 let mut hand_on = |heard: &Heard<'_>, is_timed: bool| {
-                    if self.range.is_none_or(|it| it.place(heard.record.time) == Place::Inside) {
+                    if range.is_none_or(|it| it.place(heard.record.time) == Place::Inside) {
+                        inside += 1;
                         untimed += u64::from(!is_timed);
                         sink(heard);
                     }
                 };
-                let result = read_capture(reader, begin, self.protocol, &mut others, &mut hand_on);
+                let result =
+                    read_capture(reader, begin, self.protocol, range, &mut others, &mut hand_on);
+                if range.is_some() && inside == 0 && result.is_ok() {
+                    return Err(no_packets(name));
+                }
                 for (link_type, n) in others {
                     self.remarks.push(format!(
                         "{name}: {n} packets of another interface or link type ({link_type})"
@@ -448,6 +457,7 @@ fn read_capture(
     reader: &mut Reader,
     begin: &mut Begin,
     protocol: &'static Protocol,
+    range: Option<Range>,
     others: &mut BTreeMap<u16, u64>,
     sink: &mut impl FnMut(&Heard<'_>, bool),
 ) -> Result<(), Problem> {
@@ -468,6 +478,10 @@ fn read_capture(
             None => reader.next_packet()?,
         };
         let Some(packet) = next else { return Ok(()) };
+        let place = range.map(|range| range.place(packet.time.unwrap_or_default()));
+        if place == Some(Place::Behind) {
+            return Ok(());
+        }
         number += 1;
         let (section, interface) = (packet.section, packet.interface);
         let is_ours = packet.link_type == protocol.link_type.0
