@@ -110,6 +110,8 @@ struct Session {
     pending: Option<Pending>,
     /// The sequence number of our last message, if there is one.
     stored: Option<u64>,
+    /// Packets that the server takes in no message.
+    too_large: u64,
     outage: Outage,
 }
 
@@ -166,6 +168,7 @@ impl Publisher {
             next: 0,
             pending: None,
             stored: None,
+            too_large: 0,
             outage: Outage::new(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -220,10 +223,7 @@ impl Publisher {
                 }
             };
             if pending.message.octets.len() > longest {
-                let (name, packets) = (&self.name, pending.message.packets);
-                warn!(
-                    "{name}: {packets} packets are not stored: the server takes no message so large"
-                );
+                session.skip(&self.name, pending.message.packets);
                 continue;
             }
             let message = PublishMessage::build()
@@ -363,8 +363,20 @@ impl Session {
         self.pending = None;
     }
 
+    /// Leaves out packets that the server does not take; the first ones are told at once.
+    fn skip(&mut self, name: &str, packets: u64) {
+        if self.too_large == 0 && packets > 0 {
+            warn!("{name}: some packets are not stored: the server takes no message so large");
+        }
+        self.too_large += packets;
+    }
+
     /// Tells of packets that did not get into the store.
     fn tell_unstored(&mut self, name: &str) {
+        if self.too_large > 0 {
+            let packets = self.too_large;
+            warn!("{name}: {packets} packets were too large for the server; see its max_payload");
+        }
         let pending = self.pending.take().map_or(0, |pending| pending.message.packets);
         match &mut self.intake {
             Intake::Spool(spool) if pending > 0 || spool.has_some() => {

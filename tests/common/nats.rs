@@ -3,7 +3,7 @@
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used)]
 
-use crate::common::{Program, eventually, run, text, tool_without_version};
+use crate::common::{eventually, run, text, tool_without_version};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -159,10 +159,14 @@ pub fn packets(file: &[u8]) -> Vec<Vec<u8>> {
     blocks(file).into_iter().filter(is_packet).collect()
 }
 
-/// When a packet's time is, in nanoseconds.
-pub fn time_of(packet: &[u8]) -> u64 {
-    let word = |at: usize| u64::from(u32::from_ne_bytes(packet[at..at + 4].try_into().unwrap()));
-    word(12) << 32 | word(16)
+/// Their octets alone. What comes faster than a line can carry it is dated back, so packets of two
+/// programs, or of two runs, may overlap in time; a reader then moves times, and says so.
+pub fn octets(packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let octets = |packet: &Vec<u8>| {
+        let len = u32::from_ne_bytes(packet[20..24].try_into().unwrap()) as usize;
+        packet[28..28 + len].to_vec()
+    };
+    packets.iter().map(octets).collect()
 }
 
 /// A time as options take it.
@@ -177,33 +181,34 @@ pub fn now() -> String {
 
 /// All that is stored of a trunk, as pcapng.
 pub fn stored(url: &str, more: &[&str]) -> Vec<u8> {
+    try_stored(url, more).unwrap_or_else(|stderr| panic!("{stderr}"))
+}
+
+/// The same, or what was said where there is nothing.
+pub fn try_stored(url: &str, more: &[&str]) -> Result<Vec<u8>, String> {
     let args = [url, "--since", "1d", "--to", &now(), "-w", "-", "--format", "pcapng"];
     let (code, octets, stderr) = run(&[&args, more].concat());
-    assert_eq!(code, 0, "{stderr}");
-    octets
+    if code == 0 { Ok(octets) } else { Err(stderr) }
 }
 
-/// Waits until the last of a trunk's packets in this file is stored, and compares both.
+/// Waits until so many packets of a trunk are stored, or more, and returns them.
+pub fn wait_until_stored(url: &str, count: usize, more: &[&str]) -> Vec<Vec<u8>> {
+    eventually("the last packet in the store", || {
+        let stored = packets(&try_stored(url, more).ok()?);
+        (stored.len() >= count).then_some(stored)
+    })
+}
+
+/// Waits until a trunk has as many packets as this file, and compares both.
 pub fn check_stored(url: &str, local: &Path, more: &[&str]) {
     let local = packets(&std::fs::read(local).unwrap());
-    let count = local.len().to_string();
-    let args = [url, "--since", "1d", "-c", &count, "-w", "-", "--format", "pcapng"];
-    let mut command = Program::command();
-    command.args(args).args(more).stdout(Stdio::piped());
-    let mut reader = Program::spawn(command);
-    let mut octets = Vec::new();
-    let stdout = reader.child.stdout.take().unwrap();
-    let heard = std::thread::spawn(move || {
-        BufReader::new(stdout).read_to_end(&mut octets).unwrap();
-        octets
-    });
-    assert!(reader.wait().success(), "{:#?}", reader.stderr());
-    assert_same(&packets(&heard.join().unwrap()), &local);
-    // And no more than that.
-    assert_same(&packets(&stored(url, more)), &local);
+    assert_same(&wait_until_stored(url, local.len(), more), &local);
 }
 
-fn assert_same(stored: &[Vec<u8>], local: &[Vec<u8>]) {
-    let differs = stored.iter().zip(local).position(|(stored, local)| stored != local);
-    assert_eq!((stored.len(), differs), (local.len(), None), "the first that differs");
+/// Both are the same packets.
+pub fn assert_same(stored: &[Vec<u8>], local: &[Vec<u8>]) {
+    if let Some(at) = stored.iter().zip(local).position(|(stored, local)| stored != local) {
+        panic!("no. {at} is {:02x?}\nand not {:02x?}", stored[at], local[at]);
+    }
+    assert_eq!(stored.len(), local.len());
 }

@@ -182,8 +182,11 @@ async fn find(query: &Query) -> Result<(Connection, Vec<Known>), Error> {
     if known.is_empty() {
         let all = Trunk { site: "*".to_owned(), name: "*".to_owned() };
         let all = connection.trunks(&all).await.map_err(cannot)?;
+        let is_there = all.contains(pattern);
         let all: Vec<_> = all.iter().take(10).map(Trunk::to_string).collect();
-        let hint = if all.is_empty() {
+        let hint = if is_there {
+            "it has a stream for them, in which there are none (any more)".to_owned()
+        } else if all.is_empty() {
             format!("it has none; to store one: serialshark PORT --nats {account}/SITE.TRUNK")
         } else {
             format!("it has {}", all.join(", "))
