@@ -339,3 +339,119 @@ fn a_server_that_takes_small_messages_gets_small_ones_and_what_is_too_large_is_t
     assert!(lines.iter().any(|line| line.contains("3 packets were too large")), "{lines:#?}");
     assert_eq!(told, 1, "{lines:#?}");
 }
+
+/// By the times of the packets, to the nanosecond.
+#[test]
+fn a_part_of_the_past_has_just_its_packets() {
+    let Some(nats) = Nats::start() else { return };
+    let url = nats.url("campus.trunk1");
+    let mut trunk = Stored::start(&url, &[]);
+    trunk.program.wait_for("trunk1: connected");
+    trunk.say(40);
+    check_stored(&url, &trunk.file, &[]);
+    trunk.program.terminate();
+    let local = packets(&std::fs::read(&trunk.file).unwrap());
+    let (from, to) = (written(time(&local[10])), written(time(&local[25])));
+    let read = |more: &[&str]| {
+        let args = [&url, "--from", &from, "--to", &to, "-w", "-", "--format", "pcapng"];
+        let (code, octets, stderr) = run(&[&args, more].concat());
+        assert_eq!(code, 0, "{stderr}");
+        packets(&octets)
+    };
+    assert_same(&read(&[]), &local[10..25]);
+    assert_same(&read(&["-c", "3"]), &local[10..13]);
+}
+
+fn time(packet: &[u8]) -> u64 {
+    let half = |at: usize| u64::from(u32::from_ne_bytes(packet[at..at + 4].try_into().unwrap()));
+    half(12) << 32 | half(16)
+}
+
+/// Two trunks whose packets alternate, and one of another site.
+#[test]
+fn all_trunks_of_a_site_are_interfaces_in_order_of_time() {
+    let Some(nats) = Nats::start() else { return };
+    let mut trunks: Vec<_> = ["campus.one", "campus.two", "other.three"]
+        .iter()
+        .map(|name| Stored::start(&nats.url(name), &[]))
+        .collect();
+    for trunk in &trunks {
+        trunk.program.wait_for("connected");
+    }
+    for _ in 0..5 {
+        trunks.iter_mut().for_each(|trunk| trunk.say(4));
+    }
+    for (trunk, name) in trunks.iter().zip(["campus.one", "campus.two", "other.three"]) {
+        check_stored(&nats.url(name), &trunk.file, &[]);
+    }
+    let found = packets(&stored(&nats.url("campus.*"), &[]));
+    assert_eq!(found.len(), 40);
+    let times: Vec<_> = found.iter().map(|packet| time(packet)).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    for (interface, trunk) in trunks.iter().take(2).enumerate() {
+        let of_it = |packet: &&Vec<u8>| packet[8..12] == (interface as u32).to_ne_bytes();
+        let found: Vec<_> = found.iter().filter(of_it).cloned().collect();
+        let local = packets(&std::fs::read(&trunk.file).unwrap());
+        assert_same(&octets(&found), &octets(&local));
+    }
+    trunks.iter_mut().for_each(|trunk| {
+        trunk.program.terminate();
+    });
+}
+
+/// The server's certificate must be of the authority that was named, and valid today.
+#[test]
+fn a_certificate_that_proves_nothing_is_refused() {
+    let (Some(_), Some(_)) = (tool("openssl"), tool("faketime")) else { return };
+    let dir = TempDir::new().unwrap();
+    let made = std::process::Command::new("sh")
+        .current_dir(dir.path())
+        .args(["-euc", CERTIFICATES])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let of = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let server = |certificate: &str| {
+        Nats::with(&format!(
+            "jetstream {{ store_dir: \"DIR/store\" }}\n\
+             tls {{ cert_file: \"{}\", key_file: \"{}\" }}",
+            of(certificate),
+            of("server.key")
+        ))
+    };
+    let Some(good) = server("good.pem") else { return };
+    let ours = of("ours.pem");
+    let ours = ["--nats-ca", &ours];
+    for scheme in ["tls", "nats"] {
+        let url = good.url("a.b").replacen("nats", scheme, 1);
+        let mut trunk = Stored::start(&url, &ours);
+        trunk.program.wait_for("b: connected");
+        trunk.say(10);
+        trunk.program.terminate();
+    }
+    let Some(expired) = server("expired.pem") else { return };
+    let strange = of("strange.pem");
+    for (url, authority, why) in [
+        (good.url("a.b"), Some(&strange), "invalid peer certificate"),
+        (good.url("a.b"), None, "invalid peer certificate"),
+        (expired.url("a.b"), Some(&of("ours.pem")), "certificate expired"),
+    ] {
+        let more: Vec<_> = authority.iter().flat_map(|path| ["--nats-ca", path.as_str()]).collect();
+        let mut trunk = Stored::start(&url, &more);
+        let told = trunk.program.wait_for("packets cannot be stored");
+        assert!(told.contains(why), "{told}");
+        trunk.program.terminate();
+    }
+}
+
+/// Two authorities, and certificates of the first one for this machine: one is of long ago.
+const CERTIFICATES: &str = "
+    for ca in ours strange; do
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout $ca.key -out $ca.pem -days 30 -subj /CN=$ca
+    done
+    openssl req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost
+    echo subjectAltName=IP:127.0.0.1 > names
+    sign='openssl x509 -req -in server.csr -CA ours.pem -CAkey ours.key -CAcreateserial -days 10'
+    $sign -extfile names -out good.pem
+    faketime '2001-01-01' $sign -extfile names -out expired.pem
+";

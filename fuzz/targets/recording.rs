@@ -108,6 +108,7 @@ fn events(source: &mut dyn Source) -> Vec<Event> {
             Input::Gone(why, when) => Event::Gone(why, when),
             Input::Ended => return events,
             Input::Errors(..) => continue,
+            Input::Packets(_) => panic!("a recording has octets"),
             Input::Stopped => panic!("nobody rang"),
         });
         let wall = source.wall().map_or(0, |wall| wall.offset_ns);

@@ -172,6 +172,9 @@ fn why_not(kind: ConnectErrorKind, error: &(dyn StdError + 'static)) -> String {
         }
         ConnectErrorKind::TimedOut => "it does not answer".to_owned(),
         ConnectErrorKind::Tls => format!("no TLS: {}; see --nats-ca", source_of(error)),
+        _ if source_of(error).contains("certificate") => {
+            format!("{}; see --nats-ca", source_of(error))
+        }
         _ => why(error),
     }
 }
