@@ -244,7 +244,11 @@ fn a_page_that_cannot_be_written_is_an_error() {
     let page = dir.path().join("nowhere/page.html");
     let (code, _, stderr) =
         common::run(&["report", file.to_str().unwrap(), "--html", page.to_str().unwrap()]);
-    assert!(code == 2 && stderr.contains("page.html: cannot write: No such file"), "{stderr}");
+    assert!(
+        code == 2
+            && stderr.contains("page.html: cannot write: there is no such directory\n  hint: "),
+        "{stderr}"
+    );
 }
 
 #[test]
