@@ -1,6 +1,6 @@
 //! Trunks that a NATS server keeps, as ports: what is stored, and then what comes.
 //!
-//! A [`Subscription`](subscription::Subscription) has the connection and writes each trunk's messages
+//! A [`Subscription`] has the connection and writes each trunk's messages
 //! into a socket, as one pcapng stream; a [`Stored`] reads that and makes batches of it. The server
 //! keeps what is not read yet, so nothing is lost by an output that is slow.
 
