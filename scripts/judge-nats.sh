@@ -37,8 +37,8 @@ for _ in 1 2 3; do
     start_server
 done
 sleep $((seconds / 4))
-# What is on its way gets there, once the server is back.
-sleep 5
+# What is on its way gets there once the server is back, which is tried every 30 s at least.
+sleep 32
 ticks=0
 memory=0
 for pid in "${pids[@]}"; do
@@ -49,6 +49,8 @@ done
 kill -INT "${pids[@]}"
 wait "${pids[@]}" || true
 pids=()
+# The time that is named below has whole seconds.
+sleep 1
 wrong=0
 packets=0
 for n in $(seq "$trunks"); do
@@ -74,6 +76,6 @@ PYTHON
 done
 printf '%s trunks, %s s: %s packets, %s trunks differ; CPU of a trunk %s %%, memory %s KiB\n' \
     "$trunks" "$seconds" "$packets" "$wrong" \
-    "$(awk "BEGIN { printf \"%.2f\", $ticks / $(getconf CLK_TCK) / $trunks / ($seconds + 9) * 100 }")" \
+    "$(awk "BEGIN { printf \"%.2f\", $ticks / $(getconf CLK_TCK) / $trunks / ($seconds + 35) * 100 }")" \
     "$((memory / trunks))"
 [ "$wrong" = 0 ]

@@ -48,8 +48,7 @@ pub fn run(shared: &Shared, mut intake: Intake<'_>, board: &Board, known: &[Know
             last: None,
         })
         .collect();
-    let slugs = slugs(shared.interfaces.iter().map(|interface| interface.name.as_str()));
-    board.set_lines(slugs.clone());
+    let slugs = names(shared);
     board.set_maker(intake.waker());
     let mut due = now;
     loop {
@@ -79,6 +78,11 @@ pub fn run(shared: &Shared, mut intake: Intake<'_>, board: &Board, known: &[Know
             intake.wait(if is_wanted { due } else { turn });
         }
     }
+}
+
+/// What the lines are called in paths. A board is told before anybody can ask for them.
+pub fn names(shared: &Shared) -> Vec<String> {
+    slugs(shared.interfaces.iter().map(|interface| interface.name.as_str()))
 }
 
 /// What lines are called in paths: their names without what a path cannot have, each once.

@@ -163,6 +163,10 @@ impl<'scope> Threads<'scope> {
         signals: Heeded,
     ) -> Self {
         let Capture { config, shared, .. } = *capture;
+        #[cfg(all(unix, feature = "http"))]
+        if let Some(board) = &capture.board {
+            board.set_lines(figures::names(shared));
+        }
         for (stream, format) in ends.streams {
             open_stream(scope, shared, stream, format, true);
         }
