@@ -43,6 +43,11 @@ impl Cutter {
         self.rest.len()
     }
 
+    /// Forgets what waits: it comes once more, from [`position`](Self::position) on.
+    pub fn forget_waiting(&mut self) {
+        self.rest.clear();
+    }
+
     /// Where in the stream what waits begins.
     pub fn position(&self) -> u64 {
         self.position

@@ -17,7 +17,7 @@ use log::{debug, warn};
 use std::ffi::OsString;
 use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub struct Spool {
     path: PathBuf,
     current: Option<Reading>,
     pause: Duration,
-    /// What is left of the last message's file, once that is stored.
+    /// Whether it was told that a file cannot be deleted.
     is_warned: bool,
 }
 
@@ -107,7 +107,9 @@ impl Spool {
         is_written: &AtomicBool,
     ) -> Result<Option<Message>, Problem> {
         loop {
+            // Looked at before the file is read: what it has then is all.
             let was_written = is_written.load(Ordering::Acquire);
+            let is_complete = self.is_complete(was_written)?;
             if self.current.is_none() {
                 let mut files = file_set::listed(&self.path)?;
                 if !files.is_empty() {
@@ -115,13 +117,14 @@ impl Spool {
                 }
             }
             if let Some(reading) = &mut self.current {
+                reading.rewind()?;
                 while reading.cutter.waiting() < longest.max(LARGEST) && reading.read()? {}
                 if let Some(message) = reading.cutter.message(longest)? {
                     self.pause = GATHER;
                     return Ok(Some(message));
                 }
             }
-            if self.is_complete(was_written)? {
+            if is_complete {
                 if let Some(stored) = self.current.take() {
                     if stored.cutter.waiting() > 0 {
                         debug!("{}: ends in the middle of a packet", stored.name.display());
@@ -176,6 +179,13 @@ impl Spool {
 }
 
 impl Reading {
+    /// Goes back to the first block that is in no message: a record that did not fit the disk is taken
+    /// back by its writer.
+    fn rewind(&mut self) -> io::Result<()> {
+        self.cutter.forget_waiting();
+        self.file.seek(SeekFrom::Start(self.cutter.position())).map(drop)
+    }
+
     /// Reads what has come; whether that is something.
     fn read(&mut self) -> io::Result<bool> {
         let mut octets = Vec::with_capacity(READ);
