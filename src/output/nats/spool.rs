@@ -209,3 +209,43 @@ fn identity(path: &Path) -> io::Result<String> {
     let id: String = id.chars().filter(char::is_ascii_hexdigit).take(16).collect();
     Ok(format!("spool-{id}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+        let len = (body.len() as u32 + 12).to_ne_bytes();
+        [&kind.to_ne_bytes()[..], &len, body, &len].concat()
+    }
+
+    /// As a disk that is full, and then is not, leaves it.
+    #[test]
+    fn a_record_that_was_taken_back_is_not_part_of_the_next_message() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.b.pcapng");
+        let file = dir.path().join("a.b_00001_20261123190000.pcapng");
+        let section = block(0x0a0d_0d0a, &[&0x1a2b_3c4d_u32.to_ne_bytes()[..], &[0; 12]].concat());
+        let (first, second) = (block(6, &[1; 40]), block(6, &[2; 60]));
+        let torn = &block(6, &[3; 100])[..50];
+        std::fs::write(&file, [&section, &first, torn].concat()).unwrap();
+        let mut spool = Spool { path, current: None, pause: GATHER, is_warned: false };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut next = |is_written: bool| {
+            let is_written = AtomicBool::new(is_written);
+            let next = async {
+                tokio::time::timeout(Duration::from_secs(60), spool.next(1000, &is_written)).await
+            };
+            runtime
+                .block_on(next)
+                .expect("a message, or the end")
+                .unwrap()
+                .map(|message| message.octets)
+        };
+        assert_eq!(next(false), Some([&section[..], &first].concat()));
+        std::fs::write(&file, [&section[..], &first, &second].concat()).unwrap();
+        assert_eq!(next(false), Some([&section[..], &second].concat()));
+        assert_eq!(next(true), None);
+        assert!(!file.exists(), "all of it is stored");
+    }
+}
