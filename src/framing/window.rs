@@ -103,10 +103,12 @@ impl Window {
     /// What was wrong with the first `len` octets. A break at the first of them is how some frames
     /// begin.
     pub(super) fn errors(&self, len: usize) -> LineErrors {
+        if self.errors.is_empty() { LineErrors::default() } else { self.errors_within(len) }
+    }
+
+    #[cold]
+    fn errors_within(&self, len: usize) -> LineErrors {
         let mut errors = LineErrors::default();
-        if self.errors.is_empty() {
-            return errors;
-        }
         let start = self.base + self.taken as u64;
         for (position, kind) in &self.errors {
             let is_start = *position == start && *kind == LineErrorKind::Break;
@@ -154,6 +156,11 @@ impl Window {
 
     /// How long the line was silent inside the first `len` octets, in milliseconds.
     pub(super) fn pause_ms(&self, len: usize) -> u32 {
+        if self.pauses.is_empty() { 0 } else { self.pause_within(len) }
+    }
+
+    #[cold]
+    fn pause_within(&self, len: usize) -> u32 {
         let start = self.base + self.taken as u64;
         let inside = start + 1..start + len as u64;
         let pauses = self
@@ -172,6 +179,16 @@ impl Window {
     /// When the octet `ahead` of the first began on the wire.
     pub(super) fn time_of(&self, ahead: usize) -> Timestamp {
         let position = self.base + (self.taken + ahead) as u64;
+        match self.arrivals.front() {
+            Some((end, arrival)) if position < *end => {
+                arrival.minus_ns((end - position) * self.octet_ns)
+            }
+            _ => self.time_of_later(position),
+        }
+    }
+
+    /// The same of an octet that is not of the first chunk.
+    fn time_of_later(&self, position: u64) -> Timestamp {
         self.arrivals
             .iter()
             .find(|(end, _)| position < *end)
