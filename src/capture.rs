@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | port | port | `poll` on [port, stop waker] |
 //! | accept | listener | its `accept` |
+//! | serve | program | the channel of [`reception::Arrival`] |
 //! | watch_path | listener | its `watch_path` |
 //! | writer | open stream | `epoll` on [stream, waker] |
 //! | top | `serialshark top` | `poll` on [terminal, waker] |
@@ -40,6 +41,7 @@ mod opening;
 mod patience;
 mod port;
 mod queue;
+mod reception;
 mod recognising;
 mod recording;
 mod report;
@@ -68,9 +70,11 @@ use crate::time::MonoClock;
 use crate::time::wall_clock::WallClock;
 use crossbeam_channel::bounded;
 use history::History;
+use opening::{Opened, Places};
+use reception::Reception;
 use service::Service;
 use shared::Shared;
-use signals::WhileOpening;
+use signals::{Heeded, WhileOpening};
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -105,15 +109,54 @@ pub fn run(config: &Config) -> Result<(), Error> {
     let wall = Arc::new(WallClock::new(MonoClock::start()));
     let opening = WhileOpening::new(Arc::clone(&stop))
         .map_err(|error| Error::new("signals", "cannot be handled").because(error))?;
-    let opened = opening::open(config, streams, &wall, &stop);
-    // Whoever listens next hears the same signal: what is open is ended in its order.
-    let opened = match (opening.finish(), opened) {
-        (true, Err(_)) | (_, Ok(None)) => return Ok(()),
-        (_, Ok(Some(opened))) => opened,
-        (_, Err(error)) => return Err(error),
-    };
+    let mut opened = opening::open(config, streams, &wall, &stop);
+    let mut places = Places::default();
+    if let Ok(Some(opened)) = &mut opened {
+        places = std::mem::take(&mut opened.places);
+    }
+    std::thread::scope(|scope| {
+        let opened = opened.and_then(|opened| {
+            let Some(mut opened) = opened else { return Ok(None) };
+            let mut reception = Reception::start(scope, &places.listeners)?;
+            let has_listeners = !places.listeners.is_empty();
+            let go_on = opened.complete(config, &mut reception, has_listeners, wall.clock())?;
+            Ok(go_on.then_some((opened, reception)))
+        });
+        // Whoever listens next hears the same signal: what is open is ended in its order.
+        let (opened, reception) = match (opening.finish(), opened) {
+            (true, Err(_)) | (_, Ok(None)) => return Ok(()),
+            (_, Err(error)) => return Err(error),
+            (_, Ok(Some(both))) => both,
+        };
+        let means = Means {
+            wall,
+            stop,
+            signals,
+            #[cfg(feature = "top")]
+            terminal,
+        };
+        capture(config, means, opened, &places, reception)
+    })
+}
 
-    let is_awaited = !opened.viewings.is_empty();
+/// What a capture has from the start.
+struct Means {
+    wall: Arc<WallClock>,
+    stop: Arc<Waker>,
+    signals: Heeded,
+    #[cfg(feature = "top")]
+    terminal: Option<Terminal>,
+}
+
+/// Captures from what is open to the end.
+fn capture(
+    config: &Config,
+    means: Means,
+    opened: Opened,
+    places: &Places,
+    reception: Reception<'_>,
+) -> Result<(), Error> {
+    let is_awaited = !places.viewings.is_empty();
     let awaited_s = if is_awaited { VIEWER_START_S } else { 0 };
     let ports = opened.sources.iter().map(|source| (source.pace(), source.is_live()));
     // A program that is only starting misses nothing.
@@ -123,18 +166,18 @@ pub fn run(config: &Config) -> Result<(), Error> {
     // Room for all that may be told before anybody hears it; signals are told only if they fit.
     let (events, inbox) = bounded(64 + 4 * (opened.ports.len() + config.outputs.len()));
     let (readers_changed, changes) = bounded(1);
-    let stop = Arc::clone(&stop);
+    let Means { wall, stop, signals, .. } = means;
     let shared =
         Shared::new(wall, interfaces, streams, config.queue_memory, events, readers_changed, stop);
-    shared.awaited.store(opened.viewings.len(), Ordering::SeqCst);
+    shared.awaited.store(places.viewings.len(), Ordering::SeqCst);
     let may_show = config.screen.is_none() && !prints_on_a_terminal(config);
     let service = Service::new(&shared, changes, may_show);
 
-    let (capture, ends, mut shutdown) = Capture::new(config, &shared, opened)?;
+    let (capture, ends, mut shutdown) = Capture::new(config, &shared, places, opened)?;
     #[cfg(feature = "top")]
-    let ends = ends.with_terminal(terminal);
+    let ends = ends.with_terminal(means.terminal);
     let result = std::thread::scope(|scope| {
-        let threads = Threads::start(scope, &capture, ends, signals);
+        let threads = Threads::start(scope, &capture, ends, signals, reception);
         service.ready(&shutdown.failed);
         let reason = shutdown.wait(&inbox, &service);
         service.stopping(&shutdown.failed);

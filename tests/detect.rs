@@ -9,7 +9,9 @@ use serialshark::detect::Detector;
 use serialshark::line::Line;
 use serialshark::time::Timestamp;
 use std::io::Read as _;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use tempfile::TempDir;
 
 /// What is recognised in these chunks, with pauses of 20 ms between them.
@@ -339,6 +341,64 @@ fn with_p_auto_pcapng_has_its_section_at_once_and_pcap_its_header_when_the_proto
         let sections = said.windows(4).filter(|four| *four == b"\x0a\x0d\x0d\x0a").count();
         assert_eq!(sections, usize::from(format == "pcapng"), "{format}");
         let Some(shown) = tshark(&["-r", "-", "-Y", "mbrtu"], &said) else { return };
+        assert_eq!(shown.lines().count(), 40, "{format}: {shown}");
+    }
+}
+
+#[test]
+fn readers_that_come_before_the_protocol_is_known_miss_nothing_and_have_the_section_of_pcapng() {
+    early_readers("pcapng", &[0x0a, 0x0d, 0x0d, 0x0a]);
+    early_readers("pcap", &[]);
+}
+
+/// A FIFO and a TCP socket that are read from the start, and get these octets before anything was sent.
+fn early_readers(format: &str, at_once: &[u8]) {
+    let dir = TempDir::new().unwrap();
+    let fifo = dir.path().join("fifo");
+    let pty = Pty::new();
+    let port = free_port();
+    let mut program = Program::start([
+        pty.path(),
+        "-p",
+        "auto",
+        "--format",
+        format,
+        "--fifo",
+        fifo.to_str().unwrap(),
+        "--tcp",
+        &port.to_string(),
+        "-c",
+        "40",
+    ]);
+    program.wait_for("waiting for a reader: wireshark -k -i TCP@");
+    // One that leaves again costs nobody anything.
+    drop(std::fs::File::open(&fifo).unwrap());
+    let client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut readers =
+        vec![std::fs::File::open(&fifo).unwrap(), std::fs::File::from(OwnedFd::from(client))];
+    for reader in &mut readers {
+        let mut start = vec![0; at_once.len()];
+        assert!(start.is_empty() || readable(&reader, Instant::now() + LONG), "nothing comes");
+        reader.read_exact(&mut start).unwrap();
+        assert_eq!(start, at_once, "{format}, and nothing was sent yet");
+    }
+    assert!(!program.stderr().iter().any(|line| line.contains("recognised")));
+    let rest = readers.into_iter().map(|mut reader| {
+        std::thread::spawn(move || {
+            let mut rest = Vec::new();
+            reader.read_to_end(&mut rest).unwrap();
+            rest
+        })
+    });
+    let rest: Vec<_> = rest.collect();
+    for _ in 0..20 {
+        pty.send(&modbus(1));
+    }
+    program.wait_for("recognised modbus");
+    assert_eq!(program.wait().code(), Some(0));
+    for rest in rest {
+        let capture = [at_once, &rest.join().unwrap()].concat();
+        let Some(shown) = tshark(&["-r", "-", "-Y", "mbrtu"], &capture) else { return };
         assert_eq!(shown.lines().count(), 40, "{format}: {shown}");
     }
 }

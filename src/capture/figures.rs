@@ -48,7 +48,7 @@ pub fn run(shared: &Shared, mut intake: Intake<'_>, board: &Board, known: &[Know
             last: None,
         })
         .collect();
-    let slugs = names(shared);
+    let slugs = slugs(shared.interfaces.iter().map(|interface| interface.name.as_str()));
     board.set_maker(intake.waker());
     let mut due = now;
     loop {
@@ -80,13 +80,9 @@ pub fn run(shared: &Shared, mut intake: Intake<'_>, board: &Board, known: &[Know
     }
 }
 
-/// What the lines are called in paths. A board is told before anybody can ask for them.
-pub fn names(shared: &Shared) -> Vec<String> {
-    slugs(shared.interfaces.iter().map(|interface| interface.name.as_str()))
-}
-
-/// What lines are called in paths: their names without what a path cannot have, each once.
-fn slugs<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+/// What lines are called in paths: their names without what a path cannot have, each once. A board is
+/// told before anybody can ask for them.
+pub fn slugs<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut taken = BTreeSet::new();
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._".contains(c) { c } else { '-' };
     names

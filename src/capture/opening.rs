@@ -1,5 +1,8 @@
-//! Opens all ports and outputs, before the first thread starts.
+//! Opens all ports and outputs, before the threads of a capture start; but for files, which come last.
 
+#[cfg(all(unix, feature = "http"))]
+use super::figures::slugs;
+use super::reception::Reception;
 use super::recognising::recognise;
 use super::recording::Recording;
 use crate::config::{Config, Described, Output, Port};
@@ -34,11 +37,9 @@ pub struct Opened {
     /// Of each port, if it is recorded: the recording, and its file.
     pub recordings: Vec<Option<(Recording, Stream)>>,
     /// Where readers come in.
-    pub listeners: Vec<Listening>,
+    pub places: Places,
     /// Those that are there from the start.
     pub streams: Vec<(Stream, Format)>,
-    /// Programs to be started once all is ready.
-    pub viewings: Vec<Viewing>,
     /// Where the newest figures are shown, if somebody is to see them.
     pub board: Option<Arc<Board>>,
     /// Those that put streams into a store.
@@ -46,6 +47,15 @@ pub struct Opened {
     pub publishers: Vec<Publisher>,
     /// Why some outputs are not among them.
     pub failed: Vec<Error>,
+}
+
+/// Where readers come in. Dropped in this order: a FIFO goes before the directory that it is in.
+#[derive(Default)]
+pub struct Places {
+    /// Where they come by themselves.
+    pub listeners: Vec<Listening>,
+    /// Programs that read there, to be started once all is ready.
+    pub viewings: Vec<Viewing>,
 }
 
 /// Where readers come in, and what they get.
@@ -92,10 +102,10 @@ pub fn pipes(config: &Config) -> Result<Vec<(Stream, Format)>, Error> {
     Ok(streams)
 }
 
-/// Opens all the rest. `None` if the end has come before that.
+/// Opens all the rest, but for files. `None` if the end has come before that.
 ///
 /// # Errors
-/// When a port or a listener cannot be opened, or no output is left.
+/// When a port or a listener cannot be opened.
 pub fn open(
     config: &Config,
     streams: Vec<(Stream, Format)>,
@@ -115,9 +125,8 @@ pub fn open(
         ports: Vec::new(),
         sources: Vec::new(),
         recordings: Vec::new(),
-        listeners: Vec::new(),
+        places: Places::default(),
         streams,
-        viewings: Vec::new(),
         board: None,
         #[cfg(all(target_os = "linux", feature = "nats"))]
         publishers: Vec::new(),
@@ -137,32 +146,12 @@ pub fn open(
     for (output, format) in &config.outputs {
         opened.open_output(output, *format, config, clock.now())?;
     }
-    let sources = std::mem::take(&mut opened.sources);
-    let has_file = config.outputs.iter().any(|(output, _)| matches!(output, Output::File(_)));
-    let has_more = has_file || !opened.listeners.is_empty();
-    match recognise(&mut opened.ports, sources, &mut opened.streams, has_more, clock)? {
-        Some(sources) => opened.sources = sources,
-        None => return Ok(None),
+    #[cfg(all(unix, feature = "http"))]
+    if let Some(board) = &opened.board {
+        let names: Vec<_> = opened.ports.iter().map(|port| interface(port).name).collect();
+        board.set_lines(slugs(names.iter().map(String::as_str)));
     }
-    for (port, source) in opened.ports.iter().zip(&opened.sources) {
-        opened.recordings.push(match &port.record {
-            Some(path) => Some(record(port, source.as_ref(), path, config)?),
-            None => None,
-        });
-    }
-    if has_mixed_pcap(&opened.ports, &config.outputs) {
-        return Err(Error::new("pcap", "holds one link type, and the ports have several")
-            .hint("use --format pcapng"));
-    }
-    for (output, format) in &config.outputs {
-        if let Output::File(path) = output {
-            opened.open_file(path, *format, config, clock.now())?;
-        }
-    }
-    let nothing_left = opened.streams.is_empty() && opened.listeners.is_empty();
-    let last = if nothing_left { opened.failed.pop() } else { None };
-    opened.failed.iter().for_each(|error| error.log(Level::Error));
-    last.map_or(Ok(Some(opened)), Err)
+    Ok(Some(opened))
 }
 
 /// Whether classic pcap is to hold packets of several link types.
@@ -173,6 +162,47 @@ fn has_mixed_pcap(ports: &[Port], outputs: &[(Output, Format)]) -> bool {
 }
 
 impl Opened {
+    /// Finds out what is spoken on ports that do not say, and opens what has to wait for that: the
+    /// files. `false` if the end has come before. Blocks meanwhile.
+    ///
+    /// # Errors
+    /// When a port ended unrecognised, a file cannot be opened, or no output is left.
+    pub fn complete(
+        &mut self,
+        config: &Config,
+        reception: &mut Reception<'_>,
+        has_listeners: bool,
+        clock: MonoClock,
+    ) -> Result<bool, Error> {
+        let sources = std::mem::take(&mut self.sources);
+        let has_file = config.outputs.iter().any(|(output, _)| matches!(output, Output::File(_)));
+        let has_more = has_file || has_listeners;
+        let (ports, streams) = (&mut self.ports, &mut self.streams);
+        match recognise(ports, sources, streams, has_more, reception, clock)? {
+            Some(sources) => self.sources = sources,
+            None => return Ok(false),
+        }
+        for (port, source) in self.ports.iter().zip(&self.sources) {
+            self.recordings.push(match &port.record {
+                Some(path) => Some(record(port, source.as_ref(), path, config)?),
+                None => None,
+            });
+        }
+        if has_mixed_pcap(&self.ports, &config.outputs) {
+            return Err(Error::new("pcap", "holds one link type, and the ports have several")
+                .hint("use --format pcapng"));
+        }
+        for (output, format) in &config.outputs {
+            if let Output::File(path) = output {
+                self.open_file(path, *format, config, clock.now())?;
+            }
+        }
+        let nothing_left = self.streams.is_empty() && !has_listeners;
+        let last = if nothing_left { self.failed.pop() } else { None };
+        self.failed.iter().for_each(|error| error.log(Level::Error));
+        last.map_or(Ok(true), Err)
+    }
+
     fn open_port(
         &mut self,
         port: &Port,
@@ -234,7 +264,7 @@ impl Opened {
         config: &Config,
         #[allow(unused_variables, reason = "for --nats")] now: Timestamp,
     ) -> Result<(), Error> {
-        let listeners = &mut self.listeners;
+        let listeners = &mut self.places.listeners;
         let mut listen = |listener: Box<dyn Listener>, is_viewers| {
             listeners.push(Listening { listener, format, is_viewers });
         };
@@ -273,7 +303,7 @@ impl Opened {
                 let ours = Permissions { mode: Some(0o600), group: None };
                 listen(output::fifo(&fifo, ours)?, true);
                 let program = program.clone();
-                self.viewings.push(Viewing { program, fifo, _directory: directory });
+                self.places.viewings.push(Viewing { program, fifo, _directory: directory });
             }
         }
         Ok(())

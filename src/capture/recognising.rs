@@ -1,7 +1,8 @@
 //! Ports whose protocol or line is not set are listened to before the capture begins. Outputs are
-//! open by then. A pipe that is there from the start gets the section of pcapng at once; all else waits
-//! for a header that names the packets' link type, and listeners accept nobody before that.
+//! open by then, and readers may come ([`Reception`]). They get the section of pcapng at once; all else
+//! waits for a header that names the packets' link type.
 
+use super::reception::{Reception, begin};
 use crate::config::{Auto, Port};
 use crate::detect;
 use crate::encode::Format;
@@ -12,7 +13,8 @@ use crate::recognition::{Kept, Listening, Outcome, Recalled};
 use crate::source::{Pace, Source};
 use crate::sys::service::{Manager, watchdog};
 use crate::time::MonoClock;
-use log::{debug, info, warn};
+use crossbeam_channel::bounded;
+use log::{info, warn};
 use std::time::Duration;
 
 /// How often it is looked whether anybody waits for the packets still.
@@ -30,13 +32,14 @@ pub fn recognise(
     sources: Vec<Box<dyn Source>>,
     streams: &mut [(Stream, Format)],
     has_more: bool,
+    reception: &mut Reception<'_>,
     clock: MonoClock,
 ) -> Result<Option<Vec<Box<dyn Source>>>, Error> {
     let is_awaited = |port: &Port| !matches!(port.auto, Auto::Nothing | Auto::LineLater);
     if !ports.iter().any(is_awaited) {
         return Ok(Some(sources));
     }
-    begin(streams);
+    streams.iter_mut().for_each(|(stream, format)| begin(stream, *format));
     let readers: Vec<_> = streams.iter().filter_map(|(stream, _)| stream.sink()).collect();
     // With another output, or with a listener, there is somebody to go on for.
     let are_all = !readers.is_empty() && readers.len() == streams.len() && !has_more;
@@ -45,15 +48,19 @@ pub fn recognise(
         // As ready as it gets: a line may be quiet for days.
         manager.tell("READY=1\nSTATUS=listening to find out what is spoken");
     }
+    let (ends, done) = bounded::<()>(0);
     // At once: one port must not overflow while another one is quiet.
     std::thread::scope(|scope| {
         let threads: Vec<_> = ports
             .iter_mut()
             .zip(sources)
             .map(|(port, source)| {
+                let ends = ends.clone();
                 std::thread::Builder::new().name("listen".to_owned()).spawn_scoped(
                     scope,
                     move || {
+                        // Dropped at its end.
+                        let _ends = ends;
                         if !is_awaited(port) {
                             return Ok(Some(source));
                         }
@@ -62,6 +69,8 @@ pub fn recognise(
                 )
             })
             .collect();
+        drop(ends);
+        reception.receive_until(&done);
         let sources = threads.into_iter().map(|thread| {
             let thread = thread
                 .map_err(|error| Error::new("the listen thread", "cannot start").because(error))?;
@@ -70,17 +79,6 @@ pub fn recognise(
         // All of them: none may be left behind.
         sources.collect::<Vec<_>>().into_iter().collect()
     })
-}
-
-/// Writes what does not depend on what is spoken to those who read already.
-fn begin(streams: &mut [(Stream, Format)]) {
-    for (stream, format) in streams {
-        let written = format.section().and_then(|section| stream.write(&section));
-        if let Err(error) = written {
-            // Whether its reader has gone is asked below, and what is lacking is written later.
-            debug!("{}: {error}", stream.name());
-        }
-    }
 }
 
 /// Listens to one port.

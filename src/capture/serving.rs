@@ -1,43 +1,56 @@
 //! A writer thread for each reader that comes, and the account of each stream at its end.
 
 use super::event::Event;
+use super::opening::Listening;
 use super::queue::Queue;
+use super::reception::Arrival;
 use super::report;
 use super::shared::{Running, Shared};
 use super::threads::spawn;
 use super::writer::StreamWriter;
 use crate::encode::{Encoder, Format};
 use crate::error::Error;
-use crate::output::{Listener, Stream};
+use crate::output::Stream;
 use log::{Level, info};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::Scope;
 
-/// The accept thread: a stream for each reader that comes. For a program that we have started the
-/// first one is `awaited`: it gets all so far, later ones the last `history_s` seconds.
-pub fn accept<'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    shared: &'scope Shared,
-    listener: &dyn Listener,
-    format: Format,
-    mut awaited: bool,
+/// Who serves the readers that come to the listeners.
+pub struct Serving<'env> {
+    listeners: &'env [Listening],
+    /// Listeners of programs that we have started, and that have not come yet.
+    awaited: Vec<bool>,
     history_s: u64,
-) {
-    loop {
-        match listener.accept() {
-            Ok(Some(stream)) => {
-                open_stream(scope, shared, stream, format, false);
-                if std::mem::take(&mut awaited)
-                    && shared.awaited.fetch_sub(1, Ordering::SeqCst) == 1
-                {
-                    shared.streams().history.set_reach(history_s);
-                    shared.gate.notify();
-                    shared.send(Event::ViewersRead);
-                }
-            }
-            Ok(None) => return,
-            Err(error) => return shared.send(Event::OutputEnded(Some(error))),
+}
+
+impl<'env> Serving<'env> {
+    /// For these listeners. The first reader of a program that we have started gets all so far,
+    /// others the last `history_s` seconds.
+    pub fn new(listeners: &'env [Listening], history_s: u64) -> Self {
+        let awaited = listeners.iter().map(|it| it.is_viewers).collect();
+        Self { listeners, awaited, history_s }
+    }
+
+    /// Starts a stream for a reader that has come.
+    pub fn serve<'scope>(
+        &mut self,
+        scope: &'scope Scope<'scope, '_>,
+        shared: &'scope Shared,
+        arrival: Arrival,
+    ) {
+        let (index, stream) = match arrival {
+            Arrival::Reader(index, stream) => (index, stream),
+            Arrival::Closed(error) => return shared.send(Event::OutputEnded(Some(error))),
+            Arrival::Died => return shared.send(Event::Panicked("accept")),
+        };
+        open_stream(scope, shared, stream, self.listeners[index].format, false);
+        if std::mem::take(&mut self.awaited[index])
+            && shared.awaited.fetch_sub(1, Ordering::SeqCst) == 1
+        {
+            shared.streams().history.set_reach(self.history_s);
+            shared.gate.notify();
+            shared.send(Event::ViewersRead);
         }
     }
 }

@@ -6,12 +6,13 @@ use super::event::Event;
 #[cfg(all(unix, feature = "http"))]
 use super::figures;
 use super::intake::Intake;
-use super::opening::{Listening, Opened, Viewing};
+use super::opening::{Opened, Places};
+use super::reception::Reception;
 use super::recording::Recording;
 use super::rounds;
 #[cfg(feature = "top")]
 use super::screen;
-use super::serving::{accept, open_stream};
+use super::serving::{Serving, open_stream};
 use super::shared::Shared;
 use super::shutdown::{Drain, Shutdown};
 use super::signals::{Heeded, Request};
@@ -23,13 +24,13 @@ use crate::config::Output;
 use crate::config::{Auto, Config, Port};
 use crate::encode::Format;
 use crate::error::Error;
-use crate::output::Stream;
 use crate::output::board::Board;
 #[cfg(feature = "mqtt")]
-use crate::output::mqtt::Desk;
+use crate::output::mqtt;
 #[cfg(all(target_os = "linux", feature = "nats"))]
 use crate::output::nats::Publisher;
 use crate::output::viewer::Viewer;
+use crate::output::{Listener, Stream};
 use crate::source::Source;
 use crate::sys::signals::Closer;
 #[cfg(feature = "top")]
@@ -50,9 +51,7 @@ pub struct Capture<'a> {
     ports: Vec<Port>,
     /// Of each port, if it is recorded.
     recordings: Vec<Option<Recording>>,
-    listeners: Vec<Listening>,
-    /// After the listeners: a FIFO goes before the directory that it is in.
-    viewings: Vec<Viewing>,
+    places: &'a Places,
     #[cfg_attr(not(all(unix, feature = "http")), allow(dead_code, reason = "for --http"))]
     board: Option<Arc<Board>>,
     /// Woken when programs that show packets are not waited for any more.
@@ -64,7 +63,7 @@ pub struct Capture<'a> {
     publishers: Vec<Publisher>,
     /// What a broker is to be told.
     #[cfg(feature = "mqtt")]
-    desk: Option<Desk>,
+    broker: Option<mqtt::Desk>,
 }
 
 /// What the threads take with them.
@@ -96,16 +95,19 @@ impl<'a> Capture<'a> {
     pub fn new(
         config: &'a Config,
         shared: &'a Shared,
+        places: &'a Places,
         opened: Opened,
     ) -> Result<(Self, Ends, Shutdown), Error> {
-        let Opened { ports, sources, recordings, listeners, streams, viewings, board, .. } = opened;
+        let Opened { ports, sources, recordings, streams, board, .. } = opened;
         let failed = opened.failed;
         let waker =
             || Waker::new().map_err(|error| Error::new("waker", "cannot make").because(error));
         let (viewers_stop, screen_stop) = (waker()?, waker()?);
         let (recordings, files) = recordings.into_iter().map(Option::unzip).unzip();
         let shutdown = Shutdown {
-            outputs_left: streams.len() + listeners.len() + usize::from(config.screen.is_some()),
+            outputs_left: streams.len()
+                + places.listeners.len()
+                + usize::from(config.screen.is_some()),
             ports_left: ports.len(),
             failed,
         };
@@ -114,15 +116,14 @@ impl<'a> Capture<'a> {
             shared,
             ports,
             recordings,
-            listeners,
-            viewings,
+            places,
             board,
             viewers_stop,
             screen_stop,
             #[cfg(all(target_os = "linux", feature = "nats"))]
             publishers: opened.publishers,
             #[cfg(feature = "mqtt")]
-            desk: config.mqtt.clone().map(Desk::new),
+            broker: config.mqtt.clone().map(mqtt::Desk::new),
         };
         let ends = Ends {
             sources,
@@ -140,7 +141,8 @@ type Thread<'scope> = ScopedJoinHandle<'scope, Option<()>>;
 
 /// The threads that run, and what ends them.
 pub struct Threads<'scope> {
-    listeners: Vec<Thread<'scope>>,
+    /// It serves the readers that come.
+    service: Option<Thread<'scope>>,
     /// They look after the places of listeners, until all is sent.
     keepers: Vec<Thread<'scope>>,
     recordings: Vec<Thread<'scope>>,
@@ -161,20 +163,25 @@ impl<'scope> Threads<'scope> {
         capture: &'env Capture<'env>,
         ends: Ends,
         signals: Heeded,
+        mut reception: Reception<'env>,
     ) -> Self {
         let Capture { config, shared, .. } = *capture;
-        #[cfg(all(unix, feature = "http"))]
-        if let Some(board) = &capture.board {
-            board.set_lines(figures::names(shared));
-        }
         for (stream, format) in ends.streams {
             open_stream(scope, shared, stream, format, true);
         }
-        let listeners = capture.listeners.iter();
-        let (listeners, keepers): (Vec<_>, Vec<_>) =
-            listeners.map(|it| listen(scope, shared, it, config.history_s)).unzip();
-        let (listeners, keepers) =
-            (listeners.into_iter().flatten().collect(), keepers.into_iter().flatten().collect());
+        let keepers = capture
+            .places
+            .listeners
+            .iter()
+            .filter_map(|it| keep(scope, shared, it.listener.as_ref()));
+        let keepers = keepers.collect();
+        let mut serving = Serving::new(&capture.places.listeners, config.history_s);
+        for arrival in reception.take_waiting() {
+            serving.serve(scope, shared, arrival);
+        }
+        let service = spawn_or_end(scope, shared, "serve", move || {
+            reception.serve(|arrival| serving.serve(scope, shared, arrival));
+        });
         let closer = signals.closer();
         spawn_or_end(scope, shared, "signals", move || {
             signals.listen(|signal, meaning| heed(shared, signal, meaning));
@@ -210,7 +217,7 @@ impl<'scope> Threads<'scope> {
                 spawn_or_end(scope, shared, "port", read)
             })
             .collect();
-        let viewings = capture.viewings.iter();
+        let viewings = capture.places.viewings.iter();
         let viewers: Vec<_> =
             viewings.filter_map(|viewing| shared.or_end(viewing.start()).map(Arc::new)).collect();
         let watchers = viewers.iter().map(Arc::clone).filter_map(|viewer| {
@@ -223,7 +230,7 @@ impl<'scope> Threads<'scope> {
         });
         let watchers = watchers.collect();
         Self {
-            listeners,
+            service,
             keepers,
             recordings,
             analyses,
@@ -264,8 +271,8 @@ impl<'scope> Threads<'scope> {
         shared.gate.notify();
         join(self.ports);
         capture.recordings.iter().flatten().for_each(Recording::close);
-        capture.listeners.iter().for_each(|it| it.listener.stop());
-        join(self.listeners);
+        capture.places.listeners.iter().for_each(|it| it.listener.stop());
+        join(self.service.into_iter().collect());
         if !is_complete {
             shared.set_deadline(Instant::now() + GRACE);
         }
@@ -300,22 +307,13 @@ impl<'scope> Threads<'scope> {
     }
 }
 
-/// The threads of a listener: one accepts readers, one looks after the place where they come in.
-fn listen<'scope, 'env>(
+/// The thread that looks after the place where readers come in.
+fn keep<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     shared: &'env Shared,
-    listening: &'env Listening,
-    history_s: u64,
-) -> (Option<Thread<'scope>>, Option<Thread<'scope>>) {
-    let Listening { listener, format, is_viewers } = listening;
-    let listener = listener.as_ref();
-    if !is_viewers {
-        info!("{}: waiting for a reader: {}", listener.name(), listener.how_to_read());
-    }
-    let accept = move || accept(scope, shared, listener, *format, *is_viewers, history_s);
-    let accept = spawn_or_end(scope, shared, "accept", accept);
-    let watch = spawn_or_end(scope, shared, "watch_path", || listener.watch_path());
-    (accept, watch)
+    listener: &'env dyn Listener,
+) -> Option<Thread<'scope>> {
+    spawn_or_end(scope, shared, "watch_path", || listener.watch_path())
 }
 
 /// What is known of the line of a port beforehand.
@@ -365,7 +363,7 @@ fn tell_broker<'scope, 'env>(
     capture: &'env Capture<'env>,
 ) -> Vec<Thread<'scope>> {
     let shared = capture.shared;
-    let Some((desk, port)) = capture.desk.as_ref().zip(capture.ports.first()) else {
+    let Some((desk, port)) = capture.broker.as_ref().zip(capture.ports.first()) else {
         return Vec::new();
     };
     let cannot = |error| Error::new("mqtt", "cannot begin").because(error);
