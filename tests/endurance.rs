@@ -16,8 +16,9 @@ use tempfile::TempDir;
 const FRAMES: u32 = 300_000;
 /// Memory is looked at this often; the first look is the measure of the others.
 const LOOKS: u32 = 10;
-/// How much more it may be: a queue is nearly full at one look and empty at another.
-const MEMORY_KB: u64 = 4096;
+/// How much more it may be: the queues of both FIFOs, of 4 MiB each, are empty at one look and full
+/// at another, on a loaded machine that of the quick reader too.
+const MEMORY_KB: u64 = 2 * 4096 + 1024;
 /// Frames sent before the slow reader reads a pipeful of 2000 once more.
 const SLOWNESS: u32 = 10_000;
 /// Frames until the next slow reader takes its place.
