@@ -11,6 +11,7 @@
 //! protocol has half as much to say for itself. Until then listening goes on: the answer is right,
 //! or there is none.
 
+mod pulses;
 mod search;
 
 use crate::exported_pdu;

@@ -167,6 +167,7 @@ impl<'a> Listening<'a> {
                     }
                     self.kept.add(Event::Octets(octets.to_vec(), arrival));
                     let len = octets.len();
+                    self.search.hear(octets);
                     if let Some(verdict) = self.detector.verdict() {
                         return Outcome::Recognised(verdict);
                     }

@@ -547,3 +547,27 @@ fn without_a_rate_the_right_one_is_found_by_listening() {
         assert!(status.success() && said.contains(&format!("-p {protocol} -b {sent}\n")), "{said}");
     }
 }
+
+#[test]
+fn a_line_that_is_slower_than_it_is_heard_tells_its_rate_by_its_pulses() {
+    // So few at once that none waits to be read when the rate changes.
+    let tokens = [mstp(0, 5, 16, &[]), mstp(0, 16, 5, &[])].concat();
+    for (sent, octets, settings) in
+        [(4800, modbus(1), [9600, 4800].as_slice()), (19_200, tokens, &[9600, 38_400, 19_200])]
+    {
+        let pty = Pty::new();
+        let mut program = Program::start(["detect", pty.path()]);
+        let mut seen = Vec::new();
+        let status = eventually("the verdict", || {
+            let baud = rate(&pty);
+            // What it was before it is the pseudo-terminal's own.
+            if seen.last() != Some(&baud) && (!seen.is_empty() || baud == settings[0]) {
+                seen.push(baud);
+            }
+            bring(&pty, sent, &octets);
+            program.child.try_wait().unwrap()
+        });
+        assert!(status.success());
+        assert_eq!(seen, settings, "of {sent}");
+    }
+}

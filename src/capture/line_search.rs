@@ -58,6 +58,13 @@ impl LineSearch {
         self.is_over
     }
 
+    /// Hears what comes, for what is to be tried next.
+    pub fn hear(&mut self, octets: &[u8]) {
+        if !self.is_over {
+            self.search.hear(octets);
+        }
+    }
+
     /// Octets came, these packets were in them, and this is where all octets of the port went.
     pub fn heard(&mut self, tally: &Tally, packets: &Batch, now: Timestamp) -> Found {
         let len = (tally.octets - self.last.octets) as usize;

@@ -167,6 +167,9 @@ impl<'a> PortThread<'a> {
                 if let Some(channel) = self.dialogue.as_ref().and_then(|it| it.channel(arrival)) {
                     self.framer.tune(channel);
                 }
+                if let Some(search) = &mut self.search {
+                    search.hear(octets);
+                }
                 self.framer.push(octets, arrival, batch);
                 let tally = self.past + self.framer.tally();
                 let frames = tally.good_frames > self.good_frames;

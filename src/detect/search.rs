@@ -1,5 +1,6 @@
 //! Which line settings are tried, in which order, and when the next one is due.
 
+use super::pulses::Pulses;
 use crate::framing::{PROTOCOLS, Protocol};
 use crate::line::{Line, LineFormat};
 use crate::time::Timestamp;
@@ -35,6 +36,9 @@ pub const PROMISING: u64 = 3;
 /// and where little but packets of one protocol was found: a bus may be quiet.
 pub const LIKELY: u64 = 24;
 
+/// Nothing is known of it.
+const ANY_RATE: (f64, f64) = (0.0, f64::INFINITY);
+
 /// Line settings for any protocol, the likeliest first.
 pub fn lines() -> Vec<Line> {
     let usual = USUAL.map(|(baud, format)| Line { baud, format });
@@ -62,7 +66,8 @@ fn distinct(lines: impl Iterator<Item = Line>) -> Vec<Line> {
     kept
 }
 
-/// Goes from one line setting to the next until something makes sense.
+/// Goes from one line setting to the next until something makes sense: those first that can be the
+/// line's, as far as its [`Pulses`] tell, in the order of their likelihood.
 ///
 /// A busy line is given up soon, a quiet one after [`QUIET_NS`], and one on which nothing comes
 /// never: silence says nothing about a rate.
@@ -70,6 +75,11 @@ fn distinct(lines: impl Iterator<Item = Line>) -> Vec<Line> {
 pub struct Search {
     lines: Vec<Line>,
     at: usize,
+    /// Which of them had their turn in this round.
+    tried: Vec<bool>,
+    /// Rates that the line may have, in baud, from and up to: what was heard in this round says so.
+    rates: (f64, f64),
+    pulses: Pulses,
     /// When the first octet came at this setting, and how many did.
     since: Option<Timestamp>,
     octets: u64,
@@ -80,7 +90,16 @@ pub struct Search {
 impl Search {
     /// Through these settings, of which there is at least one, again and again.
     pub fn new(lines: Vec<Line>) -> Self {
-        Self { lines, at: 0, since: None, octets: 0, rounds: 0 }
+        Self {
+            tried: vec![false; lines.len()],
+            lines,
+            at: 0,
+            rates: ANY_RATE,
+            pulses: Pulses::default(),
+            since: None,
+            octets: 0,
+            rounds: 0,
+        }
     }
 
     /// The setting that is to be listened at now; 8N1 at 9600 baud if there is none.
@@ -91,6 +110,11 @@ impl Search {
     /// How often all settings were tried in vain.
     pub fn rounds(&self) -> u32 {
         self.rounds
+    }
+
+    /// Hears what comes, for what is to be tried next.
+    pub fn hear(&mut self, octets: &[u8]) {
+        octets.iter().for_each(|octet| self.pulses.add(*octet));
     }
 
     /// Octets came; a setting that deserves `patience` is listened to for so much longer. Whether the
@@ -105,11 +129,23 @@ impl Search {
 
     /// Goes to the next setting.
     pub fn advance(&mut self) -> Line {
-        self.at += 1;
-        if self.at >= self.lines.len() {
-            (self.at, self.rounds) = (0, self.rounds + 1);
+        if let Some((least, most)) = self.pulses.rates(self.line().baud) {
+            self.rates = (self.rates.0.max(least), self.rates.1.min(most));
         }
-        (self.since, self.octets) = (None, 0);
+        if let Some(tried) = self.tried.get_mut(self.at) {
+            *tried = true;
+        }
+        let (least, most) = self.rates;
+        let can_be = |line: &Line| (least..=most).contains(&f64::from(line.baud));
+        let untried = || (0..self.lines.len()).filter(|at| !self.tried[*at]);
+        let next = untried().find(|at| can_be(&self.lines[*at])).or_else(|| untried().next());
+        self.at = next.unwrap_or_else(|| {
+            self.rounds += 1;
+            self.tried.fill(false);
+            self.rates = ANY_RATE;
+            0
+        });
+        (self.since, self.octets, self.pulses) = (None, 0, Pulses::default());
         self.line()
     }
 }
@@ -131,6 +167,19 @@ mod tests {
             assert!(!lines[..n].contains(line));
         }
         assert!(super::lines().len() >= USUAL.len());
+    }
+
+    #[test]
+    fn a_line_that_is_slower_than_it_was_heard_has_its_own_rate_next() {
+        let bauds = [38_400, 115_200, 9600, 19_200, 57_600];
+        let mut search = Search::new(bauds.map(Line::at).to_vec());
+        // Pulses of two bits, as a line of 19200 baud has them at 38400.
+        search.hear(&[0b0110_0110; 40]);
+        let order = [(); 5].map(|()| search.advance().baud);
+        assert_eq!(order, [19_200, 115_200, 9600, 57_600, 38_400]);
+        // Of one bit: it is not slower.
+        search.hear(&[0b1010_1010; 40]);
+        assert_eq!([(); 4].map(|()| search.advance().baud), [115_200, 57_600, 9600, 19_200]);
     }
 
     #[test]
