@@ -33,14 +33,20 @@ impl Header {
         Self(Vec::with_capacity(64)).with(DISSECTOR, dissector.as_bytes())
     }
 
+    /// What comes behind tags that are made elsewhere.
+    pub(crate) fn empty() -> Self {
+        Self(Vec::new())
+    }
+
     /// Fills the Protocol column, unless the dissector does it.
     pub(crate) fn protocol(self, name: &str) -> Self {
         self.with(PROTOCOL_COLUMN, name.as_bytes())
     }
 
-    /// Fills the columns Source and Destination; they can only be IPv4 or IPv6 addresses.
-    pub(crate) fn addresses(self, source: [u8; 4], destination: [u8; 4]) -> Self {
-        self.with(SOURCE, &source).with(DESTINATION, &destination)
+    /// Fills the columns Source and Destination.
+    pub(crate) fn addresses(mut self, source: [u8; 4], destination: [u8; 4]) -> Self {
+        self.0.extend(addresses(source, destination));
+        self
     }
 
     /// Says which way it goes, if that is known: sent if outbound.
@@ -57,6 +63,11 @@ impl Header {
         self.with(END, &[]).0
     }
 
+    /// The tags without an end, for others to follow.
+    pub(crate) fn so_far(self) -> Vec<u8> {
+        self.0
+    }
+
     fn with(mut self, tag: u16, value: &[u8]) -> Self {
         let len = value.len().next_multiple_of(4);
         self.0.extend(tag.to_be_bytes());
@@ -65,6 +76,19 @@ impl Header {
         self.0.resize(self.0.len() + len - value.len(), 0);
         self
     }
+}
+
+/// Tags that fill the columns Source and Destination; they can only be IPv4 or IPv6 addresses.
+pub(crate) fn addresses(source: [u8; 4], destination: [u8; 4]) -> [u8; 16] {
+    let mut tags = [0; 16];
+    for (tag, (kind, address)) in
+        tags.chunks_exact_mut(8).zip([(SOURCE, source), (DESTINATION, destination)])
+    {
+        tag[..2].copy_from_slice(&kind.to_be_bytes());
+        tag[2..4].copy_from_slice(&4u16.to_be_bytes());
+        tag[4..].copy_from_slice(&address);
+    }
+    tags
 }
 
 /// Whether the header of a packet names this dissector.
@@ -112,10 +136,11 @@ mod tests {
     fn a_header_octet_by_octet() {
         assert_eq!(Header::of("mbrtu").end(), b"\0\x0c\0\x08mbrtu\0\0\0\0\0\0\0");
         assert_eq!(Header::of("data").end(), b"\0\x0c\0\x04data\0\0\0\0");
-        let all = Header::of("mbrtu")
-            .addresses([0, 0, 0, 1], [0, 0, 0, 4])
-            .direction(Direction::Inbound)
-            .protocol("M-Bus");
+        let all = [
+            Header::of("mbrtu").so_far(),
+            addresses([0, 0, 0, 1], [0, 0, 0, 4]).to_vec(),
+            Header::empty().direction(Direction::Inbound).protocol("M-Bus").end(),
+        ];
         let expected = [
             &b"\0\x0c\0\x08mbrtu\0\0\0"[..],
             &[0, 20, 0, 4, 0, 0, 0, 1],
@@ -124,7 +149,7 @@ mod tests {
             b"\0\x21\0\x08M-Bus\0\0\0",
             &[0, 0, 0, 0],
         ];
-        assert_eq!(all.end(), expected.concat());
+        assert_eq!(all.concat(), expected.concat());
     }
 
     #[test]

@@ -32,16 +32,18 @@
 //! open, each read judges the held positions once more. Memory: [`MAX_RUN`], [`MAX_LEN`] and a
 //! chunk.
 
+mod heads;
 mod layout;
 mod run;
 
 use super::{ADAPTER_LATENCY_NS, Framer, Protocol, Setup, Window};
 use crate::dissect;
-use crate::exported_pdu::{self, Header};
+use crate::exported_pdu;
 use crate::line::{Line, LineFormat};
 use crate::line_errors::LineError;
 use crate::packet::{Batch, Damage, Direction, LinkType, Notes, Tally};
 use crate::time::Timestamp;
+use heads::Heads;
 pub(crate) use layout::CRC;
 pub(crate) use layout::crc_fits;
 use layout::{Asked, EXCEPTION, Extent, MAX_LEN, MIN_LEN, Role, is_known};
@@ -118,6 +120,7 @@ enum Step {
 /// The framer.
 #[derive(Debug)]
 pub(super) struct Modbus {
+    heads: Heads,
     window: Window,
     /// No frame of known layout begins before this, in the held octets.
     searched: usize,
@@ -138,6 +141,7 @@ impl Modbus {
         let pause_ns = (setup.line.octet_ns() * 7 / 2).max(MIN_PAUSE_NS);
         let gap_ns = pause_ns.saturating_add(ADAPTER_LATENCY_NS);
         Self {
+            heads: Heads::new(),
             window: Window::new(setup),
             searched: 0,
             asked: None,
@@ -231,14 +235,16 @@ impl Modbus {
         if octets.len() < 2 {
             return Judgement::More;
         }
-        let answer = self.asked.map_or(Extent::None, |asked| asked.answer(octets));
-        let layouts = [
-            (answer, Role::Response),
-            (layout::request(octets), Role::Request),
-            (layout::response(octets), Role::Response),
-        ];
         let mut is_open = false;
-        for (extent, role) in layouts {
+        for role in [None, Some(Role::Request), Some(Role::Response)] {
+            let extent = match (role, &self.asked) {
+                (None, None) => continue,
+                // Told by what was asked before it.
+                (None, Some(asked)) => asked.answer(octets),
+                (Some(Role::Request), _) => layout::request(octets),
+                (Some(Role::Response), _) => layout::response(octets),
+            };
+            let role = role.unwrap_or(Role::Response);
             match extent {
                 Extent::Of(len) if len <= octets.len() => {
                     if crc_fits(&octets[..len]) {
@@ -324,7 +330,7 @@ impl Modbus {
         self.heard[usize::from(frame[0])] = true;
         self.asked = if role == Role::Request { Asked::by(frame) } else { None };
         self.searched = 0;
-        record(frame, Some(role), Notes { original_len: len as u32, ..notes }, out);
+        self.heads.record(frame, Some(role), Notes { original_len: len as u32, ..notes }, out);
     }
 
     /// The first `len` octets are no good frame: between two gaps at most one damaged one, and
@@ -344,7 +350,7 @@ impl Modbus {
             let taken = self.window.taken;
             let frame = &self.window.octets[taken - whole..taken];
             let original_len = original_len as u32;
-            record(frame, role, Notes { original_len, damage, ..notes }, out);
+            self.heads.record(frame, role, Notes { original_len, damage, ..notes }, out);
             self.window.skip(burst - noise - whole);
             self.asked = None;
         }
@@ -407,25 +413,6 @@ struct Damaged {
     original_len: usize,
     damage: Damage,
     role: Option<Role>,
-}
-
-/// Adds the packet of a frame: what names its dissector and tells who speaks, then its octets.
-fn record(frame: &[u8], role: Option<Role>, notes: Notes, out: &mut Batch) {
-    const MASTER: [u8; 4] = [0, 0, 0, 0];
-    let unit = match (frame[0], role) {
-        (0, Some(Role::Request)) => [255; 4],
-        (unit, _) => [0, 0, 0, unit],
-    };
-    let header = Header::of("mbrtu");
-    let (direction, header) = match role {
-        Some(Role::Request) => (Direction::Outbound, header.addresses(MASTER, unit)),
-        Some(Role::Response) => (Direction::Inbound, header.addresses(unit, MASTER)),
-        None => (Direction::Unknown, header),
-    };
-    // For frames to unit 0, which the dissector of Wireshark does not take.
-    let header = header.direction(direction).protocol("Modbus RTU").end();
-    let original_len = header.len() as u32 + notes.original_len;
-    out.push(&[&header, frame], Notes { direction, original_len, ..notes });
 }
 
 impl Framer for Modbus {
