@@ -20,6 +20,7 @@ use crate::line::Line;
 use crate::line_errors::{LineError, LineErrorKind};
 use crate::packet::{Batch, LinkType, Tally};
 use crate::time::Timestamp;
+pub use pulses::Pulses;
 pub use search::{LIKELY, PROMISING, Search, lines, lines_of};
 use std::fmt;
 

@@ -499,7 +499,7 @@ fn bring(pty: &Pty, sent: u32, octets: &[u8]) {
 }
 
 #[test]
-fn with_a_rate_that_is_wrong_the_log_says_what_to_check_and_names_no_protocol() {
+fn with_a_rate_that_is_wrong_the_log_says_what_to_check_and_the_rate_of_a_slower_line() {
     for ((name, octets), (sent, set)) in
         spoken().iter().zip([(38_400, 19_200), (9600, 19_200), (115_200, 57_600)])
     {
@@ -519,6 +519,9 @@ fn with_a_rate_that_is_wrong_the_log_says_what_to_check_and_names_no_protocol() 
             lines.into_iter().find(|line| line.contains(&format!("no {protocol} frame at {set}")))
         });
         assert!(said.contains(advice) && !said.contains("fits"), "{said}");
+        // A receiver that is too fast sees how long the pulses are.
+        let slower = format!("its pulses are longer, as at {sent} baud: -b {sent}");
+        assert_eq!(said.contains(&slower), sent < set, "{said}");
         assert_eq!(rate(&pty), set, "it stays");
     }
 }

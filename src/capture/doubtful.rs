@@ -1,7 +1,7 @@
 //! Octets in which no packet was found, as long as it may be asked what they are. Pure.
 
 use crate::config::Port;
-use crate::detect::Detector;
+use crate::detect::{Detector, Pulses};
 use crate::time::Timestamp;
 use std::collections::VecDeque;
 
@@ -34,14 +34,21 @@ impl Doubtful {
         }
     }
 
-    /// What else they are, in words, if that is certain. Forgets them.
+    /// What else they are, or of which rate, in words, if that is certain. Forgets them.
     pub fn meant(&mut self, port: &Port) -> Option<String> {
-        let mut detector = Detector::new(port.setup.line, port.setup.timed);
+        let line = port.setup.line;
+        let mut detector = Detector::new(line, port.setup.timed);
+        let mut pulses = Pulses::default();
         for (octets, arrival) in std::mem::take(self).chunks {
             detector.push(&octets, arrival);
+            octets.iter().for_each(|octet| pulses.add(*octet));
         }
         detector.finish();
-        let found = detector.verdict()?.protocol;
-        (found != port.protocol).then(|| format!("{} fits: -p {}", found.help, found.name))
+        if let Some(found) = detector.verdict().map(|verdict| verdict.protocol) {
+            let is_other = found != port.protocol;
+            return is_other.then(|| format!("{} fits: -p {}", found.help, found.name));
+        }
+        let slower = pulses.slower(line.baud)?;
+        Some(format!("its pulses are longer, as at {slower} baud: -b {slower}"))
     }
 }

@@ -5,6 +5,8 @@
 //! the line is. A receiver that is too slow sees nothing of the kind; then it is only known that the
 //! line is not slower.
 
+use super::search::lines;
+
 /// From so many pulses on they tell something.
 const ENOUGH: u32 = 48;
 /// One in so many may be shorter than the shortest: what noise has made of them.
@@ -37,12 +39,12 @@ impl Pulses {
         }
     }
 
-    /// Rates that the line may have, in baud, from and up to, if it was heard at this one.
-    pub fn rates(&self, heard_baud: u32) -> Option<(f64, f64)> {
-        let heard = f64::from(heard_baud);
+    /// How many bits the shortest pulse has, if that can be told; one more than can be seen whole if
+    /// none was.
+    pub fn shortest(&self) -> Option<usize> {
         let total = self.counts.iter().fold(0, |sum: u32, count| sum.saturating_add(*count));
         if self.octets >= ENOUGH && total < self.octets / EXCEPTIONS {
-            return Some((0.0, heard / LONGEST as f64));
+            return Some(LONGEST + 1);
         }
         if total < ENOUGH {
             return None;
@@ -51,12 +53,26 @@ impl Pulses {
         let shortest = self.counts.iter().position(|count| {
             shorter += count;
             shorter > total / EXCEPTIONS
-        })?;
+        });
+        shortest.map(|index| index + 1)
+    }
+
+    /// Rates that the line may have, in baud, from and up to, if it was heard at this one.
+    pub fn rates(&self, heard_baud: u32) -> Option<(f64, f64)> {
+        let heard = f64::from(heard_baud);
         // Where a bit's edges fall makes a pulse a bit longer or shorter than it is.
-        Some(match shortest + 1 {
+        Some(match self.shortest()? {
             1 => (heard / 1.8, f64::INFINITY),
+            bits if bits > LONGEST => (0.0, heard / LONGEST as f64),
             bits => (heard / (bits as f64 + 0.8), heard / (bits as f64 - 0.8)),
         })
+    }
+
+    /// The rate in baud of a line that was heard at too high a one, if it is one of the usual.
+    pub fn slower(&self, heard_baud: u32) -> Option<u32> {
+        let bits = self.shortest().filter(|bits| (2..=LONGEST).contains(bits))?;
+        let baud = heard_baud / bits as u32;
+        lines().iter().map(|line| line.baud).find(|usual| usual.abs_diff(baud) <= baud / 20)
     }
 }
 
@@ -117,6 +133,16 @@ mod tests {
                 "{line} at {heard_baud}: {least}"
             );
         }
+    }
+
+    #[test]
+    fn a_usual_rate_is_named_where_the_line_is_slower() {
+        let octets: Vec<u8> = (0..=255).map(|n: u32| (n * 167 % 256) as u8).collect();
+        assert_eq!(heard(&octets, 4.0).slower(38_400), Some(9600));
+        assert_eq!(heard(&octets, 2.0).slower(115_200), Some(57_600));
+        assert_eq!(heard(&octets, 1.0).slower(38_400), None);
+        assert_eq!(heard(&octets, 0.5).slower(38_400), None);
+        assert_eq!(heard(&octets, 3.0).slower(100_000), None, "33333 is nobody's");
     }
 
     #[test]
