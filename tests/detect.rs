@@ -371,11 +371,12 @@ fn early_readers(format: &str, at_once: &[u8]) {
         "40",
     ]);
     program.wait_for("waiting for a reader: wireshark -k -i TCP@");
-    // One that leaves again costs nobody anything.
-    drop(std::fs::File::open(&fifo).unwrap());
+    let open = || std::fs::File::open(&fifo).unwrap();
     let client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let mut readers =
-        vec![std::fs::File::open(&fifo).unwrap(), std::fs::File::from(OwnedFd::from(client))];
+    let mut readers = vec![open(), std::fs::File::from(OwnedFd::from(client))];
+    program.wait_for_nth(2, "a reader has come, and waits for its header");
+    // One that leaves again costs nobody anything.
+    drop(open());
     for reader in &mut readers {
         let mut start = vec![0; at_once.len()];
         assert!(start.is_empty() || readable(&reader, Instant::now() + LONG), "nothing comes");
