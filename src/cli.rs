@@ -45,6 +45,8 @@ pub use settings::AUTO;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+#[cfg(all(target_os = "linux", feature = "nats"))]
+pub use store::Wanted;
 use validate::validate;
 
 /// What the user asks for, a command at a time.
@@ -153,6 +155,8 @@ pub fn parse() -> Asked {
             if !args.install && !args.uninstall {
                 Typed::parse_from(["serialshark", "extcap", "--help"]); // prints it and ends
             }
+            #[cfg(all(target_os = "linux", feature = "nats"))]
+            let args = args.resolve().unwrap_or_else(|error| error.exit());
             return Asked::Extcap(args);
         }
         Typed { command: Some(Command::Service(command)), .. } => return Asked::Service(command),
@@ -263,11 +267,15 @@ fn with_file(path: &Path, typed: &[OsString], given: &ArgMatches) -> Result<Requ
 pub fn parse_from<S: Into<OsString> + Clone>(
     args: impl IntoIterator<Item = S>,
 ) -> Result<Request, String> {
-    Args::try_parse_from(args).and_then(validate).map_err(|error| {
-        let text = error.to_string();
-        let line = text.lines().next().unwrap_or_default();
-        line.strip_prefix("error: ").unwrap_or(line).to_owned()
-    })
+    Args::try_parse_from(args).and_then(validate).map_err(line_of)
+}
+
+/// What is wrong, in one line.
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn line_of(error: clap::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
 impl Request {
