@@ -33,7 +33,7 @@ use crate::logger::Logging;
 #[cfg(feature = "top")]
 use crate::logger::Pane;
 #[cfg(all(target_os = "linux", feature = "nats", feature = "http"))]
-use crate::nats::address::{Account, is_one};
+use crate::nats::address::{Account, is_one, shown as without_password};
 use args::Args;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser as _};
@@ -194,7 +194,8 @@ fn fleet(mut typed: Vec<OsString>, args: &Args) -> Result<Vec<OsString>, clap::E
     }
     for word in typed.iter_mut().filter(|word| args.ports.contains(word)) {
         let url = word.to_string_lossy().into_owned();
-        let (_, trunks) = Account::parse(&url).map_err(|why| usage(format!("{url}: {why}")))?;
+        let (_, trunks) = Account::parse(&url)
+            .map_err(|why| usage(format!("{}: {why}", without_password(&url))))?;
         if trunks.is_empty() {
             *word = format!("{}/*.*", url.trim_end_matches('/')).into();
         }

@@ -287,6 +287,21 @@ fn what_a_server_lacks_or_refuses_is_told_in_one_line_without_secrets() {
 }
 
 #[test]
+fn a_wrong_address_is_said_without_its_password() {
+    for args in [
+        &["nats://me:s3cret@/a.b"][..],
+        &["nats://me:s3cret@h/a"],
+        &["nats://me:s3cret@h:x/a.b", "-w", "-"],
+        &["report", "nats://me:s3cret@h/a"],
+        &["fleet", "nats://me:s3cret@"],
+        &["sim:mstp", "--nats", "nats://me:s3cret@h"],
+    ] {
+        let (code, _, said) = run(args);
+        assert!(code == 2 && !said.contains("s3cret"), "{args:?}: {said}");
+    }
+}
+
+#[test]
 fn a_full_stream_is_told_and_goes_on_when_it_has_room() {
     let Some(nats) = Nats::start() else { return };
     let url = nats.url("campus.trunk1");

@@ -2,7 +2,7 @@
 //! fleet.
 
 use super::{line_of, usage, values};
-use crate::nats::address::{Account, Address, Trunk};
+use crate::nats::address::{Account, Address, Trunk, shown};
 use crate::nats::query::{Query, Range};
 use crate::output::nats::Keep;
 use crate::time::Timestamp;
@@ -76,7 +76,8 @@ impl StoreArgs {
 
     /// What is asked of a server for a trunk.
     pub(super) fn query(&self, url: &str, usual: Usual) -> Result<Query, clap::Error> {
-        let mut address = Address::parse(url).map_err(|why| usage(format!("{url}: {why}")))?;
+        let mut address =
+            Address::parse(url).map_err(|why| usage(format!("{}: {why}", shown(url))))?;
         self.keys.let_in(&mut address.account)?;
         Ok(Query { address, range: self.range(usual)? })
     }
