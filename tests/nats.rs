@@ -184,6 +184,24 @@ fn what_waits_in_a_spool_comes_through_a_server_that_is_away_and_a_crash_once_an
 }
 
 #[test]
+fn a_spool_is_not_for_everybody() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let url = format!("nats://127.0.0.1:{}/campus.trunk1", free_port());
+    let dir = TempDir::new().unwrap();
+    let spool = dir.path().join("spool");
+    let mut trunk = Stored::start(&url, &["--nats-spool", text_of(&spool)]);
+    trunk.say(10);
+    let made = eventually("files", || {
+        let made: Vec<_> = std::fs::read_dir(&spool).ok()?.flatten().collect();
+        made.iter().any(|file| file.file_name() == "campus.trunk1.id").then_some(made)
+    });
+    let packets = made.iter().filter(|file| file.path().extension() == Some("pcapng".as_ref()));
+    let modes: Vec<_> = packets.map(|file| file.metadata().unwrap().permissions().mode()).collect();
+    assert!(!modes.is_empty() && modes.iter().all(|mode| mode & 0o007 == 0), "{modes:?}");
+    trunk.program.terminate();
+}
+
+#[test]
 fn without_a_spool_a_server_that_is_away_costs_no_more_memory_than_told_and_no_time_at_the_end() {
     let url = format!("nats://127.0.0.1:{}/campus.trunk1", free_port());
     let mut trunk = Stored::start(&url, &["-B", "1"]);
@@ -299,6 +317,37 @@ fn a_wrong_address_is_said_without_its_password() {
         let (code, _, said) = run(args);
         assert!(code == 2 && !said.contains("s3cret"), "{args:?}: {said}");
     }
+}
+
+/// With the rights that SECURITY.md says are enough.
+#[test]
+fn a_user_who_may_store_one_trunk_stores_no_other() {
+    let Some(nats) = Nats::with(
+        &"jetstream { store_dir: \"DIR/store\" }
+         authorization { users: [ { user: pi, password: s3cret, permissions: {
+             publish: [
+                 \"serialshark.campus.trunk1.packets\", \"$JS.API.STREAM.NAMES\",
+                 \"$JS.API.STREAM.INFO.STREAM\", \"$JS.API.STREAM.CREATE.STREAM\",
+                 \"$JS.API.STREAM.MSG.GET.STREAM\",
+             ],
+             subscribe: \"_INBOX.>\"
+         } }, { user: reader, password: s3cret } ] }"
+            .replace("STREAM\"", "serialshark+campus+trunk1\""),
+    ) else {
+        return;
+    };
+    let as_user =
+        |trunk: &str, user: &str| nats.url(trunk).replace("//", &format!("//{user}:s3cret@"));
+    let mut other = Stored::start(&as_user("campus.trunk2", "pi"), &[]);
+    let mut trunk = Stored::start(&as_user("campus.trunk1", "pi"), &[]);
+    trunk.say(50);
+    check_stored(&as_user("campus.trunk1", "reader"), &trunk.file, &[]);
+    other.say(1);
+    other.program.wait_for("packets cannot be stored");
+    trunk.program.terminate();
+    other.program.terminate();
+    assert!(nats.log().contains("Publish Violation"));
+    try_stored(&as_user("campus.trunk2", "reader"), &[]).unwrap_err();
 }
 
 #[test]
