@@ -33,7 +33,7 @@ use crate::logger::Logging;
 #[cfg(feature = "top")]
 use crate::logger::Pane;
 #[cfg(all(target_os = "linux", feature = "nats", feature = "http"))]
-use crate::nats::address::{Account, is_one};
+use crate::nats::address::{Account, is_one, shown as without_password};
 use args::Args;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser as _};
@@ -45,6 +45,8 @@ pub use settings::AUTO;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+#[cfg(all(target_os = "linux", feature = "nats"))]
+pub use store::Wanted;
 use validate::validate;
 
 /// What the user asks for, a command at a time.
@@ -153,6 +155,8 @@ pub fn parse() -> Asked {
             if !args.install && !args.uninstall {
                 Typed::parse_from(["serialshark", "extcap", "--help"]); // prints it and ends
             }
+            #[cfg(all(target_os = "linux", feature = "nats"))]
+            let args = args.resolve().unwrap_or_else(|error| error.exit());
             return Asked::Extcap(args);
         }
         Typed { command: Some(Command::Service(command)), .. } => return Asked::Service(command),
@@ -190,7 +194,8 @@ fn fleet(mut typed: Vec<OsString>, args: &Args) -> Result<Vec<OsString>, clap::E
     }
     for word in typed.iter_mut().filter(|word| args.ports.contains(word)) {
         let url = word.to_string_lossy().into_owned();
-        let (_, trunks) = Account::parse(&url).map_err(|why| usage(format!("{url}: {why}")))?;
+        let (_, trunks) = Account::parse(&url)
+            .map_err(|why| usage(format!("{}: {why}", without_password(&url))))?;
         if trunks.is_empty() {
             *word = format!("{}/*.*", url.trim_end_matches('/')).into();
         }
@@ -263,11 +268,15 @@ fn with_file(path: &Path, typed: &[OsString], given: &ArgMatches) -> Result<Requ
 pub fn parse_from<S: Into<OsString> + Clone>(
     args: impl IntoIterator<Item = S>,
 ) -> Result<Request, String> {
-    Args::try_parse_from(args).and_then(validate).map_err(|error| {
-        let text = error.to_string();
-        let line = text.lines().next().unwrap_or_default();
-        line.strip_prefix("error: ").unwrap_or(line).to_owned()
-    })
+    Args::try_parse_from(args).and_then(validate).map_err(line_of)
+}
+
+/// What is wrong, in one line.
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn line_of(error: clap::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
 impl Request {

@@ -9,7 +9,7 @@ mod report;
 mod service;
 mod survey;
 
-use crate::cli::{Asked, ExtcapArgs};
+use crate::cli::Asked;
 use crate::extcap;
 
 /// Does what was asked for, and returns the exit code.
@@ -25,7 +25,7 @@ pub fn run(asked: Asked) -> u8 {
         Asked::Report(args) => report::run(&args),
         #[cfg(feature = "top")]
         Asked::Browse(args) => report::browse::run(&args),
-        Asked::Extcap(ExtcapArgs { install, .. }) => extcap::manage(install),
+        Asked::Extcap(args) => extcap::manage(&args),
         Asked::Service(command) => service::run(command),
     }
 }

@@ -11,7 +11,7 @@
 //! | `--extcap-interface IF --capture --fifo PATH` and options | packets into the FIFO |
 //!
 //! The first is asked at each start, even for a capture from somewhere else, and `--extcap-config`
-//! for each interface. So they open no port, and say nothing on stderr: Wireshark shows
+//! for each interface. So they open no port, and say nothing on stderr (but see below): Wireshark shows
 //! whatever comes there as an error. For the same reason a capture logs errors only.
 //!
 //! Arguments that we do not know are ignored, since the next Wireshark may have more of them.
@@ -31,8 +31,14 @@
 //! A port that another serialshark has is no failure if that one shares its packets: then they
 //! are passed on, and what was before Start with them, as far as the dialogue's history goes.
 //!
+//! Trunks that a NATS server keeps are interfaces too, if the user has named one when installing; the server
+//! is asked for them last, and for a short time. One that does not answer is told on stderr, where the
+//! list is asked for in a terminal.
+//!
 //! A capture that fails must open the FIFO nevertheless, or Wireshark waits for it for ever.
 
+#[cfg(all(target_os = "linux", feature = "nats"))]
+mod broker;
 mod install;
 #[cfg(target_os = "linux")]
 mod relay;
@@ -47,6 +53,7 @@ use crate::encode::Format;
 use crate::error::Error;
 use crate::framing::{self, Channel, protocol};
 use crate::hardware::{self, Profile};
+use crate::nats::address::Trunk;
 use crate::output::pipe;
 use crate::source::serial;
 use crate::sys::{os_string, tty};
@@ -65,6 +72,9 @@ const NO_FILTER: &str =
 const PREFIX: &str = "serialshark-";
 /// A simulated port in the name of an interface, which is a preference's name as well.
 const SIMULATED: &str = "sim-";
+/// A trunk that a NATS server keeps, likewise.
+const STORED: &str = "nats-";
+
 /// Answers if Wireshark has called: the exit code. `None` if the arguments are an ordinary command
 /// line.
 pub fn run(args: &[OsString]) -> Option<u8> {
@@ -158,6 +168,10 @@ impl Call {
         let ports = if self.interfaces || self.config { serial::ports() } else { Vec::new() };
         // Fails when Wireshark does not want to know any more.
         let _ = io::stdout().write_all(self.text(&ports).as_bytes());
+        #[cfg(all(target_os = "linux", feature = "nats"))]
+        if self.interfaces {
+            list_stored();
+        }
         0
     }
 
@@ -184,10 +198,13 @@ impl Call {
             return fail(&Error::new("--capture", "needs --fifo").hint("Wireshark passes it"));
         };
         let ports = serial::ports();
-        let request = self
-            .unfiltered()
-            .and_then(|()| self.history())
-            .and_then(|history| Ok((history, self.request(usb(&self.interface, &ports))?)));
+        let request = self.unfiltered().and_then(|()| self.history()).and_then(|history| {
+            let request = match stored(&self.interface) {
+                Some(trunk) => stored_request(&trunk, history),
+                None => self.request(usb(&self.interface, &ports)),
+            };
+            Ok((history, request?))
+        });
         let (history, mut request) = match request {
             Ok(request) => request,
             Err(error) => {
@@ -215,7 +232,7 @@ impl Call {
     /// Passes on the packets of another serialshark, if one has the port and shares them.
     #[cfg(target_os = "linux")]
     fn relayed(&self, fifo: &Path, history: Option<Duration>) -> Option<Result<(), Error>> {
-        if simulated(&self.interface).is_some() {
+        if simulated(&self.interface).is_some() || stored(&self.interface).is_some() {
             return None;
         }
         let relay = relay::Relay::find(&port(&self.interface)?)?;
@@ -319,6 +336,49 @@ fn fail(error: &Error) -> u8 {
 /// The name of the simulated port that an interface is.
 fn simulated(interface: &str) -> Option<&str> {
     interface.strip_prefix(PREFIX)?.strip_prefix(SIMULATED)
+}
+
+/// The trunk of a NATS server that an interface is.
+fn stored(interface: &str) -> Option<Trunk> {
+    let trunk = Trunk::parse(interface.strip_prefix(PREFIX)?.strip_prefix(STORED)?);
+    trunk.ok().filter(|trunk| !trunk.is_pattern())
+}
+
+/// Adds the trunks of the user's server to the list of interfaces, if there is one.
+#[cfg(all(target_os = "linux", feature = "nats"))]
+fn list_stored() {
+    match broker::wanted().and_then(|wanted| wanted.as_ref().map(broker::trunks).transpose()) {
+        Ok(Some((account, trunks))) => {
+            let lines = sentences::of_store(&account, &trunks);
+            let _ = io::stdout().write_all(lines.as_bytes());
+        }
+        Ok(None) => {}
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "serialshark: {error:#}");
+        }
+    }
+}
+
+/// The request for a trunk of the user's server: what comes, and what was before that if it is wanted.
+#[cfg(all(target_os = "linux", feature = "nats"))]
+fn stored_request(trunk: &Trunk, history: Option<Duration>) -> Result<cli::Request, Error> {
+    let wanted = broker::wanted()?.ok_or_else(|| {
+        Error::new(trunk, "is on a NATS server whose address is not known")
+            .hint("serialshark extcap --install --nats nats://HOST")
+    })?;
+    // What it says of a wrong address is without the password in it.
+    wanted.resolve().map_err(|why| Error::new(trunk, why))?;
+    let mut args: Vec<OsString> = ["serialshark", "-qq"].map(OsString::from).to_vec();
+    if let Some(history) = history.filter(|history| !history.is_zero()) {
+        args.push(format!("--since={}s", history.as_secs()).into());
+    }
+    args.extend(wanted.typed(trunk));
+    cli::parse_from(args).map_err(|what| Error::new(trunk, what))
+}
+
+#[cfg(not(all(target_os = "linux", feature = "nats")))]
+fn stored_request(trunk: &Trunk, _history: Option<Duration>) -> Result<cli::Request, Error> {
+    Err(Error::new(trunk, "NATS is not part of this serialshark"))
 }
 
 /// The port behind an interface, as on the command line.

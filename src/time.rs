@@ -25,6 +25,11 @@ impl Timestamp {
     /// The end of time (year 2554).
     pub const MAX: Self = Self(u64::MAX);
 
+    /// Whether only a clock that was never set says so: before 2020-01-01.
+    pub const fn is_of_unset_clock(self) -> bool {
+        self.0 < 1_577_836_800_000_000_000
+    }
+
     /// `ns` nanoseconds later; stays at the end of time (year 2554).
     #[must_use]
     pub const fn plus_ns(self, ns: u64) -> Self {

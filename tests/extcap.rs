@@ -5,139 +5,35 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/wireshark.rs"]
+mod wireshark;
 
-use common::{LONG, Program, Pty, eventually, readable, text, tool};
+use common::{LONG, Program, Pty, eventually, readable, text};
 use pcap_parser::pcapng::Block;
 use pcap_parser::traits::PcapNGPacketBlock as _;
 use pcap_parser::{PcapBlockOwned, PcapNGSlice};
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use rustix::process::Signal;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::time::{Duration, Instant};
+use wireshark::{Capture, Home, STOP, judge};
 
 const SIM: &str = "serialshark-sim-mstp";
 /// What the issue asks for, and what a loaded machine may take instead.
 const ANSWER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
-const STOP: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
-
-/// A home where nothing is installed.
-struct Home(tempfile::TempDir);
-
-impl Home {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn with_link() -> Self {
-        let home = Self::new();
-        let (code, said) = home.manage(&["--install"]);
-        assert_eq!(code, 0, "{said}");
-        home
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn dress(&self, mut command: Command) -> Command {
-        command.env("HOME", self.path()).env("XDG_CONFIG_HOME", self.path().join("config"));
-        command.env("TMPDIR", self.path());
-        command
-    }
-
-    /// The links, for 4.2 and later, and for earlier Wiresharks.
-    fn links(&self) -> [PathBuf; 2] {
-        [".local/lib", "config"]
-            .map(|dir| self.path().join(dir).join("wireshark/extcap/serialshark"))
-    }
-
-    fn manage(&self, args: &[&str]) -> (i32, String) {
-        let mut command = self.dress(Program::command());
-        let output = command.arg("extcap").args(args).output().unwrap();
-        (output.status.code().unwrap(), text(&output.stderr))
-    }
-
-    /// tshark's run to its end; killed, and so a failure, if that does not come.
-    fn tshark(&self, args: &[&str]) -> Option<Output> {
-        tool("tshark")?;
-        let mut command = self.dress(Command::new("timeout"));
-        command.args(["--signal=KILL", "30", "tshark"]).args(args);
-        Some(command.output().unwrap())
-    }
-}
 
 fn answer(args: &[&str]) -> String {
-    let output = Program::command().args(args).output().unwrap();
+    // No server of the user's is asked.
+    let mut command = Program::command();
+    let output = command.env("XDG_CONFIG_HOME", "/none").args(args).output().unwrap();
     assert_eq!(text(&output.stderr), "", "{args:?}");
     assert_eq!(output.status.code(), Some(0), "{args:?}");
     text(&output.stdout)
-}
-
-/// Reports a time that is asked to be below `limits.0`, and fails above `limits.1`.
-fn judge(what: &str, took: Duration, limits: (Duration, Duration)) {
-    let over = if took > limits.0 { ", TOO LONG on an idle machine" } else { "" };
-    eprintln!("{what}: {:.1} ms{over}", took.as_secs_f64() * 1e3);
-    assert!(took < limits.1, "{what}: {took:?}");
-}
-
-/// A FIFO that its reader has opened as dumpcap does, and a capture that feeds it.
-struct Capture {
-    program: Program,
-    reader: Option<OwnedFd>,
-    _dir: tempfile::TempDir,
-}
-
-impl Capture {
-    fn start(interface: &str, more: &[&str]) -> Self {
-        Self::start_by(Program::command(), interface, more)
-    }
-
-    fn start_by(mut command: Command, interface: &str, more: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("fifo");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &path, Mode::from_raw_mode(0o600)).unwrap();
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let reader = rustix::fs::open(&path, flags, Mode::empty()).unwrap();
-        let path = path.to_str().unwrap();
-        let args = ["--capture", "--extcap-interface", interface, "--fifo", path];
-        command.args(args).args(more);
-        let program = Program::spawn(command);
-        Self { program, reader: Some(reader), _dir: dir }
-    }
-
-    /// Closes the FIFO; the program has to end in time, well and silently.
-    fn is_left(&mut self) {
-        let start = Instant::now();
-        self.reader = None;
-        assert_eq!(self.program.wait().code(), Some(0));
-        judge("closed FIFO", start.elapsed(), STOP);
-        assert!(self.program.stderr().is_empty());
-    }
-
-    /// Reads until `enough` says so, or to the end of the stream.
-    fn read_until(&self, enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
-        let deadline = Instant::now() + LONG;
-        let mut octets = Vec::new();
-        let mut chunk = [0; 65536];
-        while !enough(&octets) {
-            assert!(readable(self.reader.as_ref().unwrap(), deadline), "have {}", octets.len());
-            match rustix::io::read(self.reader.as_ref().unwrap(), &mut chunk) {
-                Ok(0) => break,
-                Ok(len) => octets.extend_from_slice(&chunk[..len]),
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(errno) => panic!("{errno}"),
-            }
-        }
-        octets
-    }
 }
 
 #[test]

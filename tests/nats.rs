@@ -2,10 +2,13 @@
 #![cfg(all(target_os = "linux", feature = "nats"))]
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "common/clock.rs"]
+mod clock;
 mod common;
 #[path = "common/nats.rs"]
 mod nats;
 
+use clock::FakeClock;
 use common::*;
 use nats::*;
 use rustix::process::Signal;
@@ -24,10 +27,14 @@ struct Stored {
 
 impl Stored {
     fn start(url: &str, more: &[&str]) -> Self {
+        Self::start_by(url, more, |args| Program::start(args))
+    }
+
+    fn start_by(url: &str, more: &[&str], start: impl Fn(&[&str]) -> Program) -> Self {
         let (dir, pty) = (TempDir::new().unwrap(), Pty::new());
         let file = dir.path().join("local.pcapng");
         let args = [pty.path(), "-b", "38400", "-w", file.to_str().unwrap(), "--nats", url];
-        let program = Program::start([&args, more].concat());
+        let program = start(&[&args, more].concat());
         program.wait_for("reading mstp");
         Self { program, pty, file, sent: 0, _dir: dir }
     }
@@ -184,6 +191,24 @@ fn what_waits_in_a_spool_comes_through_a_server_that_is_away_and_a_crash_once_an
 }
 
 #[test]
+fn a_spool_is_not_for_everybody() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let url = format!("nats://127.0.0.1:{}/campus.trunk1", free_port());
+    let dir = TempDir::new().unwrap();
+    let spool = dir.path().join("spool");
+    let mut trunk = Stored::start(&url, &["--nats-spool", text_of(&spool)]);
+    trunk.say(10);
+    let made = eventually("files", || {
+        let made: Vec<_> = std::fs::read_dir(&spool).ok()?.flatten().collect();
+        made.iter().any(|file| file.file_name() == "campus.trunk1.id").then_some(made)
+    });
+    let packets = made.iter().filter(|file| file.path().extension() == Some("pcapng".as_ref()));
+    let modes: Vec<_> = packets.map(|file| file.metadata().unwrap().permissions().mode()).collect();
+    assert!(!modes.is_empty() && modes.iter().all(|mode| mode & 0o007 == 0), "{modes:?}");
+    trunk.program.terminate();
+}
+
+#[test]
 fn without_a_spool_a_server_that_is_away_costs_no_more_memory_than_told_and_no_time_at_the_end() {
     let url = format!("nats://127.0.0.1:{}/campus.trunk1", free_port());
     let mut trunk = Stored::start(&url, &["-B", "1"]);
@@ -287,6 +312,52 @@ fn what_a_server_lacks_or_refuses_is_told_in_one_line_without_secrets() {
 }
 
 #[test]
+fn a_wrong_address_is_said_without_its_password() {
+    for args in [
+        &["nats://me:s3cret@/a.b"][..],
+        &["nats://me:s3cret@h/a"],
+        &["nats://me:s3cret@h:x/a.b", "-w", "-"],
+        &["report", "nats://me:s3cret@h/a"],
+        &["fleet", "nats://me:s3cret@"],
+        &["sim:mstp", "--nats", "nats://me:s3cret@h"],
+    ] {
+        let (code, _, said) = run(args);
+        assert!(code == 2 && !said.contains("s3cret"), "{args:?}: {said}");
+    }
+}
+
+/// With the rights that SECURITY.md says are enough.
+#[test]
+fn a_user_who_may_store_one_trunk_stores_no_other() {
+    let Some(nats) = Nats::with(
+        &"jetstream { store_dir: \"DIR/store\" }
+         authorization { users: [ { user: pi, password: s3cret, permissions: {
+             publish: [
+                 \"serialshark.campus.trunk1.packets\", \"$JS.API.STREAM.NAMES\",
+                 \"$JS.API.STREAM.INFO.STREAM\", \"$JS.API.STREAM.CREATE.STREAM\",
+                 \"$JS.API.STREAM.MSG.GET.STREAM\",
+             ],
+             subscribe: \"_INBOX.>\"
+         } }, { user: reader, password: s3cret } ] }"
+            .replace("STREAM\"", "serialshark+campus+trunk1\""),
+    ) else {
+        return;
+    };
+    let as_user =
+        |trunk: &str, user: &str| nats.url(trunk).replace("//", &format!("//{user}:s3cret@"));
+    let mut other = Stored::start(&as_user("campus.trunk2", "pi"), &[]);
+    let mut trunk = Stored::start(&as_user("campus.trunk1", "pi"), &[]);
+    trunk.say(50);
+    check_stored(&as_user("campus.trunk1", "reader"), &trunk.file, &[]);
+    other.say(1);
+    other.program.wait_for("packets cannot be stored");
+    trunk.program.terminate();
+    other.program.terminate();
+    assert!(nats.log().contains("Publish Violation"));
+    try_stored(&as_user("campus.trunk2", "reader"), &[]).unwrap_err();
+}
+
+#[test]
 fn a_full_stream_is_told_and_goes_on_when_it_has_room() {
     let Some(nats) = Nats::start() else { return };
     let url = nats.url("campus.trunk1");
@@ -369,6 +440,61 @@ fn a_part_of_the_past_has_just_its_packets() {
 fn time(packet: &[u8]) -> u64 {
     let half = |at: usize| u64::from(u32::from_ne_bytes(packet[at..at + 4].try_into().unwrap()));
     half(12) << 32 | half(16)
+}
+
+/// A machine that has begun in 1970, as one without a clock of its own does, and learns the time later.
+#[test]
+fn packets_of_1970_are_stored_told_and_read_in_order_before_and_after_the_clock_is_set() {
+    let Some(nats) = Nats::start() else { return };
+    let dir = TempDir::new().unwrap();
+    let Some(clock) = FakeClock::new(dir.path()) else { return };
+    let seconds = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+    let uptime: u64 = uptime.split('.').next().unwrap().parse().unwrap();
+    let spool = dir.path().join("spool");
+    for (name, more) in
+        [("campus.plain", &[][..]), ("campus.spooled", &["--nats-spool", text_of(&spool)])]
+    {
+        let url = nats.url(name);
+        clock.set(&format!("-{}", seconds - uptime - 60));
+        let mut trunk = Stored::start_by(&url, more, |args| clock.start(args));
+        trunk.program.wait_for("connected");
+        let told = trunk.program.wait_for("this machine's clock says 19");
+        assert!(told.contains(": packets have such times until it is set"), "{told}");
+        trunk.say(50);
+        let early = wait_until_stored(&url, 50, &[]);
+        assert!(early.iter().all(|packet| time(packet) < (uptime + 3600) * 1_000_000_000));
+
+        let live = dir.path().join(name);
+        let args = [&url, "-w", text_of(&live), "--format", "pcapng"];
+        let mut reader = Program::start(args);
+        reader.wait_for("reading mstp");
+        trunk.say(10);
+        clock.set("+0");
+        trunk.say(50);
+        trunk.program.wait_for("the clock was set forward");
+        check_stored(&url, &trunk.file, &[]);
+        let local = packets(&std::fs::read(&trunk.file).unwrap());
+        let from_live = eventually("the live reader", || {
+            let got = packets(&std::fs::read(&live).ok()?);
+            (got.len() >= 60).then_some(got)
+        });
+        assert_same(&from_live, &local[50..]);
+        let times: Vec<_> = local.iter().map(|packet| time(packet)).collect();
+        assert!(times.is_sorted() && times[109] / 1_000_000_000 >= seconds, "{times:?}");
+        let sent: Vec<_> = (0..110).map(numbered_frame).collect();
+        assert_same(&octets(&local), &sent);
+        // It is found by the time at which it was stored.
+        let hours_ago = |hours: u64| written((seconds - hours * 3600) * 1_000_000_000);
+        let args = [&url, "-w", "-", "--format", "pcapng", "--from", &hours_ago(2)];
+        let (code, got, said) = run(&[&args[..], &["--to", &hours_ago(1)]].concat());
+        assert!(code == 0 && packets(&got).is_empty(), "{said}");
+        reader.terminate();
+        trunk.program.terminate();
+        let lines = trunk.program.stderr();
+        let told = lines.iter().filter(|line| line.contains("clock says")).count();
+        assert_eq!(told, 1, "{lines:#?}");
+    }
 }
 
 /// Two trunks whose packets alternate, and one of another site.

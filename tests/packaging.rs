@@ -222,6 +222,33 @@ fn links_lead_somewhere() {
     assert!(seen > 40, "{seen}");
 }
 
+/// `deny.toml` has the crates whose licence is a rarer one, and `cargo deny` sees that it has all.
+#[test]
+fn the_copyright_file_says_the_licences_of_what_is_built_in() {
+    let (deny, said): (toml::Table, _) =
+        (read("deny.toml").parse().unwrap(), read("packaging/copyright"));
+    let paragraphs: Vec<_> = said.split("\n\n").collect();
+    let has_text = |name: &str| {
+        let text = format!("License: {name}\n ");
+        assert!(paragraphs.iter().any(|it| it.starts_with(&text)), "no text of {name}");
+    };
+    let words = |list: &toml::Value| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+    };
+    words(&deny["licenses"]["allow"]).iter().for_each(|name| has_text(name));
+    for exception in deny["licenses"]["exceptions"].as_array().unwrap() {
+        let name = exception["crate"].as_str().unwrap();
+        let files = format!("Files: vendor/{name}*\n");
+        let paragraph = paragraphs.iter().find(|it| it.starts_with(&files));
+        let paragraph = paragraph.unwrap_or_else(|| panic!("nothing on {name}"));
+        let licences = paragraph.split("License: ").nth(1).unwrap();
+        for licence in words(&exception["allow"]) {
+            assert!(licences.split(' ').any(|word| word.trim() == licence), "{name}: {licence}");
+            has_text(&licence);
+        }
+    }
+}
+
 /// What is in the package's directory of documentation, as in the project's: the README's links
 /// work there as well.
 fn packaged_documentation() -> BTreeSet<PathBuf> {

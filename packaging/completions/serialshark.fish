@@ -282,4 +282,8 @@ complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l quiet
 complete -c serialshark -n __fish_is_first_token -a extcap -d 'Add the ports to the interface list of Wireshark and tshark, or remove them'
 complete -c serialshark -n "__fish_seen_subcommand_from extcap" -l install
 complete -c serialshark -n "__fish_seen_subcommand_from extcap" -l uninstall
+complete -c serialshark -n "__fish_seen_subcommand_from extcap" -l nats
+complete -c serialshark -n "__fish_seen_subcommand_from extcap" -l nats-creds
+complete -c serialshark -n "__fish_seen_subcommand_from extcap" -l nats-password-file
+complete -c serialshark -n "__fish_seen_subcommand_from extcap" -l nats-ca
 complete -c serialshark -n __fish_is_first_token -a service -d 'On Windows: capture for as long as the machine runs, as a service'

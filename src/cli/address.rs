@@ -28,6 +28,7 @@ pub(super) fn check_form(address: &OsStr, name: &str) -> Result<(), clap::Error>
         Some(("nats" | "tls", _)) => {}
         #[cfg(not(all(target_os = "linux", feature = "nats")))]
         Some(("nats" | "tls", _)) => {
+            let name = crate::nats::address::shown(name);
             return Err(usage(format!("{name}: NATS is not part of this serialshark")));
         }
         Some((scheme, host)) => {

@@ -3,7 +3,9 @@
 use super::args::Args;
 use super::service::ServiceCommand;
 #[cfg(all(target_os = "linux", feature = "nats"))]
-use super::store::{StoreArgs, Usual};
+use super::store::{KeyArgs, StoreArgs, Usual, Wanted};
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use super::usage;
 use super::{settings, values};
 use crate::analysis::findings::Severity;
 #[cfg(all(target_os = "linux", feature = "nats"))]
@@ -262,15 +264,43 @@ impl From<FailOn> for Severity {
     }
 }
 
-/// Of `serialshark extcap`: one of both.
-#[derive(Clone, Copy, Debug, clap::Args)]
-#[group(multiple = false)]
+/// Of `serialshark extcap`.
+#[derive(Clone, Debug, clap::Args)]
 pub struct ExtcapArgs {
     /// Link this program into your extcap folders
-    #[arg(long)]
+    #[arg(long, conflicts_with = "uninstall")]
     pub install: bool,
 
-    /// Remove these links
+    /// Remove these links, and what --nats has written
     #[arg(long)]
     pub uninstall: bool,
+
+    /// List the trunks of this NATS server too: nats://[USER@]HOST[:PORT], all of them, or with
+    /// /SITE.* those of a site. Kept in ~/.config/serialshark/extcap.toml, which only you can read
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    #[arg(long, value_name = "URL", requires = "install", conflicts_with = "uninstall")]
+    nats: Option<String>,
+
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    #[command(flatten)]
+    keys: KeyArgs,
+
+    /// The server that these ask for.
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    #[arg(skip)]
+    pub wanted: Option<Wanted>,
+}
+
+impl ExtcapArgs {
+    /// Sees whether the server's address is one.
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    pub(super) fn resolve(mut self) -> Result<Self, clap::Error> {
+        self.keys.check(self.nats.is_some())?;
+        if let Some(url) = &self.nats {
+            let wanted = Wanted::new(url, &self.keys);
+            wanted.resolve().map_err(|why| usage(format!("--nats: {why}")))?;
+            self.wanted = Some(wanted);
+        }
+        Ok(self)
+    }
 }

@@ -104,7 +104,7 @@ fn add_store(args: &Args, outputs: &mut Vec<Formatted>) -> Result<(), clap::Erro
     if args.ports.len() > 1 {
         return Err(usage("--nats takes one port: start serialshark for each"));
     }
-    args.store.let_in(&mut address.account)?;
+    args.store.keys.let_in(&mut address.account)?;
     let keep = args.nats_keep.unwrap_or_default();
     outputs.push((
         Output::Nats(Target { address, keep, spool: args.nats_spool.clone() }),

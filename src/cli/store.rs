@@ -1,11 +1,14 @@
 //! What is asked of a NATS server, and how to be let in: options of a capture, of a report and of a
 //! fleet.
 
-use super::{usage, values};
-use crate::nats::address::{Account, Address};
+use super::{line_of, usage, values};
+use crate::nats::address::{Account, Address, Trunk, shown};
 use crate::nats::query::{Query, Range};
 use crate::output::nats::Keep;
 use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -25,6 +28,14 @@ pub struct StoreArgs {
     #[arg(long, value_name = "TIME", value_parser = values::moment)]
     to: Option<Timestamp>,
 
+    #[command(flatten)]
+    pub(super) keys: KeyArgs,
+}
+
+/// What lets in to a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KeyArgs {
     /// Credentials file for the NATS server, as nsc makes it
     #[arg(long, value_name = "FILE")]
     nats_creds: Option<PathBuf>,
@@ -37,6 +48,14 @@ pub struct StoreArgs {
     /// instead of those of the system
     #[arg(long, value_name = "FILE")]
     nats_ca: Option<PathBuf>,
+}
+
+/// A server as it was typed, in a form that a file keeps, and which of its trunks are wanted.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    nats: String,
+    #[serde(flatten)]
+    keys: KeyArgs,
 }
 
 /// When a part of the past that is not named begins.
@@ -57,8 +76,9 @@ impl StoreArgs {
 
     /// What is asked of a server for a trunk.
     pub(super) fn query(&self, url: &str, usual: Usual) -> Result<Query, clap::Error> {
-        let mut address = Address::parse(url).map_err(|why| usage(format!("{url}: {why}")))?;
-        self.let_in(&mut address.account)?;
+        let mut address =
+            Address::parse(url).map_err(|why| usage(format!("{}: {why}", shown(url))))?;
+        self.keys.let_in(&mut address.account)?;
         Ok(Query { address, range: self.range(usual)? })
     }
 
@@ -80,6 +100,19 @@ impl StoreArgs {
         Ok(Range { from, to: self.to, goes_on: usual == Usual::Now })
     }
 
+    /// Sees that there is a server which these are for.
+    pub(super) fn check(&self, has_server: bool, has_trunk: bool) -> Result<(), clap::Error> {
+        self.keys.check(has_server)?;
+        if !has_trunk && (self.since.is_some() || self.from.is_some() || self.to.is_some()) {
+            return Err(usage(
+                "--since, --from and --to are for nats://HOST/SITE.TRUNK as the port",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl KeyArgs {
     /// Adds what lets in to a server's address.
     pub(super) fn let_in(&self, account: &mut Account) -> Result<(), clap::Error> {
         if let Some(path) = &self.nats_password_file {
@@ -99,17 +132,67 @@ impl StoreArgs {
     }
 
     /// Sees that there is a server which these are for.
-    pub(super) fn check(&self, has_server: bool, has_trunk: bool) -> Result<(), clap::Error> {
-        let of_server = [&self.nats_creds, &self.nats_password_file, &self.nats_ca];
-        if !has_server && of_server.iter().any(|option| option.is_some()) {
+    pub(super) fn check(&self, has_server: bool) -> Result<(), clap::Error> {
+        if !has_server && *self != Self::default() {
             return Err(usage("--nats-creds, --nats-ca and --nats-password-file need nats://"));
         }
-        if !has_trunk && (self.since.is_some() || self.from.is_some() || self.to.is_some()) {
-            return Err(usage(
-                "--since, --from and --to are for nats://HOST/SITE.TRUNK as the port",
-            ));
-        }
         Ok(())
+    }
+
+    /// The files with their full paths: whoever reads them may be elsewhere.
+    fn absolute(&self) -> Self {
+        let full = |path: &Option<PathBuf>| {
+            path.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+        };
+        Self {
+            nats_creds: full(&self.nats_creds),
+            nats_password_file: full(&self.nats_password_file),
+            nats_ca: full(&self.nats_ca),
+        }
+    }
+
+    fn typed(&self) -> Vec<OsString> {
+        let options = [
+            ("--nats-creds", &self.nats_creds),
+            ("--nats-password-file", &self.nats_password_file),
+            ("--nats-ca", &self.nats_ca),
+        ];
+        let given = options.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?)));
+        given.flat_map(|(name, path)| [name.into(), path.into()]).collect()
+    }
+}
+
+/// Without the password that may be in it.
+impl fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wanted").finish_non_exhaustive()
+    }
+}
+
+impl Wanted {
+    /// Of `nats://HOST`, all that it has, or `nats://HOST/SITE.TRUNK`.
+    pub(super) fn new(url: &str, keys: &KeyArgs) -> Self {
+        Self { nats: url.to_owned(), keys: keys.absolute() }
+    }
+
+    /// The server, and the trunks there.
+    ///
+    /// # Errors
+    /// What is wrong with its address, or with a file that lets in.
+    pub fn resolve(&self) -> Result<Address, String> {
+        let (mut account, path) = Account::parse(&self.nats)?;
+        let trunk = Trunk::parse(if path.is_empty() { "*.*" } else { path })?;
+        self.keys.let_in(&mut account).map_err(line_of)?;
+        Ok(Address { account, trunk })
+    }
+
+    /// What is typed to capture one trunk of it.
+    pub fn typed(&self, trunk: &Trunk) -> Vec<OsString> {
+        let path = Account::parse(&self.nats).map_or("", |(_, path)| path);
+        let server = self.nats.strip_suffix(path).unwrap_or_default().trim_end_matches('/');
+        let mut typed = self.keys.typed();
+        typed.extend(["--".into(), format!("{server}/{trunk}").into()]);
+        typed
     }
 }
 

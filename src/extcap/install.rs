@@ -1,7 +1,12 @@
 //! `serialshark extcap`: links in the user's own folders, from where Wireshark calls us. On Windows,
 //! where links need rights and a program that runs cannot be replaced, a copy.
 
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use super::broker;
+use crate::cli::ExtcapArgs;
 use crate::error::Error;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::nats::address::Trunk;
 use crate::sys::files;
 #[cfg(not(windows))]
 use std::ffi::OsStr;
@@ -18,8 +23,10 @@ const CANNOT: &str = if cfg!(windows) { "cannot copy" } else { "cannot link" };
 const DONE: &str = if cfg!(windows) { "copied from" } else { "linked to" };
 
 /// Makes the links, or removes them, and returns the exit code.
-pub fn manage(is_wanted: bool) -> u8 {
-    let done = if is_wanted { install() } else { uninstall() };
+pub fn manage(args: &ExtcapArgs) -> u8 {
+    let done = if args.install { install() } else { uninstall() };
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    let done = done.and_then(|()| manage_broker(args));
     match done {
         Ok(()) => 0,
         Err(error) => {
@@ -27,6 +34,30 @@ pub fn manage(is_wanted: bool) -> u8 {
             1
         }
     }
+}
+
+/// Keeps the address of the server whose trunks are to be listed, or forgets it.
+#[cfg(all(target_os = "linux", feature = "nats"))]
+fn manage_broker(args: &ExtcapArgs) -> Result<(), Error> {
+    if !args.install {
+        if let Some(path) = broker::forget()? {
+            tell(&path, "removed");
+        }
+        return Ok(());
+    }
+    let Some(wanted) = &args.wanted else { return Ok(()) };
+    tell(&broker::keep(wanted)?, "written; only you can read it");
+    // Nothing is wrong with the installation when the server is away.
+    let said = match broker::trunks(wanted) {
+        Ok((account, trunks)) if trunks.is_empty() => format!("{account}: has no such trunk yet"),
+        Ok((account, trunks)) => {
+            let trunks: Vec<_> = trunks.iter().map(Trunk::to_string).collect();
+            format!("{account}: has {}", trunks.join(", "))
+        }
+        Err(error) => error.to_string(),
+    };
+    let _ = writeln!(io::stderr(), "serialshark: {said}");
+    Ok(())
 }
 
 /// The folder where Wireshark looks for programs of the user.
@@ -43,12 +74,8 @@ fn folders() -> Result<[PathBuf; 1], Error> {
 /// of earlier ones.
 #[cfg(not(windows))]
 fn folders() -> Result<[PathBuf; 2], Error> {
-    let dir = |name| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
-    let home = dir("HOME").ok_or_else(|| {
-        Error::new("HOME", "is not set").hint("it tells where Wireshark's folders are")
-    })?;
-    let config = dir("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
-    let mut personal = config.join("wireshark");
+    let home = home()?;
+    let mut personal = settings()?.join("wireshark");
     // Wireshark prefers this old place as long as the new one does not exist: made by us, it
     // would hide the user's settings.
     let old = home.join(".wireshark");
@@ -56,6 +83,28 @@ fn folders() -> Result<[PathBuf; 2], Error> {
         personal = old;
     }
     Ok([home.join(".local/lib/wireshark/extcap"), personal.join("extcap")])
+}
+
+/// A folder that a variable names.
+#[cfg(not(windows))]
+fn dir(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from).filter(|dir| dir.is_absolute())
+}
+
+#[cfg(not(windows))]
+fn home() -> Result<PathBuf, Error> {
+    dir("HOME").ok_or_else(|| {
+        Error::new("HOME", "is not set").hint("it tells where Wireshark's folders are")
+    })
+}
+
+/// Where programs keep what the user has set.
+#[cfg(not(windows))]
+pub(super) fn settings() -> Result<PathBuf, Error> {
+    match dir("XDG_CONFIG_HOME") {
+        Some(config) => Ok(config),
+        None => Ok(home()?.join(".config")),
+    }
 }
 
 /// What is at the place of a link.

@@ -1,10 +1,14 @@
 //! What Wireshark is told: sentences of `{key=value}`, one a line.
 
-use super::{PREFIX, SIMULATED, simulated};
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use super::STORED;
+use super::{PREFIX, SIMULATED, simulated, stored};
 use crate::cli::AUTO;
 use crate::framing::{self, Channel, PROTOCOLS, Protocol, protocol};
 use crate::hardware::{self, Profile};
 use crate::line::LineFormat;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::nats::address::{Account, Trunk};
 use crate::source::sim::Simulator;
 use crate::sys::tty;
 use serialport::{SerialPortInfo, SerialPortType, UsbPortInfo};
@@ -55,6 +59,18 @@ pub fn interfaces(ports: &[SerialPortInfo]) -> String {
     answer
 }
 
+/// A line for each trunk of a NATS server.
+#[cfg(all(target_os = "linux", feature = "nats"))]
+pub fn of_store(account: &Account, trunks: &[Trunk]) -> String {
+    let mut answer = String::new();
+    for trunk in trunks {
+        let display = value(&format!("Trunk {trunk} on {account}"));
+        let _ =
+            writeln!(answer, "interface {{value={PREFIX}{STORED}{trunk}}}{{display={display}}}");
+    }
+    answer
+}
+
 /// What may be spoken on an interface.
 fn protocols(interface: &str) -> Vec<&'static Protocol> {
     let only = simulated(interface).and_then(protocol);
@@ -77,9 +93,10 @@ pub fn config(interface: &str, usb: Option<&UsbPortInfo>, reload: Option<&str>) 
     let profile = usb.and_then(hardware::profile);
     let profile = profile.as_ref();
     let protocols = protocols(interface);
-    let is_simulated = simulated(interface).is_some();
-    let options: Vec<Arg> = if is_simulated {
+    let options: Vec<Arg> = if simulated(interface).is_some() {
         vec![baud(&protocols, profile)]
+    } else if stored(interface).is_some() {
+        vec![past()]
     } else {
         [protocol_choice(&protocols, profile), baud(&protocols, profile), format(&protocols)]
             .into_iter()
@@ -216,6 +233,18 @@ fn history() -> Arg {
                    {placeholder=all that is kept}{tooltip=Seconds before Start to show too, if a \
                    serialshark service has this port and keeps a history (--unix, --history). \
                    Empty: all that it keeps}"
+            .to_owned(),
+        values: Vec::new(),
+    }
+}
+
+/// The same of a trunk in a store.
+fn past() -> Arg {
+    Arg {
+        name: "history",
+        sentence: "{display=History}{type=string}{validation=^[0-9]*$}\
+                   {placeholder=what comes from now on}{tooltip=Seconds before Start to show too, as \
+                   far as the server keeps them. Empty: none}"
             .to_owned(),
         values: Vec::new(),
     }

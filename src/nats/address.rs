@@ -43,6 +43,14 @@ pub fn is_one(text: &str) -> bool {
     ["nats://", "tls://"].iter().any(|scheme| text.starts_with(scheme))
 }
 
+/// An address that may be wrong, as it may be shown: without user and password.
+pub fn shown(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
+        _ => url.to_owned(),
+    }
+}
+
 impl Account {
     /// Of `nats://` or `tls://`, and what is behind its slash.
     ///

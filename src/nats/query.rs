@@ -3,9 +3,6 @@
 use super::address::Address;
 use crate::time::Timestamp;
 
-/// The clock of a machine that was never set says an earlier time: 2020-01-01.
-const UNSET_BEFORE: Timestamp = Timestamp::from_ns(1_577_836_800_000_000_000);
-
 /// A part of what a trunk's packets tell, by their own times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
@@ -41,7 +38,7 @@ impl Range {
     /// Where a packet of this time belongs. One whose clock was not set is inside: it was asked for
     /// by the time at which it was stored.
     pub fn place(&self, time: Timestamp) -> Place {
-        if time < UNSET_BEFORE {
+        if time.is_of_unset_clock() {
             Place::Inside
         } else if self.from.is_some_and(|from| time < from) {
             Place::Before

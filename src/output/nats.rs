@@ -29,6 +29,7 @@ use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream;
+use chrono::DateTime;
 use log::{info, warn};
 use pipe::Pipe;
 use spool::Spool;
@@ -127,6 +128,12 @@ impl Publisher {
     ) -> Result<(Self, Stream), Error> {
         let name = target.address.to_string();
         let cannot = |error| Error::new(&name, "cannot be written to").because(error);
+        if now.is_of_unset_clock() {
+            let date = DateTime::from_timestamp_nanos(now.as_ns().cast_signed()).date_naive();
+            warn!(
+                "{name}: this machine's clock says {date}: packets have such times until it is set"
+            );
+        }
         let (intake, stream, run) = if let Some(directory) = &target.spool {
             let (spool, stream, run) =
                 Spool::open(directory, &target.address.trunk, permissions, now)?;
