@@ -275,10 +275,16 @@ pub struct ExtcapArgs {
     #[arg(long)]
     pub uninstall: bool,
 
-    /// List the trunks of this NATS server too: nats://[USER@]HOST[:PORT], all of them, or with
-    /// /SITE.* those of a site. Kept in ~/.config/serialshark/extcap.toml, which only you can read
+    /// The server whose trunks are listed.
     #[cfg(all(target_os = "linux", feature = "nats"))]
-    #[arg(long, value_name = "URL", requires = "install", conflicts_with = "uninstall")]
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "install",
+        conflicts_with = "uninstall",
+        help = "List the trunks of this NATS server too: nats://[USER@]HOST[:PORT], all of them, or with \
+                /SITE.* those of a site. Kept in ~/.config/serialshark/extcap.toml, which only you can read"
+    )]
     nats: Option<String>,
 
     #[cfg(all(target_os = "linux", feature = "nats"))]
