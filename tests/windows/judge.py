@@ -26,6 +26,7 @@ QUICK = [
     capture.a_replay_is_that_of_linux_octet_for_octet,
     service.a_service_is_installed_started_stopped_and_removed,
     wireshark.an_extcap_ends_with_its_pipe_on_a_quiet_line_too,
+    servers.a_page_its_figures_and_captures_are_served_over_http,
     wrong.what_is_wrong_is_said_in_a_line,
 ]
 MORE = [
@@ -37,7 +38,6 @@ MORE = [
     capture.a_port_that_goes_is_waited_for_and_read_again,
     capture.a_port_in_use_is_waited_for,
     capture.a_rate_that_the_driver_does_not_take_is_told,
-    servers.a_page_its_figures_and_captures_are_served_over_http,
     servers.a_client_that_does_not_read_hurts_nobody,
     servers.a_broker_is_told,
     console.a_live_line_is_shown_and_taken_back,
