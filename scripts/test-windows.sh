@@ -8,9 +8,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export DEBIAN_FRONTEND=noninteractive
-if ! command -v x86_64-w64-mingw32-gcc >/dev/null || [ ! -x /usr/lib/wine/wine64 ]; then
-    apt-get install -y -qq --no-install-recommends gcc-mingw-w64-x86-64-win32 wine64 wine >/dev/null
-fi
+for tool in x86_64-w64-mingw32-gcc /usr/lib/wine/wine64 tshark mosquitto mosquitto_sub curl python3; do
+    command -v "$tool" >/dev/null && continue
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends gcc-mingw-w64-x86-64-win32 wine64 wine \
+        tshark mosquitto mosquitto-clients curl python3 >/dev/null
+    break
+done
 scripts/rust-src.sh
 # -Zbuild-std on a stable compiler. What debuggers need would be stripped.
 RUSTC_BOOTSTRAP=1 CARGO_PROFILE_DEV_DEBUG=0 cargo build --quiet --locked --bin serialshark \

@@ -29,7 +29,7 @@ mod account;
 mod bulletin;
 mod doubtful;
 mod event;
-#[cfg(all(unix, feature = "http"))]
+#[cfg(feature = "http")]
 mod figures;
 mod gate;
 pub(crate) mod hearing;

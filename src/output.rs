@@ -9,7 +9,7 @@ pub mod board;
 pub mod fifo;
 pub mod file;
 pub mod file_set;
-#[cfg(all(unix, feature = "http"))]
+#[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
@@ -162,7 +162,7 @@ impl Stream {
     }
 
     /// One that ends when it has what the history has of so much time.
-    #[cfg(all(unix, feature = "http"))]
+    #[cfg(feature = "http")]
     fn of_last(self, last: Duration) -> Self {
         Self { last: Some(last), ..self }
     }

@@ -106,7 +106,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Ends a [`wait`](Self::wait).
-    #[cfg_attr(not(all(unix, feature = "http")), allow(dead_code, reason = "for --http"))]
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "for --http"))]
     pub fn waker(&self) -> Arc<Waker> {
         Arc::clone(self.queue().waker())
     }

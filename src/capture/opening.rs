@@ -1,6 +1,6 @@
 //! Opens all ports and outputs, before the threads of a capture start; but for files, which come last.
 
-#[cfg(all(unix, feature = "http"))]
+#[cfg(feature = "http")]
 use super::figures::slugs;
 use super::reception::Reception;
 use super::recognising::recognise;
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::line::Settings;
 use crate::output::board::Board;
 use crate::output::file::{self, Existing};
-#[cfg(all(unix, feature = "http"))]
+#[cfg(feature = "http")]
 use crate::output::http::Http;
 #[cfg(all(target_os = "linux", feature = "nats"))]
 use crate::output::nats::Publisher;
@@ -146,7 +146,7 @@ pub fn open(
     for (output, format) in &config.outputs {
         opened.open_output(output, *format, config, clock.now())?;
     }
-    #[cfg(all(unix, feature = "http"))]
+    #[cfg(feature = "http")]
     if let Some(board) = &opened.board {
         let names: Vec<_> = opened.ports.iter().map(|port| interface(port).name).collect();
         board.set_lines(slugs(names.iter().map(String::as_str)));
@@ -273,13 +273,13 @@ impl Opened {
             Output::Fifo(path) => {
                 listen(output::fifo(path, config.permissions)?, false);
             }
-            #[cfg(all(unix, feature = "http"))]
+            #[cfg(feature = "http")]
             Output::Http { address, token } => {
                 let board = self.board.get_or_insert_default();
                 let http = Http::listen(address, token.as_deref(), board)?;
                 listen(Box::new(http), false);
             }
-            #[cfg(not(all(unix, feature = "http")))]
+            #[cfg(not(feature = "http"))]
             Output::Http { .. } => {}
             Output::Tcp(address) => listen(Box::new(Tcp::listen(address)?), false),
             Output::Unix(path) => {

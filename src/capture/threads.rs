@@ -3,7 +3,7 @@
 #[cfg(feature = "mqtt")]
 use super::bulletin;
 use super::event::Event;
-#[cfg(all(unix, feature = "http"))]
+#[cfg(feature = "http")]
 use super::figures;
 use super::intake::Intake;
 use super::opening::{Opened, Places};
@@ -19,7 +19,7 @@ use super::signals::{Heeded, Request};
 use super::{GRACE, VIEWER_GRACE, port, report};
 use crate::analysis::doctor::Known;
 use crate::analysis::timing::BaudFrom;
-#[cfg(all(unix, feature = "http"))]
+#[cfg(feature = "http")]
 use crate::config::Output;
 use crate::config::{Auto, Config, Port};
 use crate::encode::Format;
@@ -52,7 +52,7 @@ pub struct Capture<'a> {
     /// Of each port, if it is recorded.
     recordings: Vec<Option<Recording>>,
     places: &'a Places,
-    #[cfg_attr(not(all(unix, feature = "http")), allow(dead_code, reason = "for --http"))]
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "for --http"))]
     board: Option<Arc<Board>>,
     /// Woken when programs that show packets are not waited for any more.
     viewers_stop: Waker,
@@ -203,7 +203,7 @@ impl<'scope> Threads<'scope> {
             };
             spawn_or_end(scope, shared, "nats", publish)
         }));
-        #[cfg(all(unix, feature = "http"))]
+        #[cfg(feature = "http")]
         analyses.extend(make_figures(scope, capture));
         #[cfg(feature = "top")]
         let screen = ends.terminal.and_then(|terminal| show(scope, capture, terminal));
@@ -339,7 +339,7 @@ fn make_rounds<'scope, 'env>(
 }
 
 /// The thread that makes the figures for those who look at them.
-#[cfg(all(unix, feature = "http"))]
+#[cfg(feature = "http")]
 fn make_figures<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     capture: &'env Capture<'env>,

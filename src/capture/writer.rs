@@ -68,7 +68,7 @@ pub struct StreamWriter {
     writer: Mutex<Option<Writer>>,
     /// Whether the stream takes octets without waiting.
     is_nonblocking: bool,
-    #[cfg_attr(not(all(unix, feature = "http")), allow(dead_code, reason = "for --http"))]
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "for --http"))]
     is_unwritten: bool,
 }
 
@@ -102,7 +102,7 @@ impl StreamWriter {
     }
 
     /// Whether it is the analysis that reads it, and no output.
-    #[cfg_attr(not(all(unix, feature = "http")), allow(dead_code, reason = "for --http"))]
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "for --http"))]
     pub fn is_unwritten(&self) -> bool {
         self.is_unwritten
     }

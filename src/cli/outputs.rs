@@ -68,7 +68,7 @@ fn add_sockets(args: &Args, outputs: &mut Vec<Formatted>) -> Result<(), clap::Er
         outputs.push((Output::Tcp(address.clone()), format(args, Path::new(""))));
     }
     if let Some(address) = &args.http {
-        if !cfg!(all(unix, feature = "http")) {
+        if !cfg!(feature = "http") {
             return Err(usage("--http is not part of this serialshark"));
         }
         has_port("--http", address)?;

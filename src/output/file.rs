@@ -117,10 +117,13 @@ fn make(path: &Path, permissions: Permissions) -> Result<Stream, Error> {
     let name = path.display().to_string();
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     let cannot = |error: io::Error| {
-        let is_missing = error.kind() == io::ErrorKind::NotFound;
+        let kind = error.kind();
         let error = Error::new(&name, "cannot write").because(error);
-        match parent {
-            Some(parent) if is_missing => error.hint(files::how_to_make(parent)),
+        match (kind, parent) {
+            (io::ErrorKind::NotFound, Some(parent)) => error.hint(files::how_to_make(parent)),
+            (io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename, _) => {
+                error.hint("choose another name: the system does not take this one")
+            }
             _ => error,
         }
     };

@@ -121,6 +121,9 @@ fn cannot(shown: &str, parent: &Path, permissions: Permissions, cause: io::Error
             "choose a directory that you can list and write to; you cannot with {}",
             parent.display()
         )),
+        ErrorKind::InvalidFilename => {
+            error.hint("choose another name: the system does not take this one")
+        }
         _ => error,
     }
 }

@@ -5,8 +5,7 @@ use super::admission::Admission;
 use super::{Listener, Stream};
 use crate::error::Error;
 use crate::sys::Sink;
-use crate::sys::named_pipe::PipeAcceptor;
-use std::io::ErrorKind;
+use crate::sys::named_pipe::{PipeAcceptor, is_taken};
 use std::path::Path;
 
 /// What the names of all pipes begin with.
@@ -37,7 +36,7 @@ impl NamedPipe {
                 .hint(r"such as \\.\pipe\sharkfin, without further slashes"));
         }
         let acceptor = PipeAcceptor::new(path.as_os_str()).map_err(|error| {
-            let is_taken = error.kind() == ErrorKind::PermissionDenied;
+            let is_taken = is_taken(&error);
             let error = Error::new(&name, "cannot make the pipe").because(error);
             if is_taken {
                 error.hint("another program has a pipe of this name; choose another name")

@@ -49,10 +49,14 @@ impl Permissions {
     /// What to say when they could not be given.
     pub(super) fn refused(self, name: &str, error: io::Error) -> Error {
         let is_not_permitted = files::is_not_permitted(&error);
+        let is_nowhere_here = error.kind() == io::ErrorKind::Unsupported;
         let error = Error::new(name, "cannot set group and mode").because(error);
         match self.group {
             Some(group) if is_not_permitted => {
                 error.hint(format!("you are not a member of {}; see id", group_name(group)))
+            }
+            _ if is_nowhere_here => {
+                error.hint("leave out --group and --mode; a file has the rights of its folder")
             }
             _ => error,
         }

@@ -35,10 +35,17 @@ pub(super) fn bind(kind: &str, address: &str) -> Result<(String, TcpListener, So
         .collect();
     let name = format!("{kind} {with_host}");
     let cannot = |error: io::Error| {
-        let in_use = error.kind() == io::ErrorKind::AddrInUse;
+        let kind = error.kind();
         let error = Error::new(&name, "cannot listen").because(error);
-        let hint = "another program listens there; choose another port";
-        if in_use { error.hint(hint) } else { error }
+        match kind {
+            io::ErrorKind::AddrInUse => {
+                error.hint("another program listens there; choose another port")
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                error.hint("no address of this machine; 0.0.0.0:PORT is all that it has")
+            }
+            _ => error,
+        }
     };
     let listener = TcpListener::bind(&addresses[..]).map_err(cannot)?;
     let local = listener.local_addr().map_err(cannot)?;

@@ -110,6 +110,7 @@ impl Connection {
             }
             Connected::No(error) => {
                 let hint = match (&connection.target, error.kind()) {
+                    (Target::Unix(_), ErrorKind::Unsupported) => "use tcp:HOST:PORT",
                     (Target::Unix(_), _) => "check the path, and that a program listens there",
                     (_, ErrorKind::ConnectionRefused) => {
                         "the host is there, but nothing listens on this port; start ser2net"

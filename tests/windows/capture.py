@@ -147,3 +147,31 @@ def a_port_that_goes_is_waited_for_and_read_again():
     program.wait_for("reading mstp")
     port.unplug()
     assert program.end() == 1 and has_trailer("once.pcapng"), program.said()
+
+
+def a_port_in_use_is_waited_for():
+    if os.path.lexists("com5"):
+        os.remove("com5")
+    # What nobody may write to. Windows says of a port in use what Wine says of this: access is denied.
+    os.symlink("/sys/kernel/uevent_seqnum", "com5")
+    refused = Program("COM5", "-w", "busy.pcapng")
+    assert refused.end() == 1, refused.said()
+    assert "COM5: cannot open: another program uses it\n" in refused.said(), refused.said()
+    assert "hint: close the other program" in refused.said(), refused.said()
+    program = Program("COM5", "-b", "38400", "-w", "busy.pcapng", "--wait")
+    program.wait_for("another program uses it")
+    port = Port()
+    program.wait_for("reading mstp")
+    port.send(TOKEN)
+    eventually(lambda: len(fields("-r", "busy.pcapng")) == 1, "it is read")
+    assert program.interrupt() == 0, program.said()
+
+
+def a_rate_that_the_driver_does_not_take_is_told():
+    port = Port()
+    program = Program("COM5", "-b", "76800", "-p", "mstp", "-w", "rate.pcapng")
+    program.wait_for("reading mstp")
+    # Later releases of Wine do take it.
+    taken = port.speed() not in (termios.B38400, termios.B115200, termios.B9600)
+    assert taken or "asked for 76800 baud, the driver took " in program.said(), program.said()
+    assert program.interrupt() == 0, program.said()

@@ -4,6 +4,7 @@ import atexit
 import os
 import pty
 import signal
+import socket
 import subprocess
 import termios
 import time
@@ -81,6 +82,12 @@ def eventually(is_true, what):
     while not is_true():
         assert time.monotonic() < end, what
         time.sleep(0.05)
+
+
+def free_port():
+    with socket.socket() as chosen:
+        chosen.bind(("127.0.0.1", 0))
+        return chosen.getsockname()[1]
 
 
 def reader(*more):

@@ -13,6 +13,7 @@ import time
 import capture
 import console
 import recipes
+import servers
 import service
 import wireshark
 import wrong
@@ -25,6 +26,7 @@ QUICK = [
     capture.a_replay_is_that_of_linux_octet_for_octet,
     service.a_service_is_installed_started_stopped_and_removed,
     wireshark.an_extcap_ends_with_its_pipe_on_a_quiet_line_too,
+    servers.a_page_its_figures_and_captures_are_served_over_http,
     wrong.what_is_wrong_is_said_in_a_line,
 ]
 MORE = [
@@ -34,11 +36,16 @@ MORE = [
     capture.a_file_may_be_read_and_renamed_while_it_is_written,
     capture.standard_input_and_output_are_octets_as_they_are,
     capture.a_port_that_goes_is_waited_for_and_read_again,
+    capture.a_port_in_use_is_waited_for,
+    capture.a_rate_that_the_driver_does_not_take_is_told,
+    servers.a_client_that_does_not_read_hurts_nobody,
+    servers.a_broker_is_told,
     console.a_live_line_is_shown_and_taken_back,
     console.top_takes_the_console_and_gives_it_back,
     console.commands_say_what_they_say_on_linux,
     wireshark.it_is_started_on_a_pipe_and_both_end_together,
     wireshark.it_is_found_where_it_is_installed,
+    wireshark.a_pipe_of_another_program_is_not_taken,
     wireshark.the_program_is_copied_to_where_wireshark_looks,
     recipes.the_readmes_recipes_for_windows_work,
     wrong.long_paths_and_names_in_other_letters_are_written,

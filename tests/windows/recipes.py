@@ -18,7 +18,7 @@ def commands():
 
 def the_readmes_recipes_for_windows_work():
     tried = commands()
-    assert len(tried) == 6, tried
+    assert len(tried) == 7, tried
     for args in tried:
         port = Port()
         if args[0] == "top":

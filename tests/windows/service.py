@@ -22,7 +22,15 @@ def done(*args):
 
 
 def net(word):
-    command = [WINE, "net", word, "serialshark-trunk"]
+    return told("net", word)
+
+
+def state():
+    return told("sc", "query")
+
+
+def told(program, word):
+    command = [WINE, program, word, "serialshark-trunk"]
     said = subprocess.run(command, capture_output=True, timeout=DEADLINE, check=False).stdout
     return said.decode(errors="replace")
 
@@ -43,7 +51,10 @@ def a_service_is_installed_started_stopped_and_removed():
     assert has_trailer(os.path.join(PLACE, rows()[0])) and "finished after" in log(), log()
     assert "started successfully" in net("start")
     eventually(lambda: len(rows()) == 2, "the next file")
+    # The net of Wine waits neither for the one nor for the other.
+    eventually(lambda: "RUNNING" in state(), "it runs")
     assert "stopped successfully" in net("stop")
+    eventually(lambda: "STOPPED" in state(), "it has stopped")
     assert has_trailer(os.path.join(PLACE, rows()[1])), log()
     # What is wrong in a configuration shows in the log.
     with open("trunk.toml", "w") as file:

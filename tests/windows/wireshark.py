@@ -66,6 +66,19 @@ def an_extcap_ends_with_its_pipe_on_a_quiet_line_too():
     assert quiet.output()[:4] == bytes.fromhex("0a0d0d0a") and quiet.end() == 0, quiet.said()
 
 
+def a_pipe_of_another_program_is_not_taken():
+    path = elsewhere("serialshark.exe", "serialshark.exe")
+    # One instance, and it is in use: what Wine refuses as well.
+    host = Program(path, "serialshark-sim-mstp", "100000000", program="wireshark.exe")
+    assert host.process.stdout.read(4) == bytes.fromhex("0a0d0d0a")
+    name = r"\\.\pipe\wireshark_extcap_serialshark_20261128"
+    refused = Program("sim:mstp", "--fifo", name)
+    assert refused.end() == 1 and "cannot make the pipe: " in refused.said(), refused.said()
+    assert "hint: another program has a pipe of this name" in refused.said(), refused.said()
+    host.process.kill()
+    host.end()
+
+
 def the_program_is_copied_to_where_wireshark_looks():
     path = elsewhere("serialshark.exe", "serialshark.exe")
     for word, says in [

@@ -3,15 +3,13 @@
 use super::super::Stream;
 use super::super::admission::{Admission, Place};
 use super::super::board::{Board, Figures, Subject};
-use super::body::Content;
+use super::body::{Content, PairEnd};
 use super::request::{Gatekeeper, Refusal, duration, query};
-use crate::sys::Sink;
+use crate::sys::{Sink, net};
 use crossbeam_channel::Sender;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -240,16 +238,17 @@ impl Site {
 
     /// A stream of packets, as any reader gets one.
     fn packets(&self, file: &'static str, last: Option<Duration>) -> Answer {
-        let Ok((ours, theirs)) = pair() else {
+        let pair = net::pair().and_then(|(ours, theirs)| Ok((PairEnd::from_std(ours)?, theirs)));
+        let Ok((ours, theirs)) = pair else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "no descriptors left: try again later\n");
         };
-        let admitted = self.admission.admit(OwnedFd::from(theirs));
+        let admitted = self.admission.admit(theirs);
         let Some((theirs, place)) = admitted else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "too many readers: try again later\n");
         };
         self.streams_open.fetch_add(1, Ordering::SeqCst);
         let open = Open(Arc::clone(&self.streams_open), place);
-        let Ok(sink) = Sink::socket(theirs) else {
+        let Ok(sink) = Sink::paired(theirs) else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "cannot be served\n");
         };
         let stream = Stream::new(&self.name, sink, Some(Box::new(open)));
@@ -269,13 +268,6 @@ impl Site {
         }
         answer
     }
-}
-
-fn pair() -> std::io::Result<(tokio::net::UnixStream, UnixStream)> {
-    let (ours, theirs) = UnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    theirs.set_nonblocking(true)?;
-    Ok((tokio::net::UnixStream::from_std(ours)?, theirs))
 }
 
 fn refused(refusal: Refusal) -> Answer {

@@ -5,7 +5,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::UnixStream;
+#[cfg(windows)]
+pub use tokio::net::TcpStream as PairEnd;
+#[cfg(unix)]
+pub use tokio::net::UnixStream as PairEnd;
 use tokio::sync::mpsc::Receiver;
 
 /// Octets of packets that are sent in one piece.
@@ -16,7 +19,7 @@ pub enum Content {
     /// All of it.
     Whole(Option<Bytes>),
     /// Packets, from the other end of a pair of sockets.
-    Packets(UnixStream),
+    Packets(PairEnd),
     /// Events, as they happen.
     Events(Receiver<Bytes>),
 }

@@ -80,7 +80,10 @@ impl Gatekeeper {
 
 fn read_token(path: &Path) -> Result<Vec<u8>, Error> {
     let name = path.display();
-    let cannot = |error| Error::new(&name, "cannot read").because(error);
+    let cannot = |error| {
+        let hint = "--http-token takes a file that holds the token";
+        Error::new(&name, "cannot read").because(error).hint(hint)
+    };
     let file = std::fs::File::open(path).map_err(cannot)?;
     let mut token = Vec::new();
     file.take(*TOKEN.end() as u64 + 2).read_to_end(&mut token).map_err(cannot)?;

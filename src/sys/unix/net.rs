@@ -11,11 +11,23 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, sockopt};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 /// A client that has come.
 pub type Client = OwnedFd;
+
+/// Two ends of a connection within this process, non-blocking; the second is for a [`Sink`](crate::sys::Sink).
+///
+/// # Errors
+/// When there are no descriptors left.
+pub fn pair() -> io::Result<(UnixStream, Client)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    theirs.set_nonblocking(true)?;
+    Ok((ours, theirs.into()))
+}
 
 /// Takes in clients.
 pub struct TcpAcceptor(OwnedFd);

@@ -50,6 +50,14 @@ impl Sink {
         Ok(Self { fd, kind: Kind::Socket, close_watch: None })
     }
 
+    /// The second end of a pair within this process.
+    ///
+    /// # Errors
+    /// None here.
+    pub fn paired(fd: OwnedFd) -> io::Result<Self> {
+        Self::socket(fd)
+    }
+
     /// What we were given, and share with others; and who copies to it, where a write of ours might
     /// wait for ever.
     ///

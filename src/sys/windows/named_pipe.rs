@@ -8,10 +8,17 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::windows::io::{AsHandle as _, OwnedHandle};
 use std::sync::{Arc, Mutex, PoisonError};
-use windows_sys::Win32::Foundation::ERROR_NO_DATA;
+use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_NO_DATA, ERROR_PIPE_BUSY};
 
 /// A client that has come.
 pub type Client = Arc<OwnedHandle>;
+
+/// Whether a pipe cannot be made because another program has one of this name: with all the instances
+/// that it allows, or fewer.
+pub fn is_taken(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(i32::cast_unsigned);
+    matches!(code, Some(ERROR_ACCESS_DENIED | ERROR_PIPE_BUSY))
+}
 
 /// Takes in clients.
 pub struct PipeAcceptor {
@@ -24,7 +31,7 @@ impl PipeAcceptor {
     /// Those of the pipe of this name.
     ///
     /// # Errors
-    /// When another program has the name (access denied), or it is none.
+    /// When another program has the name, which [`is_taken`] tells, or it is none.
     pub fn new(name: &OsStr) -> io::Result<Self> {
         let next = Mutex::new(Arc::new(create_pipe(name, true)?));
         Ok(Self { name: name.to_owned(), next })

@@ -4,7 +4,7 @@ use super::ffi::{Event, socket_news, wait_any, watch_listener, watch_stream};
 use crate::sys::Waker;
 use std::cell::Cell;
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::windows::io::{AsHandle as _, BorrowedHandle};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +12,28 @@ use std::time::Duration;
 
 /// A client that has come.
 pub type Client = TcpStream;
+
+/// Two ends of a connection within this process, non-blocking; the second is for a [`Sink`](crate::sys::Sink).
+///
+/// # Errors
+/// When there is no memory, or no port, left for it.
+pub fn pair() -> io::Result<(TcpStream, Client)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let ours = TcpStream::connect(listener.local_addr()?)?;
+    let own = ours.local_addr()?;
+    // Another program may have come to this port first, which is not to get our octets.
+    let theirs = loop {
+        let (theirs, from) = listener.accept()?;
+        if from == own {
+            break theirs;
+        }
+    };
+    for end in [&ours, &theirs] {
+        end.set_nonblocking(true)?;
+        end.set_nodelay(true)?;
+    }
+    Ok((ours, theirs))
+}
 
 /// Takes in clients.
 pub struct TcpAcceptor {

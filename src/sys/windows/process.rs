@@ -90,6 +90,11 @@ pub fn registered(program: &OsStr) -> Option<PathBuf> {
     known.map(PathBuf::from).chain(usual).find(|file| file.is_file())
 }
 
+/// What this machine is called.
+pub fn hostname() -> Option<String> {
+    std::env::var("COMPUTERNAME").ok()
+}
+
 /// What a program is called, wherever it is.
 pub fn bare_name(program: &OsStr) -> OsString {
     Path::new(program).file_stem().unwrap_or(program).to_ascii_lowercase()

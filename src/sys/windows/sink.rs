@@ -3,7 +3,7 @@
 
 use super::console::Writer;
 use super::copier::Copier;
-use super::ffi::{Event, Transfer, is_pipe_broken, watch_stream};
+use super::ffi::{Event, SocketNews, Transfer, is_pipe_broken, watch_stream};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::TcpStream;
@@ -18,6 +18,16 @@ use windows_sys::Win32::Storage::FileSystem::FILE_FLAG_OVERLAPPED;
 pub(super) struct SocketEnd {
     pub(super) stream: TcpStream,
     pub(super) event: Event,
+    /// Whether a reader that says no more has gone.
+    is_paired: bool,
+}
+
+impl SocketEnd {
+    /// Whether these news are that the reader has gone. Of a TCP client this is only that it has said
+    /// all it has to say: it may still read.
+    pub(super) fn is_gone(&self, news: SocketNews) -> bool {
+        news.is_broken || self.is_paired && news.has_ended
+    }
 }
 
 /// A write that another thread does, since it may wait for ever.
@@ -76,10 +86,23 @@ impl Sink {
     /// # Errors
     /// When it has gone already.
     pub fn socket(stream: TcpStream) -> io::Result<Self> {
+        Self::connected(stream, false)
+    }
+
+    /// The second end of a pair within this process.
+    ///
+    /// # Errors
+    /// When there is no memory left for it.
+    pub fn paired(stream: TcpStream) -> io::Result<Self> {
+        Self::connected(stream, true)
+    }
+
+    fn connected(stream: TcpStream, is_paired: bool) -> io::Result<Self> {
         let event = Event::new()?;
         watch_stream(&stream, &event)?;
         let _ = stream.set_nodelay(true); // best effort
-        Ok(Self { end: End::Socket(Arc::new(SocketEnd { stream, event })), pumping: None })
+        let end = SocketEnd { stream, event, is_paired };
+        Ok(Self { end: End::Socket(Arc::new(end)), pumping: None })
     }
 
     /// What we were given, and share with others: written by a thread of its own.

@@ -89,7 +89,7 @@ impl SinkWaiter {
                 if news.has_octets {
                     let _ = (&end.stream).read(&mut [0; 4096]);
                 }
-                Ok(Readiness { has_room: news.has_room, is_gone: news.is_broken })
+                Ok(Readiness { has_room: news.has_room, is_gone: end.is_gone(news) })
             }
             (Some(_), _) => Ok(Readiness { has_room: true, ..Readiness::default() }),
         }
