@@ -169,6 +169,16 @@ impl Modbus {
     fn step(&mut self, closed: bool) -> Step {
         let octets = self.window.octets();
         let is_ended = closed || self.is_quiet;
+        // On a clean line a frame begins where the last one ended. This finds no other than the rest.
+        if self.searched == 0
+            && !is_ended
+            && octets.len() >= MIN_LEN
+            && self.window.pauses().next().is_none()
+            && self.may_begin(octets)
+            && let Judgement::Good(len, role) = self.judge(octets, false)
+        {
+            return Step::Good { behind: 0, len, role };
+        }
         let (last_gap, last_pause) = (self.gaps().last(), self.pauses().last());
         let passed = || self.gaps().take_while(|gap| *gap < self.searched);
         let old = passed().count().saturating_sub(MAX_PAUSES);
