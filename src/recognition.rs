@@ -167,7 +167,9 @@ impl<'a> Listening<'a> {
                     }
                     self.kept.add(Event::Octets(octets.to_vec(), arrival));
                     let len = octets.len();
-                    self.search.hear(octets);
+                    if self.is_settable {
+                        self.search.hear(octets);
+                    }
                     if let Some(verdict) = self.detector.verdict() {
                         return Outcome::Recognised(verdict);
                     }
