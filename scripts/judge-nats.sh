@@ -1,11 +1,19 @@
 #!/usr/bin/env bash
-# Many trunks into one NATS server that is killed three times: nothing may be lost or doubled. Each trunk, read
-# back, must have the packets of its own file, octet for octet. Needs nats-server and a built program.
+# Trunks into one NATS server: nothing may be lost or doubled. Each trunk, read back, must have the packets of
+# its own file, octet for octet. Needs nats-server and a built program.
 #
-#   scripts/judge-nats.sh [TRUNKS [SECONDS]]    100 trunks for 60 s
+#   scripts/judge-nats.sh [TRUNKS [SECONDS]]    100 trunks for 60 s; the server is killed three times
+#   scripts/judge-nats.sh offline [SECONDS]     one trunk with a spool; the server is away for 3600 s
 set -euo pipefail
-trunks=${1:-100}
-seconds=${2:-60}
+if [ "${1:-}" = offline ]; then
+    trunks=1
+    seconds=${2:-3600}
+    spool=spool
+else
+    trunks=${1:-100}
+    seconds=${2:-60}
+    spool=
+fi
 program=${SERIALSHARK:-target/release/serialshark}
 program=$(realpath "$program")
 dir=$(mktemp -d)
@@ -26,17 +34,29 @@ start_server() {
 start_server
 sleep 1
 for n in $(seq "$trunks"); do
-    "$program" sim:mstp --nats nats://127.0.0.1:$port/site.t$n -w t$n.pcapng 2> t$n.log &
+    "$program" sim:mstp --nats nats://127.0.0.1:$port/site.t$n ${spool:+--nats-spool "$spool"} \
+        -w t$n.pcapng 2> t$n.log &
     pids+=($!)
 done
-for _ in 1 2 3; do
-    sleep $((seconds / 4))
+kill_server() {
     kill -9 $server
     wait $server 2>/dev/null || true
-    sleep 1
+}
+if [ -n "$spool" ]; then
+    sleep 10
+    kill_server
+    sleep "$seconds"
+    du -sk "$spool" | awk '{ print "the spool has " $1 " KiB" }'
     start_server
-done
-sleep $((seconds / 4))
+else
+    for _ in 1 2 3; do
+        sleep $((seconds / 4))
+        kill_server
+        sleep 1
+        start_server
+    done
+    sleep $((seconds / 4))
+fi
 # What is on its way gets there once the server is back, which is tried every 30 s at least.
 sleep 32
 ticks=0
@@ -49,6 +69,10 @@ done
 kill -INT "${pids[@]}"
 wait "${pids[@]}" || true
 pids=()
+if [ -n "$spool" ]; then
+    find "$spool" -type f -name '*.pcapng' -printf 'left in the spool: %f, %s octets\n'
+    cat t1.log
+fi
 # The time that is named below has whole seconds.
 sleep 1
 wrong=0
