@@ -165,11 +165,7 @@ pub fn parse() -> Asked {
         }
         #[cfg(feature = "top")]
         Typed { command: Some(Command::Top(_)), .. } => {
-            if let [_, _, file] = typed.as_slice()
-                && is_capture_file(Path::new(file))
-                && let Some(Command::Report(args)) =
-                    Typed::parse_from([&typed[0], &"report".into(), file]).command
-            {
+            if let Some(args) = browsed(&typed) {
                 return Asked::Browse(args);
             }
             typed.remove(1);
@@ -183,6 +179,17 @@ pub fn parse() -> Asked {
         Typed { command: None, .. } => {}
     }
     Asked::Capture(Box::new(requested(&typed)))
+}
+
+/// What `top FILE` asks of a capture: what `report FILE` does.
+#[cfg(feature = "top")]
+fn browsed(typed: &[OsString]) -> Option<ReportArgs> {
+    let [program, _, file] = typed else { return None };
+    let is_one = is_capture_file(Path::new(file));
+    match is_one.then(|| Typed::parse_from([program, &"report".into(), file]).command)? {
+        Some(Command::Report(args)) => Some(args),
+        _ => None,
+    }
 }
 
 /// A fleet as a capture: all trunks of a server, shown on a page.

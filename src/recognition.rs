@@ -160,26 +160,9 @@ impl<'a> Listening<'a> {
             let deadline = deadline.into_iter().chain(until).min();
             match self.source.read(deadline) {
                 Input::Octets(octets, arrival) => {
-                    if self.is_stored {
-                        self.detector.gather(octets, arrival);
-                    } else {
-                        self.detector.push(octets, arrival);
-                    }
-                    self.kept.add(Event::Octets(octets.to_vec(), arrival));
-                    let len = octets.len();
-                    if self.is_settable {
-                        self.search.hear(octets);
-                    }
-                    if let Some(verdict) = self.detector.verdict() {
-                        return Outcome::Recognised(verdict);
-                    }
-                    if self.is_stored && self.detector.heard().octets > MAX_STORED
-                        || until.is_some_and(|until| until <= arrival)
-                    {
-                        return self.give_up();
-                    }
-                    if self.is_settable && self.search.octets(len, self.patience(), arrival) {
-                        self.next_setting();
+                    let octets = octets.to_vec();
+                    if let Some(outcome) = self.octets(octets, arrival, until) {
+                        return outcome;
                     }
                 }
                 // They are of a protocol that is known.
@@ -216,6 +199,37 @@ impl<'a> Listening<'a> {
                 Input::Stopped => return Outcome::Stopped,
             }
         }
+    }
+
+    /// Hears these octets; says what came of it, if that is clear or it is time.
+    fn octets(
+        &mut self,
+        octets: Vec<u8>,
+        arrival: Timestamp,
+        until: Option<Timestamp>,
+    ) -> Option<Outcome> {
+        if self.is_stored {
+            self.detector.gather(&octets, arrival);
+        } else {
+            self.detector.push(&octets, arrival);
+        }
+        if self.is_settable {
+            self.search.hear(&octets);
+        }
+        let len = octets.len();
+        self.kept.add(Event::Octets(octets, arrival));
+        if let Some(verdict) = self.detector.verdict() {
+            return Some(Outcome::Recognised(verdict));
+        }
+        if self.is_stored && self.detector.heard().octets > MAX_STORED
+            || until.is_some_and(|until| until <= arrival)
+        {
+            return Some(self.give_up());
+        }
+        if self.is_settable && self.search.octets(len, self.patience(), arrival) {
+            self.next_setting();
+        }
+        None
     }
 
     /// How much longer than usual this setting deserves to be listened to.

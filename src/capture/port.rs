@@ -157,11 +157,10 @@ impl<'a> PortThread<'a> {
 
     /// Reads once, and frames what came.
     fn read(&mut self, batch: &mut Batch) -> Round {
-        let dialogue = self.dialogue.as_ref().and_then(|dialogue| dialogue.deadline());
-        let hearing = self.hearing.as_ref().and_then(Hearing::deadline);
-        let deadlines = [self.framer.deadline(), dialogue, hearing, self.again.0];
+        let deadline = self.deadline();
         let mut round = Round::default();
-        match self.source.read(deadlines.into_iter().flatten().min()) {
+        // Long, since octets are lent by the source: no method of all of `self` can take them.
+        match self.source.read(deadline) {
             Input::Octets(octets, arrival) => {
                 stage(&mut self.tee, RecordKind::Octets, arrival, octets);
                 if let Some(channel) = self.dialogue.as_ref().and_then(|it| it.channel(arrival)) {
@@ -176,11 +175,11 @@ impl<'a> PortThread<'a> {
                 if let Some(failures) = self.patience.hear(octets, frames) {
                     info!("{}: works again, after {failures} failures", self.port.name);
                 }
-                if let Some(dialogue) = &mut self.dialogue {
-                    let heard = dialogue.hear(octets, arrival);
-                    if heard || self.framer.restarted() && dialogue.restart(arrival) {
-                        info!("{}: the sniffer has restarted; setting it up again", self.port.name);
-                    }
+                if let Some(dialogue) = &mut self.dialogue
+                    && (dialogue.hear(octets, arrival)
+                        || self.framer.restarted() && dialogue.restart(arrival))
+                {
+                    info!("{}: the sniffer has restarted; setting it up again", self.port.name);
                 }
                 let told = self.hearing.as_mut().and_then(|it| it.octets(&tally, arrival));
                 if told.is_some() || self.hearing.as_ref().is_some_and(Hearing::is_doubtful) {
@@ -216,16 +215,19 @@ impl<'a> PortThread<'a> {
                 stage(&mut self.tee, RecordKind::Errors, arrival, &line_errors::encode(errors));
                 self.framer.mark(errors);
             }
-            Input::Ended => {
+            end @ (Input::Ended | Input::Stopped) => {
+                (round.all_read, round.ended) = (matches!(end, Input::Ended), true);
                 self.framer.finish(batch);
-                (round.all_read, round.ended) = (true, true);
-            }
-            Input::Stopped => {
-                self.framer.finish(batch);
-                round.ended = true;
             }
         }
         round
+    }
+
+    /// When something is to be done even if nothing comes.
+    fn deadline(&self) -> Option<Timestamp> {
+        let dialogue = self.dialogue.as_ref().and_then(|dialogue| dialogue.deadline());
+        let hearing = self.hearing.as_ref().and_then(Hearing::deadline);
+        [self.framer.deadline(), dialogue, hearing, self.again.0].into_iter().flatten().min()
     }
 
     /// The port has gone: that is the end, or it is waited for.

@@ -11,7 +11,9 @@ use super::writer::StreamWriter;
 use crate::encode::{Encoder, Format};
 use crate::error::Error;
 use crate::output::Stream;
+use crate::time::Timestamp;
 use log::{Level, info};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::Scope;
@@ -67,13 +69,6 @@ pub fn open_stream<'scope>(
     let name = stream.name().to_owned();
     let opened = shared.clock.now();
     let last = stream.last();
-    let mut buffer = Vec::new();
-    let encoder = Encoder::start(format, Arc::clone(&shared.interfaces), opened, &mut buffer);
-    // Its section, if that was written while its ports were listened to.
-    let written = usize::try_from(stream.written()).unwrap_or(usize::MAX);
-    buffer.drain(..written.min(buffer.len()));
-    let ports = shared.interfaces.len();
-    let queue = Queue::new(&name, ports, shared.queue_memory, Arc::clone(&shared.gate));
     let ended_with = move |error: Option<Error>| {
         if only {
             shared.send(Event::OutputEnded(error));
@@ -83,16 +78,13 @@ pub fn open_stream<'scope>(
             error.log(Level::Warn);
         }
     };
-    let (mut encoder, queue) = match encoder.and_then(|encoder| Ok((encoder, queue?))) {
-        Ok(both) => both,
+    let stream = match writer(shared, stream, format, opened) {
+        Ok(stream) => Arc::new(stream),
         Err(error) => {
             let error = Error::new(&name, "cannot serve a reader").because(error);
             return ended_with(Some(error));
         }
     };
-    encoder.set_wall_offset(shared.wall.now());
-    let wall = Arc::clone(&shared.wall);
-    let stream = Arc::new(StreamWriter::new(queue, stream, encoder, buffer, wall, shared.is_live));
     let most_ns = last.map_or(u64::MAX, |last| last.as_nanos() as u64);
     shared.streams().open(&stream, opened, most_ns);
     if let Some(deadline) = shared.limit.get() {
@@ -121,4 +113,23 @@ pub fn open_stream<'scope>(
         shared.close(&stream);
         ended_with(Some(error));
     }
+}
+
+/// What writes a stream, with its header ready to be written.
+fn writer(
+    shared: &Shared,
+    stream: Stream,
+    format: Format,
+    opened: Timestamp,
+) -> io::Result<StreamWriter> {
+    let mut buffer = Vec::new();
+    let mut encoder = Encoder::start(format, Arc::clone(&shared.interfaces), opened, &mut buffer)?;
+    // Its section, if that was written while its ports were listened to.
+    let written = usize::try_from(stream.written()).unwrap_or(usize::MAX);
+    buffer.drain(..written.min(buffer.len()));
+    let ports = shared.interfaces.len();
+    let queue = Queue::new(stream.name(), ports, shared.queue_memory, Arc::clone(&shared.gate))?;
+    encoder.set_wall_offset(shared.wall.now());
+    let wall = Arc::clone(&shared.wall);
+    Ok(StreamWriter::new(queue, stream, encoder, buffer, wall, shared.is_live))
 }

@@ -169,12 +169,9 @@ impl<'scope> Threads<'scope> {
         for (stream, format) in ends.streams {
             open_stream(scope, shared, stream, format, true);
         }
-        let keepers = capture
-            .places
-            .listeners
-            .iter()
-            .filter_map(|it| keep(scope, shared, it.listener.as_ref()));
-        let keepers = keepers.collect();
+        let listeners = capture.places.listeners.iter();
+        let keepers =
+            listeners.filter_map(|it| keep(scope, shared, it.listener.as_ref())).collect();
         let mut serving = Serving::new(&capture.places.listeners, config.history_s);
         for arrival in reception.take_waiting() {
             serving.serve(scope, shared, arrival);
@@ -191,20 +188,7 @@ impl<'scope> Threads<'scope> {
             .filter_map(|(recording, file)| recording.as_ref().zip(file))
             .filter_map(|(it, file)| spawn_or_end(scope, shared, "recording", || it.run(file)))
             .collect();
-        #[allow(unused_mut, reason = "without the features that add to them")]
-        let mut analyses: Vec<_> = make_rounds(scope, capture).into_iter().collect();
-        #[cfg(feature = "mqtt")]
-        analyses.extend(tell_broker(scope, capture));
-        #[cfg(all(target_os = "linux", feature = "nats"))]
-        analyses.extend(capture.publishers.iter().filter_map(|publisher| {
-            let cannot = |error| Error::new("nats", "cannot begin").because(error);
-            let publish = move || {
-                shared.or_end(publisher.run().map_err(cannot));
-            };
-            spawn_or_end(scope, shared, "nats", publish)
-        }));
-        #[cfg(feature = "http")]
-        analyses.extend(make_figures(scope, capture));
+        let analyses = analyse(scope, capture);
         #[cfg(feature = "top")]
         let screen = ends.terminal.and_then(|terminal| show(scope, capture, terminal));
         #[cfg(not(feature = "top"))]
@@ -220,15 +204,7 @@ impl<'scope> Threads<'scope> {
         let viewings = capture.places.viewings.iter();
         let viewers: Vec<_> =
             viewings.filter_map(|viewing| shared.or_end(viewing.start()).map(Arc::new)).collect();
-        let watchers = viewers.iter().map(Arc::clone).filter_map(|viewer| {
-            let watch = move || {
-                if let Some(end) = viewer.wait(&capture.viewers_stop) {
-                    shared.send(Event::ViewerEnded(end));
-                }
-            };
-            spawn_or_end(scope, shared, "viewer", watch)
-        });
-        let watchers = watchers.collect();
+        let watchers = viewers.iter().filter_map(|viewer| watch(scope, capture, viewer)).collect();
         Self {
             service,
             keepers,
@@ -314,6 +290,49 @@ fn keep<'scope, 'env>(
     listener: &'env dyn Listener,
 ) -> Option<Thread<'scope>> {
     spawn_or_end(scope, shared, "watch_path", || listener.watch_path())
+}
+
+/// The threads that listen to the line and write no packets.
+fn analyse<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    capture: &'env Capture<'env>,
+) -> Vec<Thread<'scope>> {
+    #[allow(unused_mut, reason = "without the features that add to them")]
+    let mut analyses: Vec<_> = make_rounds(scope, capture).into_iter().collect();
+    #[cfg(feature = "mqtt")]
+    analyses.extend(tell_broker(scope, capture));
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    analyses.extend(capture.publishers.iter().filter_map(|it| publish(scope, capture.shared, it)));
+    #[cfg(feature = "http")]
+    analyses.extend(make_figures(scope, capture));
+    analyses
+}
+
+/// The thread that puts a stream into a store.
+#[cfg(all(target_os = "linux", feature = "nats"))]
+fn publish<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    shared: &'env Shared,
+    publisher: &'env Publisher,
+) -> Option<Thread<'scope>> {
+    let cannot = |error| Error::new("nats", "cannot begin").because(error);
+    spawn_or_end(scope, shared, "nats", move || {
+        shared.or_end(publisher.run().map_err(cannot));
+    })
+}
+
+/// The thread that waits for the end of a program that we have started.
+fn watch<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    capture: &'env Capture<'env>,
+    viewer: &Arc<Viewer>,
+) -> Option<Thread<'scope>> {
+    let viewer = Arc::clone(viewer);
+    spawn_or_end(scope, capture.shared, "viewer", move || {
+        if let Some(end) = viewer.wait(&capture.viewers_stop) {
+            capture.shared.send(Event::ViewerEnded(end));
+        }
+    })
 }
 
 /// What is known of the line of a port beforehand.

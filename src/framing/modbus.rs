@@ -179,7 +179,6 @@ impl Modbus {
         {
             return Step::Good { behind: 0, len, role };
         }
-        let (last_gap, last_pause) = (self.gaps().last(), self.pauses().last());
         let passed = || self.gaps().take_while(|gap| *gap < self.searched);
         let old = passed().count().saturating_sub(MAX_PAUSES);
         let starts = (self.searched > 0).then_some(0).into_iter().chain(passed().skip(old));
@@ -188,6 +187,15 @@ impl Modbus {
                 return found;
             }
         }
+        let (step, searched) = self.search(closed, is_ended);
+        self.searched = searched;
+        step
+    }
+
+    /// What begins behind that which was searched, and up to where it is searched then.
+    fn search(&self, closed: bool, is_ended: bool) -> (Step, usize) {
+        let octets = self.window.octets();
+        let (last_gap, last_pause) = (self.gaps().last(), self.pauses().last());
         let mut at = self.searched;
         let step = loop {
             if at == MAX_RUN {
@@ -230,8 +238,7 @@ impl Modbus {
             }
             at += 1;
         };
-        self.searched = at;
-        step
+        (step, at)
     }
 
     /// Whether any layout has such a function; there are at least two octets.

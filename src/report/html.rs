@@ -106,12 +106,10 @@ pub fn of_general(
     let mut page = String::new();
     let is_live = matches!(beside, Beside::Now(_));
     begin(&mut page, &format!("{protocol} report"), names, is_live);
-    let seconds = general.seconds();
-    let rate = |n: u64| if seconds > 0.0 { n as f64 / seconds } else { 0.0 };
     let _ = writeln!(page, "<header>\n<h1>{} report</h1>", escaped(protocol));
     files(&mut page, names);
     if let Some(first) = general.first {
-        span(&mut page, first, general.end, seconds);
+        span(&mut page, first, general.end, general.seconds());
     }
     page.push_str("</header>\n<main id=\"report\">\n");
     match beside {
@@ -127,6 +125,17 @@ pub fn of_general(
         page.push_str("</section>\n");
     }
     page.push_str("<section aria-label=\"Figures\">\n");
+    figures_of_general(&mut page, general);
+    page.push_str("</section>\n");
+    not_judged(&mut page, remarks);
+    end(&mut page);
+    page
+}
+
+/// The tables of another protocol.
+fn figures_of_general(page: &mut String, general: &General) {
+    let seconds = general.seconds();
+    let rate = |n: u64| if seconds > 0.0 { n as f64 / seconds } else { 0.0 };
     let row = |name: &str, value: String| vec![name.to_owned(), value];
     let rows = [
         row("packets", general.frames.to_string()),
@@ -136,7 +145,7 @@ pub fn of_general(
         row("bytes outside packets", general.skipped_octets.to_string()),
         row("from packet to packet, ms", three(&general.gaps)),
     ];
-    table(&mut page, "Figures", &[("figure", ""), ("value", "")], &rows);
+    table(page, "Figures", &[("figure", ""), ("value", "")], &rows);
     let talkers = general.talkers.iter().map(|(address, talker)| {
         vec![
             address.clone(),
@@ -146,19 +155,15 @@ pub fn of_general(
         ]
     });
     let columns = [("address", ""), ("sent", ""), ("received", ""), ("damaged", "")];
-    table(&mut page, "Addresses", &columns, &talkers.collect::<Vec<_>>());
+    table(page, "Addresses", &columns, &talkers.collect::<Vec<_>>());
     if let Some(modbus) = &general.modbus {
-        headed(&mut page, modbus_title(modbus), &modbus_rows(modbus));
+        headed(page, modbus_title(modbus), &modbus_rows(modbus));
     }
     if let Some(wpan) = &general.wpan {
-        headed(&mut page, "Networks", &pan_rows(wpan));
-        headed(&mut page, LINKS, &link_rows(wpan));
-        headed(&mut page, "Channels", &channel_rows(wpan));
+        headed(page, "Networks", &pan_rows(wpan));
+        headed(page, LINKS, &link_rows(wpan));
+        headed(page, "Channels", &channel_rows(wpan));
     }
-    page.push_str("</section>\n");
-    not_judged(&mut page, remarks);
-    end(&mut page);
-    page
 }
 
 /// What has changed since an earlier report.

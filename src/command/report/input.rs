@@ -242,28 +242,7 @@ fn open_capture(
     };
     let mut reader = Reader::new(input).map_err(refused)?;
     let mut begin = Begin::default();
-    let mut protocol = None;
-    loop {
-        match reader.next_packet() {
-            Ok(None) => break,
-            Err(problem) => {
-                begin.problem = Some(problem);
-                break;
-            }
-            Ok(Some(packet)) => {
-                begin.packets += 1;
-                let kept = Kept::new(&packet);
-                let of = reader.interfaces().get(kept.packet.interface as usize);
-                protocol = of.and_then(|of| protocol_of(of, typed, Some(&kept.octets)));
-                if protocol.is_some() {
-                    begin.first = Some(kept);
-                    break;
-                }
-                let packet = kept.packet;
-                *begin.others.entry(packet.link_type).or_default() += 1;
-            }
-        }
-    }
+    let protocol = find_first(&mut reader, &mut begin, typed);
     let link_types: Vec<_> = reader.interfaces().iter().map(|one| one.link_type).collect();
     // Without packets it is what the file says, or nothing.
     let mut interfaces = reader.interfaces().iter().filter(|_| begin.packets == 0);
@@ -297,6 +276,32 @@ fn open_capture(
         begins,
         remarks: Vec::new(),
     })
+}
+
+/// Reads up to the first packet of a line, and says of which protocol that is, and whether somebody said so.
+fn find_first(
+    reader: &mut Reader,
+    begin: &mut Begin,
+    typed: Option<&'static Protocol>,
+) -> Option<(&'static Protocol, bool)> {
+    loop {
+        let packet = match reader.next_packet() {
+            Ok(packet) => packet?,
+            Err(problem) => {
+                begin.problem = Some(problem);
+                return None;
+            }
+        };
+        begin.packets += 1;
+        let kept = Kept::new(&packet);
+        let of = reader.interfaces().get(kept.packet.interface as usize);
+        let protocol = of.and_then(|of| protocol_of(of, typed, Some(&kept.octets)));
+        if protocol.is_some() {
+            begin.first = Some(kept);
+            return protocol;
+        }
+        *begin.others.entry(kept.packet.link_type).or_default() += 1;
+    }
 }
 
 /// The protocol of the packets of an interface, and whether the user or the file names it: else it is the
