@@ -8,13 +8,16 @@
   build that callgrind can run (scripts/counts.sh makes it).
 - System calls a frame on a slow line, by strace: a frame at a time through a PTY, to a reader of
   the FIFO; and a thousand frames at full speed, from a file to a file.
+- Memory of its own, which no other program has: on a slow line with one reader.
 
 Prints a table, and ends with 1 if a count is above its bound. Needs valgrind and strace.
 """
 
+import contextlib
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -64,30 +67,54 @@ def instructions_a_frame(program, data, name, folder):
     return (two - one) / FRAMES
 
 
-def calls(program, frames, folder):
-    """System calls of a run with so many frames, one at a time."""
+@contextlib.contextmanager
+def slow_line(program, folder, *options, tracer=()):
+    """The program on a pseudo-terminal, with a reader of its FIFO; yields its process, and what
+    sends one frame through."""
     master, slave = pty.openpty()
     tty.setraw(slave)
-    fifo, log = (os.path.join(folder, name) for name in ("fifo", "strace"))
+    fifo = os.path.join(folder, "fifo")
     os.mkfifo(fifo)
-    options = ["-q", "--baud=115200", "--fifo", fifo, "-c", str(frames)]
     # Named by a link, which goes first: a number may soon be another terminal's.
     link = os.path.join(folder, "port")
     os.symlink(os.ttyname(slave), link)
-    traced = subprocess.Popen(["strace", "-f", "-qq", "-o", log, program, link, *options])
+    process = subprocess.Popen([*tracer, program, link, "-q", "--baud=115200", "--fifo", fifo,
+                                *options])
     reader = os.open(fifo, os.O_RDONLY)
     read_exactly(reader, PCAP_HEADER)
-    for number in range(frames):
-        octets = frame(number)
+
+    def send(octets):
         os.write(master, octets)
         read_exactly(reader, 16 + len(octets))
-    assert traced.wait() == 0, "serialshark failed"
+
+    yield process, send
+    assert process.wait() == 0, "serialshark failed"
     os.remove(link)
     if os.path.exists(fifo):
         os.remove(fifo)
     for descriptor in (reader, master, slave):
         os.close(descriptor)
+
+
+def calls(program, frames, folder):
+    """System calls of a run with so many frames, one at a time."""
+    log = os.path.join(folder, "strace")
+    tracer = ["strace", "-f", "-qq", "-o", log]
+    with slow_line(program, folder, "-c", str(frames), tracer=tracer) as (_, send):
+        for number in range(frames):
+            send(frame(number))
     return traced_calls(log)
+
+
+def own_memory_kb(program, folder):
+    """What a run with one reader has of its own: no pages of files, which any program may use."""
+    with slow_line(program, folder) as (process, send):
+        for number in range(SLOW_FRAMES):
+            send(frame(number))
+        with open(f"/proc/{process.pid}/status") as status:
+            found = int(re.search(r"RssAnon:\s+(\d+) kB", status.read())[1])
+        process.send_signal(signal.SIGINT)
+    return found
 
 
 def calls_at_full_speed(program, octets, folder):
@@ -147,6 +174,8 @@ def main():
                          - calls(program, SLOW_FRAMES, folder)) / SLOW_FRAMES,
             "system calls a thousand frames at full speed":
                 lambda: calls_a_thousand_frames(program, folder),
+            "memory of its own with one reader, kB":
+                lambda: own_memory_kb(program, folder),
         }
         found = {what: least(measure, bounds[what]) for what, measure in measures.items()}
     failed = False
