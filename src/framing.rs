@@ -58,6 +58,7 @@ mod stuffing;
 mod ti;
 mod upper;
 mod window;
+mod windowed;
 pub(crate) mod wpan;
 mod zniffer;
 mod zwave;
@@ -71,6 +72,7 @@ use crate::time::Timestamp;
 use hopping::Hops;
 use std::ops::RangeInclusive;
 use window::Window;
+use windowed::Windowed;
 
 /// Longest time that a USB serial adapter keeps received octets to itself: the default
 /// latency timer of FTDI's chips.

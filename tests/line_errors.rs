@@ -1,5 +1,5 @@
-//! What a receiver found wrong with octets, from a recording to what Wireshark shows. (Marks of the
-//! kernel are read in src/sys/linux/marks.rs; tests/vm.rs has a driver that makes them.)
+//! What a receiver found wrong with octets, from a recording to what Wireshark shows. (A port's are
+//! counted by its driver: src/sys/linux/port.rs.)
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;

@@ -14,11 +14,10 @@
 //! Work per octet: constant. Memory: two longest frames and a chunk.
 
 use super::upper::Upper;
-use super::{Framer, IDLE_NS, Protocol, Setup, Window};
+use super::{IDLE_NS, Protocol, Setup, Window, Windowed};
 use crate::dissect;
 use crate::line::{Line, LineFormat};
-use crate::line_errors::LineError;
-use crate::packet::{Batch, Direction, LinkType, Notes, Tally};
+use crate::packet::{Batch, Direction, LinkType, Notes};
 use crate::time::Timestamp;
 
 /// What the rest of the program knows about it.
@@ -70,7 +69,7 @@ impl Dmx {
     }
 
     /// Takes what can be told; all of it if nothing follows (`closed`).
-    fn cut(&mut self, closed: bool, out: &mut Batch) {
+    fn take(&mut self, closed: bool, out: &mut Batch) {
         while !self.window.octets().is_empty() {
             let held = self.window.octets().len();
             let first_break = self.window.breaks().next();
@@ -134,51 +133,41 @@ impl Dmx {
     }
 }
 
-impl Framer for Dmx {
-    fn push(&mut self, octets: &[u8], arrival: Timestamp, out: &mut Batch) {
-        if self.window.octets().is_empty()
-            && self.window.pause_before(octets.len(), arrival) > GAP_NS
-        {
-            self.may_begin = true;
-        }
-        self.window.push(octets, arrival);
-        self.cut(false, out);
+impl Windowed for Dmx {
+    fn window(&self) -> &Window {
+        &self.window
     }
 
-    fn mark(&mut self, errors: &[LineError]) {
-        self.window.mark(errors);
+    fn window_mut(&mut self) -> &mut Window {
+        &mut self.window
     }
 
-    fn deadline(&self) -> Option<Timestamp> {
-        self.window.deadline()
+    fn cut(&mut self, closed: bool, out: &mut Batch) {
+        self.take(closed, out);
     }
 
-    fn open_since(&self) -> Option<Timestamp> {
-        self.deadline().map(|_| self.window.time_of(0))
-    }
-
-    fn expire(&mut self, now: Timestamp, out: &mut Batch) {
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.cut(true, out);
+    fn before(&mut self, len: usize, arrival: Timestamp) {
+        if self.window.octets().is_empty() && self.window.pause_before(len, arrival) > GAP_NS {
             self.may_begin = true;
         }
     }
 
-    fn finish(&mut self, out: &mut Batch) {
-        self.cut(true, out);
+    fn end(&mut self, _now: Timestamp, out: &mut Batch) {
+        self.take(true, out);
         self.may_begin = true;
     }
 
-    fn tally(&self) -> Tally {
-        self.window.tally
+    fn forget(&mut self) {
+        self.may_begin = true;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Framer;
     use super::*;
     use crate::exported_pdu;
-    use crate::line_errors::LineErrorKind;
+    use crate::line_errors::{LineError, LineErrorKind};
 
     const BREAK: Option<LineErrorKind> = Some(LineErrorKind::Break);
 

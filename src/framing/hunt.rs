@@ -16,10 +16,8 @@
 //! With `n` octets in the longest frame and starts at least `s` octets apart that is `2n/s`
 //! steps; only input crafted for it comes near. Memory: two longest frames and a chunk.
 
-use super::{Framer, Setup, Window};
-use crate::line_errors::LineError;
-use crate::packet::{Batch, Damage, Notes, Tally};
-use crate::time::Timestamp;
+use super::{Setup, Window, Windowed};
+use crate::packet::{Batch, Damage, Notes};
 
 /// What the octets at a position are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -305,37 +303,21 @@ impl<F: Format> Hunter<F> {
     }
 }
 
-impl<F: Format> Framer for Hunter<F> {
-    fn push(&mut self, octets: &[u8], arrival: Timestamp, out: &mut Batch) {
-        self.window.push(octets, arrival);
-        self.hunt(false, out);
+impl<F: Format> Windowed for Hunter<F> {
+    fn window(&self) -> &Window {
+        &self.window
     }
 
-    fn mark(&mut self, errors: &[LineError]) {
-        self.window.mark(errors);
+    fn window_mut(&mut self) -> &mut Window {
+        &mut self.window
     }
 
-    fn deadline(&self) -> Option<Timestamp> {
-        self.window.deadline()
+    fn cut(&mut self, closed: bool, out: &mut Batch) {
+        self.hunt(closed, out);
     }
 
-    fn open_since(&self) -> Option<Timestamp> {
-        self.deadline().map(|_| self.window.time_of(0))
-    }
-
-    fn expire(&mut self, now: Timestamp, out: &mut Batch) {
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.hunt(true, out);
-        }
-    }
-
-    fn finish(&mut self, out: &mut Batch) {
-        self.hunt(true, out);
+    fn forget(&mut self) {
         self.after_good = false;
         self.format.reset();
-    }
-
-    fn tally(&self) -> Tally {
-        self.window.tally
     }
 }

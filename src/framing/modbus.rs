@@ -36,12 +36,11 @@ mod heads;
 mod layout;
 mod run;
 
-use super::{ADAPTER_LATENCY_NS, Framer, Protocol, Setup, Window};
+use super::{ADAPTER_LATENCY_NS, Protocol, Setup, Window, Windowed};
 use crate::dissect;
 use crate::exported_pdu;
 use crate::line::{Line, LineFormat};
-use crate::line_errors::LineError;
-use crate::packet::{Batch, Damage, Direction, LinkType, Notes, Tally};
+use crate::packet::{Batch, Damage, Direction, LinkType, Notes};
 use crate::time::Timestamp;
 use heads::Heads;
 pub(crate) use layout::CRC;
@@ -432,26 +431,28 @@ struct Damaged {
     role: Option<Role>,
 }
 
-impl Framer for Modbus {
-    fn push(&mut self, octets: &[u8], arrival: Timestamp, out: &mut Batch) {
-        if octets.is_empty() {
-            return;
-        }
-        let is_timed = self.gap_ns.is_some();
-        let pause = self.window.pause_before(octets.len(), arrival);
-        if is_timed && pause >= ANSWER_NS && self.window.octets().is_empty() {
+impl Windowed for Modbus {
+    fn window(&self) -> &Window {
+        &self.window
+    }
+
+    fn window_mut(&mut self) -> &mut Window {
+        &mut self.window
+    }
+
+    fn cut(&mut self, closed: bool, out: &mut Batch) {
+        self.hunt(closed, out);
+    }
+
+    fn before(&mut self, len: usize, arrival: Timestamp) {
+        let pause = self.window.pause_before(len, arrival);
+        if self.gap_ns.is_some() && pause >= ANSWER_NS && self.window.octets().is_empty() {
             self.asked = None;
         }
         self.is_quiet = false;
-        self.window.push(octets, arrival);
-        self.hunt(false, out);
     }
 
-    fn mark(&mut self, errors: &[LineError]) {
-        self.window.mark(errors);
-    }
-
-    fn deadline(&self) -> Option<Timestamp> {
+    fn due(&self) -> Option<Timestamp> {
         let silence = self.window.deadline()?;
         match self.gap_ns {
             Some(gap_ns) if !self.is_quiet => Some(self.window.last_arrival.plus_ns(gap_ns)),
@@ -459,36 +460,26 @@ impl Framer for Modbus {
         }
     }
 
-    fn open_since(&self) -> Option<Timestamp> {
-        self.deadline().map(|_| self.window.time_of(0))
-    }
-
-    fn expire(&mut self, now: Timestamp, out: &mut Batch) {
-        if self.deadline().is_none_or(|deadline| now < deadline) {
-            return;
-        }
+    fn end(&mut self, now: Timestamp, out: &mut Batch) {
         self.is_quiet = true;
         let is_closed = self.window.deadline().is_some_and(|deadline| deadline <= now);
         self.hunt(is_closed, out);
     }
 
-    fn finish(&mut self, out: &mut Batch) {
-        self.hunt(true, out);
+    fn forget(&mut self) {
         self.searched = 0;
         self.asked = None;
         self.is_quiet = false;
-    }
-
-    fn tally(&self) -> Tally {
-        self.window.tally
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Framer;
     use super::super::SILENCE_NS;
     use super::*;
     use crate::exported_pdu::split;
+    use crate::packet::Tally;
 
     const MS: u64 = 1_000_000;
     const ASK: [u8; 8] = [0x01, 0x03, 0x03, 0xe8, 0x00, 0x02, 0x44, 0x7b];

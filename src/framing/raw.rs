@@ -15,11 +15,10 @@
 mod rules;
 
 use super::hunt::{Format, Hunter, Judgement};
-use super::{ADAPTER_LATENCY_NS, Framer, Protocol, Setup, Window};
+use super::{ADAPTER_LATENCY_NS, Protocol, Setup, Window, Windowed};
 use crate::dissect;
 use crate::line::Line;
-use crate::line_errors::LineError;
-use crate::packet::{Batch, Damage, LinkType, Notes, Tally};
+use crate::packet::{Batch, Damage, LinkType, Notes};
 use crate::time::Timestamp;
 use memchr::memmem;
 use rules::{LengthField, Rules};
@@ -111,7 +110,7 @@ impl Cut {
     }
 
     /// Cuts off what can be; all of it if nothing follows (`closed`).
-    fn cut(&mut self, closed: bool, out: &mut Batch) {
+    fn take(&mut self, closed: bool, out: &mut Batch) {
         while !self.window.octets().is_empty() {
             let gap = self.window.pauses().next().map(|(ahead, _)| ahead);
             let burst = gap.unwrap_or(self.window.octets().len());
@@ -180,40 +179,25 @@ impl Cut {
     }
 }
 
-impl Framer for Cut {
-    fn push(&mut self, octets: &[u8], arrival: Timestamp, out: &mut Batch) {
-        self.window.push(octets, arrival);
-        self.cut(false, out);
+impl Windowed for Cut {
+    fn window(&self) -> &Window {
+        &self.window
     }
 
-    fn mark(&mut self, errors: &[LineError]) {
-        self.window.mark(errors);
+    fn window_mut(&mut self) -> &mut Window {
+        &mut self.window
     }
 
-    fn deadline(&self) -> Option<Timestamp> {
+    fn cut(&mut self, closed: bool, out: &mut Batch) {
+        self.take(closed, out);
+    }
+
+    fn due(&self) -> Option<Timestamp> {
         let silence = self.window.deadline()?;
         // Octets that an adapter still has may have come without a pause.
         let pause = self.rules.gap_ns.map(|gap_ns| gap_ns.saturating_add(ADAPTER_LATENCY_NS));
         let pause = pause.map(|pause_ns| self.window.last_arrival.plus_ns(pause_ns));
         Some(pause.map_or(silence, |pause| pause.min(silence)))
-    }
-
-    fn open_since(&self) -> Option<Timestamp> {
-        self.deadline().map(|_| self.window.time_of(0))
-    }
-
-    fn expire(&mut self, now: Timestamp, out: &mut Batch) {
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.cut(true, out);
-        }
-    }
-
-    fn finish(&mut self, out: &mut Batch) {
-        self.cut(true, out);
-    }
-
-    fn tally(&self) -> Tally {
-        self.window.tally
     }
 }
 

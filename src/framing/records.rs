@@ -13,10 +13,8 @@
 
 use super::device_clock::DeviceClock;
 use super::wpan::{MAX_PSDU, Tap};
-use super::{Framer, Setup, Window};
-use crate::line_errors::LineError;
-use crate::packet::{Batch, Damage, Notes, Tally};
-use crate::time::Timestamp;
+use super::{Setup, Window, Windowed};
+use crate::packet::{Batch, Damage, Notes};
 use std::mem;
 
 /// What the octets at a position are.
@@ -164,44 +162,28 @@ impl<F: Format> Records<F> {
     }
 }
 
-impl<F: Format> Framer for Records<F> {
-    fn push(&mut self, octets: &[u8], arrival: Timestamp, out: &mut Batch) {
-        self.window.push(octets, arrival);
-        self.read(false, out);
+impl<F: Format> Windowed for Records<F> {
+    fn window(&self) -> &Window {
+        &self.window
     }
 
-    fn mark(&mut self, errors: &[LineError]) {
-        self.window.mark(errors);
+    fn window_mut(&mut self) -> &mut Window {
+        &mut self.window
     }
 
-    fn deadline(&self) -> Option<Timestamp> {
-        self.window.deadline()
+    fn cut(&mut self, closed: bool, out: &mut Batch) {
+        self.read(closed, out);
     }
 
-    fn open_since(&self) -> Option<Timestamp> {
-        self.deadline().map(|_| self.window.time_of(0))
-    }
-
-    fn expire(&mut self, now: Timestamp, out: &mut Batch) {
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.read(true, out);
-        }
-    }
-
-    fn finish(&mut self, out: &mut Batch) {
-        self.read(true, out);
+    fn forget(&mut self) {
         self.clock.reset();
     }
 
-    fn tally(&self) -> Tally {
-        self.window.tally
-    }
-
-    fn tune(&mut self, channel: Option<u8>) {
+    fn set_channel(&mut self, channel: Option<u8>) {
         self.channel = channel;
     }
 
-    fn restarted(&mut self) -> bool {
+    fn has_restarted(&mut self) -> bool {
         mem::take(&mut self.restarted)
     }
 }

@@ -43,11 +43,10 @@ pub(super) use ifconfig::Ifconfig;
 
 use super::device_clock::DeviceClock;
 use super::phrase::Phrases;
-use super::{Channel, Framer, Protocol, Setup, Sniffer, Window, wpan};
+use super::{Channel, Protocol, Setup, Sniffer, Window, Windowed, wpan};
 use crate::dissect;
 use crate::line::Line;
-use crate::line_errors::LineError;
-use crate::packet::{Batch, Damage, LinkType, Notes, Tally};
+use crate::packet::{Batch, Damage, LinkType, Notes};
 use crate::time::Timestamp;
 use header::{Header, KNOWN, Widths, parse_data, parse_header};
 use memchr::memmem;
@@ -290,35 +289,27 @@ impl Riot {
     }
 }
 
-impl Framer for Riot {
-    fn push(&mut self, octets: &[u8], arrival: Timestamp, out: &mut Batch) {
-        self.window.push(octets, arrival);
-        self.read(false, out);
+impl Windowed for Riot {
+    fn window(&self) -> &Window {
+        &self.window
     }
 
-    fn mark(&mut self, errors: &[LineError]) {
-        self.window.mark(errors);
+    fn window_mut(&mut self) -> &mut Window {
+        &mut self.window
     }
 
-    fn deadline(&self) -> Option<Timestamp> {
+    fn cut(&mut self, closed: bool, out: &mut Batch) {
+        self.read(closed, out);
+    }
+
+    fn due(&self) -> Option<Timestamp> {
         match self.held {
             Held::Text => None,
             Held::HeaderLine | Held::Record { .. } => self.window.deadline(),
         }
     }
 
-    fn open_since(&self) -> Option<Timestamp> {
-        self.deadline().map(|_| self.window.time_of(0))
-    }
-
-    fn expire(&mut self, now: Timestamp, out: &mut Batch) {
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.read(true, out);
-        }
-    }
-
-    fn finish(&mut self, out: &mut Batch) {
-        self.read(true, out);
+    fn forget(&mut self) {
         self.window.skip(self.window.octets().len());
         self.widths = None;
         self.refused = None;
@@ -327,15 +318,11 @@ impl Framer for Riot {
         self.banner.reset();
     }
 
-    fn tally(&self) -> Tally {
-        self.window.tally
-    }
-
-    fn tune(&mut self, channel: Option<u8>) {
+    fn set_channel(&mut self, channel: Option<u8>) {
         self.channel = channel;
     }
 
-    fn restarted(&mut self) -> bool {
+    fn has_restarted(&mut self) -> bool {
         mem::take(&mut self.restarted)
     }
 }
@@ -353,8 +340,10 @@ fn without_prompts(mut line: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Framer;
     use super::super::SILENCE_NS;
     use super::*;
+    use crate::packet::Tally;
 
     const SECOND: u64 = 1_000_000_000;
     const SETUP: Setup = {

@@ -11,12 +11,10 @@
 //! no check sequence: what is a frame has exactly the digits that its length asks for, up to the end
 //! of its line.
 
-use super::{Framer, Protocol, Setup, Window};
+use super::{Protocol, Setup, Window, Windowed};
 use crate::dissect;
 use crate::line::Line;
-use crate::line_errors::LineError;
-use crate::packet::{Batch, LinkType, Tally};
-use crate::time::Timestamp;
+use crate::packet::{Batch, LinkType};
 
 /// What the rest of the program knows about it.
 pub(super) static ROW: Protocol = Protocol {
@@ -155,42 +153,25 @@ fn number(digits: &[u8]) -> Option<u32> {
     })
 }
 
-impl Framer for Slcan {
-    fn push(&mut self, octets: &[u8], arrival: Timestamp, out: &mut Batch) {
-        self.window.push(octets, arrival);
-        self.read(false, out);
+impl Windowed for Slcan {
+    fn window(&self) -> &Window {
+        &self.window
     }
 
-    fn mark(&mut self, errors: &[LineError]) {
-        self.window.mark(errors);
+    fn window_mut(&mut self) -> &mut Window {
+        &mut self.window
     }
 
-    fn deadline(&self) -> Option<Timestamp> {
-        self.window.deadline()
-    }
-
-    fn open_since(&self) -> Option<Timestamp> {
-        self.deadline().map(|_| self.window.time_of(0))
-    }
-
-    fn expire(&mut self, now: Timestamp, out: &mut Batch) {
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.read(true, out);
-        }
-    }
-
-    fn finish(&mut self, out: &mut Batch) {
-        self.read(true, out);
-    }
-
-    fn tally(&self) -> Tally {
-        self.window.tally
+    fn cut(&mut self, closed: bool, out: &mut Batch) {
+        self.read(closed, out);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Framer;
     use super::*;
+    use crate::time::Timestamp;
 
     #[test]
     fn lines_become_frames() {

@@ -16,9 +16,8 @@
 //! [`Stuffing::judge`] does. Memory: [`MAX_RUN`] octets, once as received and once without their
 //! escapes, and a chunk.
 
-use super::{Framer, Setup, Window};
-use crate::line_errors::LineError;
-use crate::packet::{Batch, Damage, Notes, Tally};
+use super::{Setup, Window, Windowed};
+use crate::packet::{Batch, Damage, Notes};
 use crate::time::Timestamp;
 
 /// Octets between two flags, escapes included: 1500 and a header, should all of them be escaped,
@@ -197,44 +196,34 @@ fn unstuff<S: Stuffing>(octets: &[u8], plain: &mut Vec<u8>) -> bool {
     is_sound
 }
 
-impl<S: Stuffing> Framer for Unstuffer<S> {
-    fn push(&mut self, octets: &[u8], arrival: Timestamp, out: &mut Batch) {
-        self.window.push(octets, arrival);
-        self.hunt(false, out);
+impl<S: Stuffing> Windowed for Unstuffer<S> {
+    fn window(&self) -> &Window {
+        &self.window
     }
 
-    fn mark(&mut self, errors: &[LineError]) {
-        self.window.mark(errors);
+    fn window_mut(&mut self) -> &mut Window {
+        &mut self.window
     }
 
-    fn deadline(&self) -> Option<Timestamp> {
-        self.window.deadline()
+    fn cut(&mut self, closed: bool, out: &mut Batch) {
+        self.hunt(closed, out);
     }
 
-    fn open_since(&self) -> Option<Timestamp> {
-        self.deadline().map(|_| self.window.time_of(0))
-    }
-
-    fn expire(&mut self, now: Timestamp, out: &mut Batch) {
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.hunt(true, out);
-            self.is_after_flag = false;
-        }
-    }
-
-    fn finish(&mut self, out: &mut Batch) {
+    fn end(&mut self, _now: Timestamp, out: &mut Batch) {
         self.hunt(true, out);
         self.is_after_flag = false;
     }
 
-    fn tally(&self) -> Tally {
-        self.window.tally
+    fn forget(&mut self) {
+        self.is_after_flag = false;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Framer;
     use super::*;
+    use crate::packet::Tally;
 
     /// Flag `|`, escape `^`, behind which `a` and `b` stand for these two; a frame ends with `.`.
     struct Marks;
