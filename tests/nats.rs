@@ -415,8 +415,12 @@ fn a_server_that_takes_small_messages_gets_small_ones_and_what_is_too_large_is_t
 #[test]
 fn a_part_of_the_past_has_just_its_packets() {
     let Some(nats) = Nats::start() else { return };
+    let dir = TempDir::new().unwrap();
+    let Some(clock) = FakeClock::new(dir.path()) else { return };
+    // Its end is an hour ago: nothing may be waited for, and nothing missed.
+    clock.set("-3600");
     let url = nats.url("campus.trunk1");
-    let mut trunk = Stored::start(&url, &[]);
+    let mut trunk = Stored::start_by(&url, &[], |args| clock.start(args));
     trunk.program.wait_for("trunk1: connected");
     for _ in 0..40 {
         trunk.say(1);

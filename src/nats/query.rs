@@ -35,8 +35,8 @@ pub struct Query {
 }
 
 impl Range {
-    /// Where a packet of this time belongs. One whose clock was not set is inside: it was asked for
-    /// by the time at which it was stored.
+    /// Where a packet of this time belongs. One whose clock was not set is inside: it is taken by the
+    /// time at which it was stored, which is not known here.
     pub fn place(&self, time: Timestamp) -> Place {
         if time.is_of_unset_clock() {
             Place::Inside

@@ -93,14 +93,14 @@ pub fn open(
     };
     let subscription = Arc::new(subscription);
     let found = feeds.into_iter().map(|feed| {
-        let Feed { trunk, interface, socket, is_caught_up } = feed;
+        let Feed { trunk, interface, socket, is_caught_up, goes_on } = feed;
         let pipe = PipeReader::new(File::from(socket))
             .map_err(|error| Error::new(&name, "cannot read").because(error))?;
         let source = Stored {
             name: trunk.to_string(),
             pipe,
             pieces: Pieces::default(),
-            range: query.range,
+            range: Range { goes_on, ..query.range },
             clock,
             stop: Arc::clone(stop),
             buffer: vec![0; BUFFER].into_boxed_slice(),
@@ -226,12 +226,13 @@ impl Source for Stored {
                 return Input::Ended;
             }
             let look = (!self.is_live).then(|| self.clock.now().plus_ns(LOOK_NS));
-            let until = [deadline, self.end(), look].into_iter().flatten().min();
             // Looked at first: what is in the pipe by then is all that was stored.
             let is_caught_up = self.is_caught_up.load(Ordering::Acquire);
+            let end = self.end().filter(|_| is_caught_up);
+            let until = [deadline, end, look].into_iter().flatten().min();
             match wait(Some(&self.pipe), until, &self.clock, &self.stop) {
                 Woken::Stop => return Input::Stopped,
-                Woken::Timeout if self.end().is_some_and(|end| end <= self.clock.now()) => {
+                Woken::Timeout if end.is_some_and(|end| end <= self.clock.now()) => {
                     return Input::Ended;
                 }
                 Woken::Timeout => {

@@ -56,6 +56,8 @@ pub struct Feed {
     pub interface: decode::Interface,
     pub socket: OwnedFd,
     pub is_caught_up: Arc<AtomicBool>,
+    /// Whether more comes than was stored.
+    pub goes_on: bool,
 }
 
 /// A trunk, as far as it was read.
@@ -63,6 +65,8 @@ struct Reading {
     trunk: Trunk,
     socket: UnixStream,
     next: DeliverPolicy,
+    /// The end of what is asked for.
+    to: Option<Timestamp>,
     /// What its messages begin with.
     header: Vec<u8>,
     /// What has come, of which `sent` octets are in the socket.
@@ -111,6 +115,7 @@ impl Subscription {
                 trunk: trunk.clone(),
                 socket: UnixStream::from_std(ours).map_err(cannot)?,
                 next: first(query.range, last),
+                to: query.range.to,
                 header: Vec::new(),
                 octets: Vec::new(),
                 sent: 0,
@@ -118,7 +123,7 @@ impl Subscription {
                 is_caught_up: Arc::clone(&is_caught_up),
                 goes_on,
             });
-            feeds.push(Feed { trunk, interface, socket: theirs.into(), is_caught_up });
+            feeds.push(Feed { trunk, interface, socket: theirs.into(), is_caught_up, goes_on });
         }
         let stop = Arc::new(Notify::new());
         let (stopped, query) = (Arc::clone(&stop), query.clone());
@@ -295,12 +300,29 @@ impl Reading {
             let message = message.map_err(|error| why(&error))?;
             let info = message.info().map_err(|error| error.to_string())?;
             pending = info.pending;
+            let stored_ns = info.published.timestamp_nanos_opt().unwrap_or(i64::MAX);
+            let stored = Timestamp::from_ns(u64::try_from(stored_ns).unwrap_or_default());
             self.next = DeliverPolicy::ByStartSequence { start_sequence: info.stream_sequence + 1 };
-            self.take(&message)?;
+            if !self.is_behind(&message, stored) {
+                self.take(&message)?;
+            }
             if !self.flush().await {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether a message that was `stored` then is behind what is asked for although its packets do
+    /// not say so: the clock by which they were heard was not set.
+    fn is_behind(&self, message: &Message, stored: Timestamp) -> bool {
+        let Some(to) = self.to.filter(|to| *to <= stored) else { return false };
+        let (mut has_unset, mut has_inside) = (false, false);
+        let read = Pieces::default().push(&message.payload, |packet| {
+            let time = packet.time.unwrap_or_default();
+            has_unset |= time.is_of_unset_clock();
+            has_inside |= !time.is_of_unset_clock() && time < to;
+        });
+        has_unset && !has_inside && read.is_ok()
     }
 
     /// Takes the octets of a message; what it begins with only where it is not that of the one before.
