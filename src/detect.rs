@@ -18,7 +18,7 @@ use crate::exported_pdu;
 use crate::framing::{Framer, IDLE_NS, PROTOCOLS, Protocol, SILENCE_NS, Setup};
 use crate::line::Line;
 use crate::line_errors::{LineError, LineErrorKind};
-use crate::packet::{Batch, LinkType, Tally};
+use crate::packet::{Batch, LinkType, Packet, Tally};
 use crate::time::Timestamp;
 pub use pulses::Pulses;
 pub use search::{LIKELY, PROMISING, Search, lines, lines_of};
@@ -169,29 +169,38 @@ impl Contender {
 
     /// Takes what its framer has found.
     fn weigh(&mut self, found: &Batch) {
-        let judged = judged(&self.framer.tally());
-        for packet in found.packets().filter(|packet| packet.damage.is_none()) {
-            let len = packet.data.len() as u64;
-            self.good += len;
-            let bits = f64::from((self.protocol.proof)(packet.data));
-            // Many check sequences take 0 for a check of zeros.
+        for packet in found.packets() {
             let octets = octets_of(self.protocol, packet.data);
-            let is_blank = octets.windows(2).all(|pair| pair[0] == pair[1]);
-            if bits == 0.0 || is_blank {
-                continue;
-            }
-            self.fitting += len;
-            if bits < LEAST_BITS {
-                continue;
-            }
+            let proves = self.proof_of(&packet, octets);
             if self.packets == 0 {
-                self.before = judged - self.framer.tally().good_octets.min(judged);
+                self.before += u64::from(packet.skipped_before);
             }
+            let Some(bits) = proves.filter(|bits| *bits >= LEAST_BITS) else {
+                if self.packets == 0 {
+                    self.before += octets.len() as u64;
+                }
+                continue;
+            };
             self.packets += 1;
             let chances = f64::from(packet.skipped_before) + 1.0;
             // In noise this goes up and down, and leads nowhere.
             self.bits = (self.bits + bits.min(MOST_BITS) - chances.log2()).max(0.0);
         }
+    }
+
+    /// How many bits a packet proves, if it is not against the protocol; counts it.
+    fn proof_of(&mut self, packet: &Packet<'_>, octets: &[u8]) -> Option<f64> {
+        if !packet.damage.is_none() {
+            return None;
+        }
+        let len = packet.data.len() as u64;
+        self.good += len;
+        let bits = f64::from((self.protocol.proof)(packet.data));
+        // Many check sequences take 0 for a check of zeros.
+        let is_blank = octets.windows(2).all(|pair| pair[0] == pair[1]);
+        let fits = bits > 0.0 && !is_blank;
+        self.fitting += if fits { len } else { 0 };
+        fits.then_some(bits)
     }
 
     fn evidence(&self, line: Line) -> Evidence {
@@ -384,6 +393,23 @@ mod tests {
         }
         assert!(detector.evidence()[0].packets > 10);
         assert!(detector.verdict().is_none(), "a sixth of the bytes");
+    }
+
+    #[test]
+    fn what_is_between_packets_counts_however_it_was_read() {
+        let junk = [b'x'; 40];
+        let line = [TOKEN, &junk].concat().repeat(20);
+        let (mut once, mut by_octet) = (detector(), detector());
+        once.push(&line, at(0));
+        for octet in &line {
+            by_octet.push(&[*octet], at(0));
+        }
+        once.finish();
+        by_octet.finish();
+        let shares = [&once, &by_octet].map(|it| it.evidence()[0].share);
+        assert_eq!(shares[0], shares[1]);
+        assert!((0.15..0.18).contains(&shares[0]), "{shares:?}");
+        assert!(once.verdict().is_none(), "a sixth of the bytes");
     }
 
     #[test]
