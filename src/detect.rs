@@ -423,6 +423,21 @@ mod tests {
     }
 
     #[test]
+    fn a_master_whose_devices_are_silent_is_recognised_by_what_it_asks() {
+        let mut detector = Detector::new(Line::at(9600), true);
+        let polls = [
+            [0x01, 0x04, 0x00, 0x00, 0x00, 0x14, 0xf0, 0x05],
+            [0x11, 0x03, 0x00, 0x6b, 0x00, 0x03, 0x76, 0x87],
+        ];
+        for n in 0..20 {
+            assert!(n > 7 || detector.verdict().is_none(), "after {n}");
+            detector.push(&polls[n as usize % 2], at(1000 * n));
+            detector.expire(at(1000 * n + 500));
+        }
+        assert_eq!(detector.verdict().expect("polls").protocol.name, "modbus");
+    }
+
+    #[test]
     fn chance_is_taken_off() {
         let modbus = protocol("modbus").expect("modbus");
         let mut near = Detector::among([modbus], Line::at(9600), true);

@@ -131,6 +131,11 @@ pub(super) fn request(octets: &[u8]) -> Extent {
     }
 }
 
+/// Whether this is a request for registers, as many as an answer holds.
+pub(super) fn asks_for_registers(octets: &[u8]) -> bool {
+    matches!(octets, [_, READ_HOLDING_REGISTERS | READ_INPUT_REGISTERS, _, _, 0, 1..=125, _, _])
+}
+
 /// The same of an answer.
 pub(super) fn response(octets: &[u8]) -> Extent {
     let is_even = |count: usize| count > 0 && count.is_multiple_of(2);
