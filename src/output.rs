@@ -24,6 +24,7 @@ pub mod pipe;
 pub mod post_rotate;
 pub mod report_file;
 pub mod tcp;
+pub mod trail;
 #[cfg(target_os = "linux")]
 mod unix_path;
 #[cfg(target_os = "linux")]
@@ -37,7 +38,9 @@ use permissions::Permissions;
 use std::any::Any;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use trail::Trail;
 
 /// Whether a link at this path may be followed: not where everybody may put one, as in /tmp, unless
 /// it is the user's or the directory owner's, which nobody else can replace there.
@@ -161,7 +164,7 @@ impl Stream {
         }
     }
 
-    /// One that ends when it has what the history has of so much time.
+    /// One that ends when it has what is known of so much time.
     #[cfg(feature = "http")]
     fn of_last(self, last: Duration) -> Self {
         Self { last: Some(last), ..self }
@@ -247,6 +250,21 @@ impl Stream {
             (StreamEnd::File(disk), Some(_)) => disk.is_regular,
             (_, Some(shortage)) => shortage == Shortage::System,
             (_, None) => false,
+        }
+    }
+
+    /// From now on it leaves a trail by which its files can be read, if they are files.
+    pub fn leave_trail(&mut self, now: Timestamp) -> Option<Arc<Trail>> {
+        match &mut self.end {
+            StreamEnd::File(disk) => disk.leave_trail(now),
+            StreamEnd::Sink(_) => None,
+        }
+    }
+
+    /// All packets up to this number, counted from the first, are written, or could not be.
+    pub fn reach(&self, packets: u64, clock: &MonoClock) {
+        if let StreamEnd::File(file::Disk { trail: Some(trail), .. }) = &self.end {
+            trail.reach(self.written, packets, clock);
         }
     }
 

@@ -52,7 +52,6 @@ pub struct Capture<'a> {
     /// Of each port, if it is recorded.
     recordings: Vec<Option<Recording>>,
     places: &'a Places,
-    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "for --http"))]
     board: Option<Arc<Board>>,
     /// Woken when programs that show packets are not waited for any more.
     viewers_stop: Waker,
@@ -166,7 +165,16 @@ impl<'scope> Threads<'scope> {
         mut reception: Reception<'env>,
     ) -> Self {
         let Capture { config, shared, .. } = *capture;
-        for (stream, format) in ends.streams {
+        // Packets of a recording have other times than now.
+        let mut wants_trail =
+            capture.board.is_some() && !shared.interfaces.iter().any(|port| port.recorded);
+        for (mut stream, format) in ends.streams {
+            if wants_trail
+                && format == Format::Pcapng
+                && let Some(trail) = stream.leave_trail(shared.clock.now())
+            {
+                wants_trail = shared.trail.set(trail).is_err();
+            }
             open_stream(scope, shared, stream, format, true);
         }
         let listeners = capture.places.listeners.iter();

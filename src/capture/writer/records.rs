@@ -31,6 +31,8 @@ pub struct Writer {
     header: usize,
     /// What is in `buffer` of each port, and what a shortage has cost.
     draft: Draft,
+    /// Up to which packet, of all that have left, they are in `buffer`, or written.
+    encoded_to: u64,
     /// Whether the stream has no packets yet, those in `buffer` counted in.
     is_empty: bool,
     /// Whether its trailer is written.
@@ -62,6 +64,7 @@ impl Writer {
             buffer,
             sent: 0,
             draft: Draft::new(ports),
+            encoded_to: 0,
             is_empty: true,
             is_finished: false,
             may_drop,
@@ -98,6 +101,21 @@ impl Writer {
     pub fn write_now(&mut self, queued: &Queued, queue: &Queue) -> Result<(), End> {
         self.encode(queued, queue, None)?;
         self.try_send(self.buffer.len(), queue)?;
+        Ok(())
+    }
+
+    /// Adds the record of a packet that was captured before, and sends what is too much for one write.
+    pub fn copy(&mut self, packet: &Packet<'_>, waiter: &Waiter<'_>) -> Result<(), End> {
+        let port = usize::from(packet.port);
+        waiter.queue.account.copied(port);
+        match self.add(packet, 0, Some(waiter)) {
+            Ok(_) => self.draft.add_record(port, Missed::default()),
+            Err(end) => {
+                self.draft.add_unwritable(port, 1);
+                return Err(end);
+            }
+        }
+        self.is_empty = false;
         Ok(())
     }
 
@@ -175,6 +193,7 @@ impl Writer {
         let port = queued.range.port();
         self.draft.miss(port, queued.missed);
         let mut packets = queued.range.packets();
+        self.encoded_to = queued.range.number();
         while let Some(packet) = packets.next() {
             let mut told = self.draft.take_missed(port);
             told.gap_ns += packet.gap_ns;
@@ -193,6 +212,7 @@ impl Writer {
                     return Err(end);
                 }
             }
+            self.encoded_to += 1;
         }
         Ok(())
     }
@@ -285,6 +305,7 @@ impl Writer {
             self.buffer.drain(..len);
         }
         self.draft.deliver(&queue.account);
+        self.stream.reach(self.encoded_to, &self.clock);
         Ok(true)
     }
 
