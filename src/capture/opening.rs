@@ -135,7 +135,7 @@ pub fn open(
     for port in &config.ports {
         #[cfg(all(target_os = "linux", feature = "nats"))]
         if let Some(query) = &port.query {
-            match source::nats::open(query, config.wait, clock, stop)? {
+            match source::nats::open(query, config.wait, config.follows, clock, stop)? {
                 Some(trunks) => opened.add_trunks(port, trunks)?,
                 None => return Ok(None),
             }
