@@ -194,7 +194,7 @@ struct Means {
 fn capture(
     config: &Config,
     means: Means,
-    opened: Opened,
+    mut opened: Opened,
     places: &Places,
     reception: Reception<'_>,
 ) -> Result<After, Error> {
@@ -211,6 +211,7 @@ fn capture(
     let Means { wall, stop, signals, .. } = means;
     let shared =
         Shared::new(wall, interfaces, streams, config.queue_memory, events, readers_changed, stop);
+    let shared = Shared { trail: opened.trail.take(), ..shared };
     shared.awaited.store(places.viewings.len(), Ordering::SeqCst);
     let may_show = config.screen.is_none() && !prints_on_a_terminal(config);
     let service = Service::new(&shared, changes, may_show);

@@ -137,6 +137,8 @@ pub struct Stream {
     written: u64,
     /// The last packets alone, of so much time, instead of all that come.
     last: Option<Duration>,
+    /// The port whose packets alone it has; all have theirs otherwise.
+    port: Option<usize>,
     /// Dropped with the stream, to tell its listener.
     _lease: Option<Box<dyn Any + Send>>,
 }
@@ -149,6 +151,7 @@ impl Stream {
             end: StreamEnd::Sink(sink),
             written: 0,
             last: None,
+            port: None,
             _lease: lease,
         }
     }
@@ -160,6 +163,7 @@ impl Stream {
             end: StreamEnd::File(disk),
             written: 0,
             last: None,
+            port: None,
             _lease: None,
         }
     }
@@ -173,6 +177,17 @@ impl Stream {
     /// Of how much time it is to have the last packets, and then to end; `None` goes on.
     pub fn last(&self) -> Option<Duration> {
         self.last
+    }
+
+    /// One of a single port, that of this number.
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    fn of_port(self, port: Option<usize>) -> Self {
+        Self { port, ..self }
+    }
+
+    /// The port whose packets alone it has, if there is one.
+    pub fn port(&self) -> Option<usize> {
+        self.port
     }
 
     /// What to call it in a message.

@@ -132,7 +132,7 @@ fn open_or_find(
     most_ns: u64,
 ) -> Option<Past> {
     let mut streams = shared.streams();
-    let trail = shared.trail.get().filter(|_| stream.is_past());
+    let trail = shared.trail.as_ref().filter(|_| stream.is_past());
     let trail = trail.filter(|_| !streams.history.covers(opened, most_ns));
     let Some(trail) = trail else {
         streams.open(stream, opened, most_ns);
@@ -156,7 +156,11 @@ fn writer(
     opened: Timestamp,
 ) -> io::Result<StreamWriter> {
     let mut buffer = Vec::new();
-    let mut encoder = Encoder::start(format, Arc::clone(&shared.interfaces), opened, &mut buffer)?;
+    let interfaces = match stream.port().and_then(|port| shared.interfaces.get(port)) {
+        Some(only) => Arc::new([only.clone()]),
+        None => Arc::clone(&shared.interfaces),
+    };
+    let mut encoder = Encoder::start(format, interfaces, opened, &mut buffer)?;
     // Its section, if that was written while its ports were listened to.
     let written = usize::try_from(stream.written()).unwrap_or(usize::MAX);
     buffer.drain(..written.min(buffer.len()));

@@ -30,7 +30,7 @@ pub struct Shared {
     /// Where frames meet streams.
     pub streams: Mutex<Streams>,
     /// By what the packets of the past can be read, if there is somebody to read them.
-    pub trail: OnceLock<Arc<Trail>>,
+    pub trail: Option<Arc<Trail>>,
     /// What the main thread is told.
     pub events: Sender<Event>,
     /// Told that readers came or went; what it holds need not be told twice.
@@ -74,7 +74,7 @@ impl Shared {
             interfaces,
             streams: Mutex::new(streams),
             queue_memory,
-            trail: OnceLock::new(),
+            trail: None,
             events,
             readers_changed,
             gate: Arc::default(),

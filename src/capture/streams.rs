@@ -95,7 +95,8 @@ impl Streams {
             self.left += range.len() as u64;
             for stream in &self.open {
                 // What is behind gets it from the history, and who wants the past alone gets none.
-                if !stream.is_past() && !self.history.is_behind(stream) {
+                let wants_it = stream.takes(port) && !stream.is_past();
+                if wants_it && !self.history.is_behind(stream) {
                     stream.offer(&range);
                 }
             }

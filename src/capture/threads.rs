@@ -166,16 +166,7 @@ impl<'scope> Threads<'scope> {
         mut reception: Reception<'env>,
     ) -> Self {
         let Capture { config, shared, .. } = *capture;
-        // Packets of a recording have other times than now.
-        let mut wants_trail =
-            capture.board.is_some() && !shared.interfaces.iter().any(|port| port.recorded);
-        for (mut stream, format) in ends.streams {
-            if wants_trail
-                && format == Format::Pcapng
-                && let Some(trail) = stream.leave_trail(shared.clock.now())
-            {
-                wants_trail = shared.trail.set(trail).is_err();
-            }
+        for (stream, format) in ends.streams {
             open_stream(scope, shared, stream, format, true);
         }
         let listeners = capture.places.listeners.iter();
@@ -507,12 +498,8 @@ mod tests {
             let end = std::thread::scope(|scope| {
                 let dies = || -> () { panic!("on purpose") };
                 spawn(scope, &shared, name, dies).unwrap();
-                let mut shutdown = Shutdown {
-                    outputs_left: 1,
-                    ports_left: 1,
-                    follows: false,
-                    failed: Vec::new(),
-                };
+                let mut shutdown =
+                    Shutdown { outputs_left: 1, ports_left: 1, follows: false, failed: Vec::new() };
                 shutdown.wait(&inbox, &Service::new(&shared, changes, false))
             });
             let error = end.expect_err("a dead thread");

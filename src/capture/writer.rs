@@ -73,6 +73,8 @@ pub struct StreamWriter {
     #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "for --http"))]
     is_unwritten: bool,
     is_past: bool,
+    /// The port whose packets alone it has, if there is one.
+    port: Option<usize>,
 }
 
 impl StreamWriter {
@@ -88,7 +90,7 @@ impl StreamWriter {
     ) -> Self {
         let ports = queue.account.counts().len();
         let (is_nonblocking, opened) = (stream.is_nonblocking(), wall.clock().now());
-        let is_past = stream.last().is_some();
+        let (is_past, port) = (stream.last().is_some(), stream.port());
         let writer = Writer::new(stream, encoder, buffer, ports, wall, may_drop);
         Self {
             queue,
@@ -97,19 +99,33 @@ impl StreamWriter {
             is_nonblocking,
             is_unwritten: false,
             is_past,
+            port,
         }
     }
 
     /// A stream that is not written: whoever reads it takes what is queued.
     pub fn unwritten(queue: Queue, opened: Timestamp) -> Self {
         let (writer, is_nonblocking) = (Mutex::new(None), false);
-        Self { queue, opened, writer, is_nonblocking, is_unwritten: true, is_past: false }
+        Self {
+            queue,
+            opened,
+            writer,
+            is_nonblocking,
+            is_unwritten: true,
+            is_past: false,
+            port: None,
+        }
     }
 
     /// Whether it is the analysis that reads it, and no output.
     #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "for --http"))]
     pub fn is_unwritten(&self) -> bool {
         self.is_unwritten
+    }
+
+    /// Whether it has packets of this port.
+    pub fn takes(&self, port: usize) -> bool {
+        self.port.is_none_or(|only| only == port)
     }
 
     /// Whether it wants what has come, and nothing that is to come.

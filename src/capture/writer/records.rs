@@ -143,7 +143,11 @@ impl Writer {
     /// Writes the trailer, given the counts of the whole output up to here; `false` in a shortage.
     fn finish(&mut self, counts: &[StreamCounts], waiter: &Waiter<'_>) -> Result<bool, End> {
         let own = self.draft.unsettled(counts);
-        self.encoder.finish(&own, self.clock.now(), &mut self.buffer)?;
+        let own = match self.stream.port() {
+            Some(only) => &own[only..=only],
+            None => &own,
+        };
+        self.encoder.finish(own, self.clock.now(), &mut self.buffer)?;
         self.is_finished = match self.send(self.buffer.len(), waiter) {
             // It goes without: the next one's trailer tells of both.
             Err(End::Failed(error)) if self.is_outgrown(&error) => {
@@ -197,7 +201,9 @@ impl Writer {
         while let Some(packet) = packets.next() {
             let mut told = self.draft.take_missed(port);
             told.gap_ns += packet.gap_ns;
-            let packet = Packet { gap_ns: told.gap_ns, ..packet };
+            // The only port of a stream is its first one.
+            let number = if self.stream.port().is_some() { 0 } else { packet.port };
+            let packet = Packet { gap_ns: told.gap_ns, port: number, ..packet };
             match self.add(&packet, told.packets, waiter) {
                 Ok(true) => {
                     self.draft.add_record(port, told);
