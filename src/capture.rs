@@ -74,6 +74,7 @@ use opening::{Opened, Places};
 use reception::Reception;
 use service::Service;
 use shared::Shared;
+use shutdown::Drain;
 use signals::{Heeded, WhileOpening};
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -87,6 +88,8 @@ const GRACE: Duration = Duration::from_millis(500);
 /// How long a program that we have started may take until it reads, without missing anything, in
 /// seconds; of what is read from files it misses nothing in any case.
 const VIEWER_START_S: u64 = 60;
+/// What is read again where a capture begins anew: figures are on as much, or more.
+const RECENT_NS: u64 = 3_600_000_000_000;
 /// How long it may take for its end.
 const VIEWER_GRACE: Duration = Duration::from_secs(2);
 
@@ -97,12 +100,51 @@ const VIEWER_GRACE: Duration = Duration::from_secs(2);
 /// When a port or an output cannot be opened (then nothing has been started), or no output is
 /// left because of errors; and at the end, when an output has failed although others went on.
 pub fn run(config: &Config) -> Result<(), Error> {
+    if !config.follows {
+        return run_once(config, None).map(drop);
+    }
+    // Hears a signal that comes between two captures.
+    let stop =
+        Arc::new(Waker::new().map_err(|error| Error::new("waker", "cannot make").because(error))?);
+    let signals = WhileOpening::new(Arc::clone(&stop))
+        .map_err(|error| Error::new("signals", "cannot be handled").because(error))?;
+    let mut config = config.clone();
+    let mut result = run_once(&config, Some(&stop));
+    while matches!(result, Ok(After::Anew)) && !stop.wait(Duration::ZERO) {
+        go_on(&mut config);
+        result = run_once(&config, Some(&stop));
+    }
+    signals.finish();
+    result.map(drop)
+}
+
+/// What is after a capture.
+enum After {
+    Nothing,
+    /// Another one, of other ports.
+    Anew,
+}
+
+/// What follows a capture whose ports are not the same any more: it is of what was stored lately.
+fn go_on(config: &mut Config) {
+    let recent = MonoClock::start().now().minus_ns(RECENT_NS);
+    config.wait = true;
+    for query in config.ports.iter_mut().filter_map(|port| port.query.as_mut()) {
+        query.range.from = query.range.from.map(|from| from.max(recent));
+    }
+}
+
+/// One capture. With `ended` it does not begin any more once that was woken.
+fn run_once(config: &Config, ended: Option<&Waker>) -> Result<After, Error> {
     #[cfg(feature = "top")]
     let terminal = config.screen.as_ref().map(|_| Terminal::open()).transpose()?;
     let streams = opening::pipes(config)?;
     // The handlers come next: from here on SIGTERM means a clean end.
     let signals = signals::handle(hangup_reloads(config))
         .map_err(|e| Error::new("signals", "cannot be handled").because(e))?;
+    if ended.is_some_and(|ended| ended.wait(Duration::ZERO)) {
+        return Ok(After::Nothing);
+    }
     let stop =
         Waker::new().map_err(|error| Error::new("stop waker", "cannot make").because(error))?;
     let stop = Arc::new(stop);
@@ -124,7 +166,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
         });
         // Whoever listens next hears the same signal: what is open is ended in its order.
         let (opened, reception) = match (opening.finish(), opened) {
-            (true, Err(_)) | (_, Ok(None)) => return Ok(()),
+            (true, Err(_)) | (_, Ok(None)) => return Ok(After::Nothing),
             (_, Err(error)) => return Err(error),
             (_, Ok(Some(both))) => both,
         };
@@ -152,10 +194,10 @@ struct Means {
 fn capture(
     config: &Config,
     means: Means,
-    opened: Opened,
+    mut opened: Opened,
     places: &Places,
     reception: Reception<'_>,
-) -> Result<(), Error> {
+) -> Result<After, Error> {
     let is_awaited = !places.viewings.is_empty();
     let awaited_s = if is_awaited { VIEWER_START_S } else { 0 };
     let ports = opened.sources.iter().map(|source| (source.pace(), source.is_live()));
@@ -169,6 +211,7 @@ fn capture(
     let Means { wall, stop, signals, .. } = means;
     let shared =
         Shared::new(wall, interfaces, streams, config.queue_memory, events, readers_changed, stop);
+    let shared = Shared { trail: opened.trail.take(), ..shared };
     shared.awaited.store(places.viewings.len(), Ordering::SeqCst);
     let may_show = config.screen.is_none() && !prints_on_a_terminal(config);
     let service = Service::new(&shared, changes, may_show);
@@ -180,8 +223,12 @@ fn capture(
         let threads = Threads::start(scope, &capture, ends, signals, reception);
         service.ready(&shutdown.failed);
         let reason = shutdown.wait(&inbox, &service);
-        service.stopping(&shutdown.failed);
-        threads.stop(&capture, &mut shutdown, &inbox, reason)
+        let is_anew = matches!(reason, Ok(Drain::Anew));
+        let after = if is_anew { After::Anew } else { After::Nothing };
+        if !is_anew {
+            service.stopping(&shutdown.failed);
+        }
+        threads.stop(&capture, &mut shutdown, &inbox, reason).map(|()| after)
     });
     report::ports(&shared);
     result

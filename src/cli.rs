@@ -23,6 +23,8 @@ mod typed_port;
 mod validate;
 mod values;
 
+#[cfg(all(target_os = "linux", feature = "nats", feature = "http"))]
+use crate::config::Output;
 use crate::config::{Config, Port};
 #[cfg(feature = "top")]
 use crate::decode;
@@ -174,7 +176,7 @@ pub fn parse() -> Asked {
         #[cfg(all(target_os = "linux", feature = "nats", feature = "http"))]
         Typed { command: Some(Command::Fleet(args)), .. } => {
             let typed = fleet(typed, &args).unwrap_or_else(|error| error.exit());
-            return Asked::Capture(Box::new(requested(&typed)));
+            return Asked::Capture(Box::new(following(requested(&typed))));
         }
         Typed { command: None, .. } => {}
     }
@@ -214,6 +216,17 @@ fn fleet(mut typed: Vec<OsString>, args: &Args) -> Result<Vec<OsString>, clap::E
         typed.extend(["--since", "1h"].map(OsString::from));
     }
     Ok(typed)
+}
+
+/// The same, which finds trunks that are stored later. What is written by an output that begins only once
+/// is not begun anew, and a time that is over has no later.
+#[cfg(all(target_os = "linux", feature = "nats", feature = "http"))]
+fn following(mut request: Request) -> Request {
+    let config = &mut request.config;
+    let goes_on = |port: &Port| port.query.as_ref().is_some_and(|query| query.range.to.is_none());
+    let is_page = config.outputs.iter().all(|(output, _)| matches!(output, Output::Http { .. }));
+    config.follows = config.ports.iter().all(goes_on) && is_page;
+    request
 }
 
 /// Whether this is a file of packets, and not of bytes of a line.

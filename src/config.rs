@@ -140,6 +140,8 @@ pub struct Config {
     pub once: bool,
     /// Whether only the adapter that went may come back.
     pub same_adapter: bool,
+    /// Whether it begins anew when the trunks of its servers are other ones.
+    pub follows: bool,
     /// Reports on the line of the first port.
     pub reporting: Option<Reporting>,
     /// The broker that is told of the line of the first port.

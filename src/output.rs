@@ -24,6 +24,7 @@ pub mod pipe;
 pub mod post_rotate;
 pub mod report_file;
 pub mod tcp;
+pub mod trail;
 #[cfg(target_os = "linux")]
 mod unix_path;
 #[cfg(target_os = "linux")]
@@ -37,7 +38,9 @@ use permissions::Permissions;
 use std::any::Any;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use trail::Trail;
 
 /// Whether a link at this path may be followed: not where everybody may put one, as in /tmp, unless
 /// it is the user's or the directory owner's, which nobody else can replace there.
@@ -134,6 +137,8 @@ pub struct Stream {
     written: u64,
     /// The last packets alone, of so much time, instead of all that come.
     last: Option<Duration>,
+    /// The port whose packets alone it has; all have theirs otherwise.
+    port: Option<usize>,
     /// Dropped with the stream, to tell its listener.
     _lease: Option<Box<dyn Any + Send>>,
 }
@@ -146,6 +151,7 @@ impl Stream {
             end: StreamEnd::Sink(sink),
             written: 0,
             last: None,
+            port: None,
             _lease: lease,
         }
     }
@@ -157,11 +163,12 @@ impl Stream {
             end: StreamEnd::File(disk),
             written: 0,
             last: None,
+            port: None,
             _lease: None,
         }
     }
 
-    /// One that ends when it has what the history has of so much time.
+    /// One that ends when it has what is known of so much time.
     #[cfg(feature = "http")]
     fn of_last(self, last: Duration) -> Self {
         Self { last: Some(last), ..self }
@@ -170,6 +177,17 @@ impl Stream {
     /// Of how much time it is to have the last packets, and then to end; `None` goes on.
     pub fn last(&self) -> Option<Duration> {
         self.last
+    }
+
+    /// One of a single port, that of this number.
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    fn of_port(self, port: Option<usize>) -> Self {
+        Self { port, ..self }
+    }
+
+    /// The port whose packets alone it has, if there is one.
+    pub fn port(&self) -> Option<usize> {
+        self.port
     }
 
     /// What to call it in a message.
@@ -247,6 +265,21 @@ impl Stream {
             (StreamEnd::File(disk), Some(_)) => disk.is_regular,
             (_, Some(shortage)) => shortage == Shortage::System,
             (_, None) => false,
+        }
+    }
+
+    /// From now on it leaves a trail by which its files can be read, if they are files.
+    pub fn leave_trail(&mut self, now: Timestamp) -> Option<Arc<Trail>> {
+        match &mut self.end {
+            StreamEnd::File(disk) => disk.leave_trail(now),
+            StreamEnd::Sink(_) => None,
+        }
+    }
+
+    /// All packets up to this number, counted from the first, are written, or could not be.
+    pub fn reach(&self, packets: u64, clock: &MonoClock) {
+        if let StreamEnd::File(file::Disk { trail: Some(trail), .. }) = &self.end {
+            trail.reach(self.written, packets, clock);
         }
     }
 

@@ -86,6 +86,56 @@ fn all_trunks_are_on_one_page_and_each_has_its_own() {
     site.terminate();
 }
 
+/// The names of all lines, or none while the page is begun anew.
+fn names(port: u16) -> Option<Vec<String>> {
+    let mut client = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    let request = b"GET /report.json HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    client.write_all(request).ok()?;
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).ok()?;
+    let report: Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
+    let name = |line: &Value| line["name"].as_str().map(str::to_owned);
+    let mut names: Vec<_> = report["lines"].as_array()?.iter().filter_map(name).collect();
+    names.sort();
+    Some(names)
+}
+
+#[test]
+fn trunks_that_come_later_are_found_and_those_that_are_deleted_leave() {
+    let Some(nats) = Nats::start() else { return };
+    store(&nats, "north.one", 20);
+    store(&nats, "south.two", 30);
+    let port = free_port();
+    let url = format!("nats://127.0.0.1:{}", nats.port);
+    let mut fleet = Program::start(["fleet", &url, "--http", &port.to_string()]);
+    fleet.wait_for("waiting for a reader");
+    eventually("both", || (names(port)? == ["north.one", "south.two"]).then_some(()));
+    // A stream that nothing is in yet is no news.
+    let config = r#"{"name":"serialshark+east+none","subjects":["serialshark.east.none.packets"]}"#;
+    nats.request("$JS.API.STREAM.CREATE.serialshark+east+none", config);
+    store(&nats, "west.three", 10);
+    let all = ["north.one", "south.two", "west.three"];
+    eventually("the new one", || (names(port)? == all).then_some(()));
+    for (name, frames) in [("west.three", 10), ("south.two", 30)] {
+        let path = format!("/lines/{name}/report.json");
+        let frames_of = || serde_json::from_str::<Value>(&get(port, &path).1).ok();
+        eventually(name, || (frames_of()?["frames"] == frames).then_some(()));
+        assert_eq!(get(port, &format!("/lines/{name}/")).0, 200);
+    }
+    assert!(!fleet.stderr().join("\n").contains("east.none"));
+    nats.request("$JS.API.STREAM.DELETE.serialshark+north+one", "");
+    eventually("it to leave", || (names(port)? == all[1..]).then_some(()));
+    fleet.wait_for("north.one: is gone from the server");
+    // As long as there is none the last ones are shown; whatever comes then is found.
+    for gone in ["south+two", "west+three"] {
+        nats.request(&format!("$JS.API.STREAM.DELETE.serialshark+{gone}"), "");
+    }
+    store(&nats, "far.four", 1);
+    store(&nats, "far.five", 1);
+    eventually("new ones", || (names(port)? == ["far.five", "far.four"]).then_some(()));
+    fleet.terminate();
+}
+
 #[test]
 fn a_report_is_on_what_is_stored_of_one_trunk() {
     let Some(nats) = Nats::start() else { return };

@@ -243,6 +243,197 @@ fn the_last_minutes_are_a_file() {
     server.program.terminate();
 }
 
+/// The records of packets in a pcapng file, which may end anywhere; octet by octet.
+fn records(mut file: &[u8]) -> Vec<Vec<u8>> {
+    let mut records = Vec::new();
+    while let Some(len) = file.get(4..8) {
+        let len = u32::from_le_bytes(len.try_into().unwrap()) as usize;
+        let Some((block, rest)) = file.split_at_checked(len) else { break };
+        if block[..4] == [6, 0, 0, 0] {
+            records.push(block.to_vec());
+        }
+        file = rest;
+    }
+    records
+}
+
+/// The capture files of a set, in order, unpacked.
+fn set(dir: &TempDir) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut paths: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().path()).collect();
+    paths.sort();
+    let unpacked = |path: std::path::PathBuf| {
+        let mut octets = std::fs::read(&path).unwrap();
+        if path.extension().unwrap() == "gz" {
+            let packed = std::mem::take(&mut octets);
+            flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut octets).unwrap();
+        }
+        (path, octets)
+    };
+    paths.into_iter().map(unpacked).collect()
+}
+
+impl Server {
+    /// The same as `send`, on a line that is not flawless.
+    fn send_flawed(&mut self, count: u32) {
+        for number in self.sent..self.sent + count {
+            let mut frame = numbered_frame(number);
+            if number.is_multiple_of(7) {
+                *frame.last_mut().unwrap() ^= 0xff;
+            }
+            self.pty.send(&frame);
+        }
+        self.sent += count;
+    }
+
+    /// What `/capture.pcapng` has: one section, whole.
+    fn capture(&self, query: &str) -> Vec<Vec<u8>> {
+        let answer = self.get(&format!("/capture.pcapng{query}"));
+        assert!(answer.is_whole && answer.status == 200, "{answer:?}");
+        let (packets, has_trailer) = packets(&answer.body);
+        let sections = answer.body.windows(4).filter(|it| *it == b"\x0a\x0d\x0d\x0a").count();
+        let records = records(&answer.body);
+        assert!(has_trailer && sections == 1 && records.len() == packets.len());
+        records
+    }
+}
+
+/// What is asked for while it is written is what the file then has: no packet less, none twice, each with
+/// its port, time, damage and comment.
+#[test]
+fn without_a_history_the_last_minutes_come_from_the_file() {
+    let other = Pty::new();
+    let mut server = Server::start(&[other.path()]);
+    server.program.wait_for_nth(2, "reading mstp");
+    let path = server.dir.path().join("a.pcapng");
+    let written = || records(&std::fs::read(&path).unwrap());
+    let mut captures = Vec::new();
+    for _ in 0..20 {
+        server.send_flawed(25);
+        other.send(&mstp(0, 5, 4, &[]));
+        let before = written().len();
+        let capture = server.capture("");
+        assert!(capture.len() >= before, "{} of {before}", capture.len());
+        captures.push(capture);
+    }
+    eventually("all in the file", || (written().len() == 520).then_some(()));
+    captures.push(server.capture("?last=1h"));
+    server.program.terminate();
+    let all = written();
+    for capture in &captures {
+        assert!(all.starts_with(capture), "{} of {}", capture.len(), all.len());
+    }
+    assert_eq!(captures.last().unwrap().len(), all.len());
+}
+
+/// The memory for the history holds the newest packets of many.
+#[test]
+fn what_is_older_than_the_history_comes_from_the_files_of_a_set_also_compressed_ones() {
+    let options = ["-C", "40k", "--compress", "--history", "600", "--history-size", "1"];
+    let mut server = Server::start(&options);
+    let mut captures = Vec::new();
+    for _ in 0..12 {
+        server.send_flawed(1000);
+        captures.push(server.capture("?last=1h"));
+    }
+    let all = || -> Vec<_> { set(&server.dir).iter().flat_map(|(_, it)| records(it)).collect() };
+    eventually("all files but the last packed, and all packets in them", || {
+        let paths = std::fs::read_dir(server.dir.path()).unwrap();
+        let plain = paths.filter(|it| it.as_ref().unwrap().path().extension().unwrap() != "gz");
+        (plain.count() == 1 && all().len() == 12_000).then_some(())
+    });
+    let all = all();
+    captures.push(server.capture("?last=1h"));
+    assert_eq!(captures.last().unwrap().len(), all.len());
+    for capture in captures {
+        assert!(all.starts_with(&capture), "{} of {}", capture.len(), all.len());
+    }
+    server.program.terminate();
+}
+
+#[test]
+fn of_files_that_are_deleted_the_packets_are_missing_and_no_others() {
+    let mut server = Server::start(&["-C", "4k", "-W", "5"]);
+    // Only every fourth frame has its number in it.
+    server.send(1001);
+    let is_last = |record: &Vec<u8>| record.windows(4).any(|it| it == 1000_u32.to_be_bytes());
+    let files = eventually("all packets in files", || {
+        let files = set(&server.dir);
+        records(&files.last()?.1).last().is_some_and(is_last).then_some(files)
+    });
+    assert_eq!(files.len(), 5);
+    let of = |files: &[(_, Vec<u8>)]| -> Vec<_> {
+        files.iter().flat_map(|(_, octets)| records(octets)).collect()
+    };
+    assert_eq!(server.capture(""), of(&files));
+    std::fs::remove_file(&files[2].0).unwrap();
+    assert_eq!(server.capture(""), [of(&files[..2]), of(&files[3..])].concat());
+    // What somebody else has put there is not ours to show.
+    std::fs::write(&files[1].0, b"something else").unwrap();
+    assert_eq!(server.capture(""), [of(&files[..1]), of(&files[3..])].concat());
+    server.program.terminate();
+}
+
+#[test]
+fn only_what_is_young_enough_comes_from_a_file() {
+    let mut server = Server::start(&[]);
+    server.send(30);
+    eventually("the frames in the file", || (server.file().len() == 30).then_some(()));
+    eventually("the time to pass", || server.capture("?last=1s").is_empty().then_some(()));
+    server.send(1);
+    eventually("the frames in the file", || (server.file().len() == 31).then_some(()));
+    let octets = std::fs::read(server.dir.path().join("a.pcapng")).unwrap();
+    assert_eq!(server.capture("?last=1h"), records(&octets));
+    // On a slow machine it may be too old by then.
+    let newest = server.capture("?last=10s");
+    assert!(newest.is_empty() || records(&octets).ends_with(&newest));
+    server.program.terminate();
+}
+
+/// Files are read for each client at its own pace.
+#[test]
+fn a_client_that_takes_a_file_slowly_costs_nobody_anything() {
+    let mut server = Server::start(&[]);
+    server.send(20_000);
+    let path = server.dir.path().join("a.pcapng");
+    let written = || records(&std::fs::read(&path).unwrap());
+    eventually("the frames in the file", || (written().len() == 20_000).then_some(()));
+    let mut slow = server.connect();
+    let request = b"GET /capture.pcapng HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    slow.write_all(request).unwrap();
+    server.program.wait_for("a reader has come");
+    server.send(5000);
+    eventually("what comes meanwhile", || (written().len() == 25_000).then_some(()));
+    assert_eq!(server.capture("").len(), 25_000);
+    let mut octets = Vec::new();
+    slow.read_to_end(&mut octets).unwrap();
+    let answer = Answer::parse(&octets);
+    let had = records(&answer.body);
+    assert!(answer.is_whole && had.len() >= 20_000 && written().starts_with(&had));
+    assert!(!server.program.stderr().join("\n").contains("too slow"));
+    // One that takes nothing does not hold up the end.
+    let mut stalled = server.connect();
+    stalled.write_all(request).unwrap();
+    server.program.wait_for_nth(3, "a reader has come");
+    assert!(server.program.terminate() < Duration::from_secs(3));
+}
+
+/// A classic pcap file has neither ports nor comments: there the history is all.
+#[test]
+fn classic_pcap_files_are_not_read() {
+    let (dir, pty, port) = (TempDir::new().unwrap(), Pty::new(), free_port());
+    let (http, file) = (port.to_string(), dir.path().join("a.pcap"));
+    let program = Program::start([pty.path(), "--http", &http, "-w", file.to_str().unwrap()]);
+    program.wait_for("reading mstp");
+    let mut server = Server { dir, pty, program, port, sent: 0 };
+    server.send(30);
+    eventually("the frames in the file", || {
+        (pcap_records_so_far(&std::fs::read(&file).ok()?).len() == 30).then_some(())
+    });
+    assert!(server.capture("").is_empty());
+    server.program.terminate();
+}
+
 #[test]
 fn a_page_that_is_open_hears_of_new_figures() {
     let mut server = Server::start(&[]);

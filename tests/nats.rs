@@ -93,6 +93,88 @@ fn what_is_read_back_is_the_local_file_block_for_block() {
     assert!(words(&local).contains("CRC") && words(&back).contains("CRC"), "no comments");
 }
 
+/// The packets of one interface, as if it were the first.
+fn of_interface(file: &Path, number: u32) -> Vec<Vec<u8>> {
+    let mut packets = packets(&std::fs::read(file).unwrap());
+    packets.retain(|packet| packet[8..12] == number.to_ne_bytes());
+    packets.iter_mut().for_each(|packet| packet[8..12].fill(0));
+    packets
+}
+
+/// Of both what is stored is what the file has of it: also where packets wait for the server in a spool.
+#[test]
+fn each_of_two_ports_is_a_trunk_of_its_own() {
+    for spooled in [false, true] {
+        let Some(nats) = Nats::start() else { return };
+        let (dir, ports) = (TempDir::new().unwrap(), [Pty::new(), Pty::new()]);
+        let paths = ["one", "two.2"].map(|name| dir.path().join(name));
+        for (path, pty) in paths.iter().zip(&ports) {
+            std::os::unix::fs::symlink(pty.path(), path).unwrap();
+        }
+        let (file, spool) = (dir.path().join("local.pcapng"), dir.path().join("spool"));
+        let url = nats.url("campus.{port}");
+        let mut args: Vec<_> = paths.iter().map(|path| text_of(path)).collect();
+        args.extend(["-b", "38400", "-w", text_of(&file), "--nats", &url]);
+        if spooled {
+            args.extend(["--nats-spool", text_of(&spool)]);
+        }
+        let mut program = Program::start(&args);
+        program.wait_for_nth(2, "reading mstp");
+        for number in 0..60_u32 {
+            let port = usize::from(number % 3 == 0);
+            let mut frame = numbered_frame(number);
+            if number % 20 == 4 {
+                *frame.last_mut().unwrap() ^= 0x41;
+            }
+            ports[port].send(&frame);
+            // One after the other: so no packet is late, which the file would tell of.
+            eventually("the file", || {
+                (packets(&std::fs::read(&file).unwrap()).len() > number as usize).then_some(())
+            });
+        }
+        let urls = ["one", "two-2"].map(|name| nats.url(&format!("campus.{name}")));
+        for (number, url) in urls.iter().enumerate() {
+            let local = of_interface(&file, number as u32);
+            assert_same(&wait_until_stored(url, local.len(), &[]), &local);
+        }
+        assert_eq!(of_interface(&file, 1).len(), 20);
+        program.terminate();
+        let back = stored(&urls[1], &[]);
+        let words = |blocks: &[Vec<u8>]| text(&blocks.concat());
+        assert!(words(&blocks(&back)[..2]).contains("two.2"), "its name is in the file");
+        assert!(!words(&blocks(&stored(&urls[0], &[]))[..2]).contains("two.2"));
+        let accounts = program.stderr().join("\n");
+        for (trunk, packets) in [("one", 40), ("two-2", 20)] {
+            let line = accounts.lines().rfind(|line| {
+                line.contains(&format!("campus.{trunk}")) && line.contains("delivered")
+            });
+            let [framed, delivered, dropped, _] = check_account(line.expect(&accounts));
+            assert_eq!((framed, delivered, dropped), (packets, packets, 0), "{accounts}");
+        }
+    }
+}
+
+#[test]
+fn ports_that_would_be_one_trunk_are_refused_in_one_line() {
+    let field = "nats://127.0.0.1:1/campus.{port}";
+    let whole = "nats://127.0.0.1:1/campus.a";
+    for (args, says) in [
+        (&["/a/ttyUSB0", "/b/ttyUSB0", "--nats", field][..], "both be stored as ttyUSB0"),
+        (&["sim:mstp", "sim:mstp", "--nats", field], "both be stored as sim-mstp"),
+        (&["sim:mstp", "sim:modbus", "--nats", whole], "nats://HOST/SITE.{port}"),
+        (&["nats://127.0.0.1:1/a.*", "--nats", field], "{port} is for ports"),
+        (&["sim:mstp", "--nats", "nats://127.0.0.1:1/campus.{line}"], "letters, digits"),
+    ] {
+        let (code, _, stderr) = run(args);
+        assert!(code == 2 && stderr.contains(says), "{args:?}: {code} {stderr}");
+        assert_eq!(
+            stderr.lines().filter(|line| line.starts_with("error: ")).count(),
+            1,
+            "{stderr}"
+        );
+    }
+}
+
 #[test]
 fn a_server_that_is_killed_three_times_loses_and_doubles_nothing() {
     let Some(mut nats) = Nats::start() else { return };

@@ -80,7 +80,7 @@ complete -c serialshark -l report-every -d 'Every DURATION, such as 1h, 15m or 3
 complete -c serialshark -l report -d 'The file that --report-every replaces [default: serialshark-report.json beside the first file of -w, else in the working directory]' -r -F
 complete -c serialshark -l mqtt -d 'Tell an MQTT broker of the line, mqtt://[USER@]HOST[:PORT]/PREFIX: the report and its chief figures at PREFIX/report, PREFIX/grade and so on, findings at PREFIX/findings' -r
 complete -c serialshark -l mqtt-password-file -d 'The file with the password of USER in --mqtt' -r -F
-complete -c serialshark -l nats -d 'Store the packets on a NATS server with JetStream, nats://[USER@]HOST[:PORT]/SITE.TRUNK; to read them anywhere: serialshark nats://HOST/SITE.TRUNK' -r
+complete -c serialshark -l nats -d 'Store the packets on a NATS server with JetStream, nats://[USER@]HOST[:PORT]/SITE.TRUNK; to read them anywhere: serialshark nats://HOST/SITE.TRUNK. {port} in it is the port\'s short name, so that each of several ports is a trunk: SITE.{port}' -r
 complete -c serialshark -l nats-keep -d 'Where --nats makes a stream: keep packets for so long, and of so much size: 7d,10G [default: 7d,1G]' -r
 complete -c serialshark -l nats-spool -d 'Keep packets for --nats in files in DIR until the server has stored them, so that none is lost while it is away' -r -F
 complete -c serialshark -l since -d 'Of nats://HOST/SITE.TRUNK: begin so long ago (30m, 2h, 7d), and go on with what comes' -r

@@ -64,6 +64,11 @@ impl Account {
         }
     }
 
+    /// Counts a packet of port number `port` that is on its way without having been passed.
+    pub fn copied(&self, port: usize) {
+        self.ports[port].framed.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts frames that the stream does not get; returns whether they are the first.
     pub fn refuse(&self, range: &FrameRange) -> bool {
         let counters = &self.ports[range.port()];

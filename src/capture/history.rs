@@ -109,6 +109,30 @@ impl History {
         }
     }
 
+    /// Whether all packets of so much time, up to now, are here.
+    pub fn covers(&self, now: Timestamp, most_ns: u64) -> bool {
+        let is_first = |range: &FrameRange| range.number() == 0;
+        let is_older = |range: &FrameRange| now.ns_since(range.last_time()) > most_ns;
+        self.ranges.front().is_some_and(|oldest| is_first(oldest) || is_older(oldest))
+    }
+
+    /// A stream gets what is here from the packet of this number on.
+    pub fn begin_at(&mut self, stream: &Arc<StreamWriter>, number: u64) {
+        let is_before = |range: &&FrameRange| range.number() + range.len() as u64 <= number;
+        let mut had = self.ranges.iter().take_while(is_before).count();
+        if let Some(range) = self.ranges.get(had)
+            && range.number() < number
+        {
+            let mut rest = range.clone();
+            rest.skip_to(number);
+            stream.queue.offer(&rest);
+            had += 1;
+        }
+        if had < self.ranges.len() {
+            self.behind.push((Arc::clone(stream), self.first + had as u64));
+        }
+    }
+
     /// Whether a stream has still to get what is here, and gets all that is new from here.
     pub fn is_behind(&self, stream: &Arc<StreamWriter>) -> bool {
         self.behind.iter().any(|(other, _)| Arc::ptr_eq(other, stream))
@@ -142,5 +166,60 @@ impl History {
             stream.queue.account.abandoned(range.port(), range.len() as u64);
         }
         self.forget();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::merge::Merger;
+    use crate::capture::queue::Queue;
+    use crate::packet::{Batch, Notes};
+    use crate::source::Pace;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_ns((100 + seconds) * 1_000_000_000)
+    }
+
+    /// Three reads of three frames each, the first of which is the one of this number; one a second.
+    fn history(first: u64) -> History {
+        let mut merger = Merger::new([(Pace::Arrival, true)]);
+        let mut history = History::new(600, 1 << 20);
+        for read in 0..3 {
+            let mut batch = Batch::new(0);
+            for frame in 0..3 {
+                batch.push(&[&[0]], Notes { time: at(3 * read + frame), ..Notes::default() });
+            }
+            merger.push(batch, None, at(10));
+            let mut range = merger.pop(at(10)).unwrap();
+            range.set_number(first + 3 * read);
+            history.remember(range);
+        }
+        history
+    }
+
+    #[test]
+    fn a_stream_goes_on_behind_any_packet() {
+        for (from, wanted) in [(0, 0..9), (3, 3..9), (4, 4..9), (8, 8..9), (9, 9..9), (20, 9..9)] {
+            let mut history = history(0);
+            let queue = Queue::new("a reader", 1, 1 << 20, Arc::default()).unwrap();
+            let stream = Arc::new(StreamWriter::unwritten(queue, at(10)));
+            history.begin_at(&stream, from);
+            while history.feed(&stream) {}
+            let queued = std::iter::from_fn(|| stream.queue.take());
+            let times: Vec<_> = queued
+                .flat_map(|it| it.range.packets().map(|packet| packet.time).collect::<Vec<_>>())
+                .collect();
+            assert_eq!(times, wanted.map(at).collect::<Vec<_>>(), "from {from}");
+        }
+    }
+
+    #[test]
+    fn it_covers_a_time_that_begins_behind_its_first_packets_or_all_that_ever_came() {
+        let s = |seconds: u64| seconds * 1_000_000_000;
+        assert!(history(0).covers(at(10), s(3600)));
+        // The first read's last packet is 8 s old.
+        assert!(history(1).covers(at(10), s(7)) && !history(1).covers(at(10), s(8)));
+        assert!(!History::new(600, 1 << 20).covers(at(10), s(1)));
     }
 }

@@ -29,6 +29,8 @@ pub struct FrameRange {
     batch: Arc<Batch>,
     frames: Range<usize>,
     memory: usize,
+    /// Of its first frame, among all that have left.
+    number: u64,
     /// When it came.
     arrived: Timestamp,
     is_late: bool,
@@ -85,6 +87,26 @@ impl FrameRange {
         self.is_late
     }
 
+    /// The number of its first frame among all that have left, counted from 0.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// So many have left before it.
+    pub fn set_number(&mut self, number: u64) {
+        self.number = number;
+    }
+
+    /// Forgets the frames before this number.
+    pub fn skip_to(&mut self, number: u64) {
+        let skipped = number.saturating_sub(self.number).min(self.len() as u64);
+        if skipped > 0 {
+            self.frames.start += skipped as usize;
+            self.number += skipped;
+            self.remark = None;
+        }
+    }
+
     /// Forgets all frames but the first `len`.
     pub fn truncate(&mut self, len: usize) {
         self.frames.end = self.frames.end.min(self.frames.start + len);
@@ -92,7 +114,7 @@ impl FrameRange {
 
     fn of(batch: Arc<Batch>, frames: Range<usize>, arrived: Timestamp) -> Self {
         let memory = batch.memory_of(frames.clone());
-        Self { batch, frames, memory, arrived, is_late: false, remark: None }
+        Self { batch, frames, memory, number: 0, arrived, is_late: false, remark: None }
     }
 
     fn first_time(&self) -> Timestamp {

@@ -16,6 +16,7 @@ use crate::output::http::Http;
 #[cfg(all(target_os = "linux", feature = "nats"))]
 use crate::output::nats::Publisher;
 use crate::output::permissions::Permissions;
+use crate::output::trail::Trail;
 use crate::output::viewer::{Directory, Viewer};
 use crate::output::{self, Listener, Stream, pipe, report_file, tcp::Tcp};
 use crate::source::record::Header;
@@ -40,6 +41,8 @@ pub struct Opened {
     pub places: Places,
     /// Those that are there from the start.
     pub streams: Vec<(Stream, Format)>,
+    /// By what the packets of the past can be read, if there is somebody to read them.
+    pub trail: Option<Arc<Trail>>,
     /// Where the newest figures are shown, if somebody is to see them.
     pub board: Option<Arc<Board>>,
     /// Those that put streams into a store.
@@ -127,6 +130,7 @@ pub fn open(
         recordings: Vec::new(),
         places: Places::default(),
         streams,
+        trail: None,
         board: None,
         #[cfg(all(target_os = "linux", feature = "nats"))]
         publishers: Vec::new(),
@@ -135,7 +139,7 @@ pub fn open(
     for port in &config.ports {
         #[cfg(all(target_os = "linux", feature = "nats"))]
         if let Some(query) = &port.query {
-            match source::nats::open(query, config.wait, clock, stop)? {
+            match source::nats::open(query, config.wait, config.follows, clock, stop)? {
                 Some(trunks) => opened.add_trunks(port, trunks)?,
                 None => return Ok(None),
             }
@@ -323,7 +327,17 @@ impl Opened {
             None => file::create(path, existing(config), config.permissions),
         };
         match stream {
-            Ok(stream) => self.streams.push((stream, format)),
+            Ok(mut stream) => {
+                // Packets of a recording have other times than now.
+                let is_wanted = self.board.is_some()
+                    && self.trail.is_none()
+                    && format == Format::Pcapng
+                    && !self.ports.iter().any(|port| port.recorded);
+                if is_wanted {
+                    self.trail = stream.leave_trail(now);
+                }
+                self.streams.push((stream, format));
+            }
             Err(error) if config.rotation.is_some() => return Err(error),
             Err(error) => self.failed.push(error),
         }

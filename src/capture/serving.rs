@@ -8,6 +8,7 @@ use super::report;
 use super::shared::{Running, Shared};
 use super::threads::spawn;
 use super::writer::StreamWriter;
+use super::writer::past::Past;
 use crate::encode::{Encoder, Format};
 use crate::error::Error;
 use crate::output::Stream;
@@ -86,7 +87,7 @@ pub fn open_stream<'scope>(
         }
     };
     let most_ns = last.map_or(u64::MAX, |last| last.as_nanos() as u64);
-    shared.streams().open(&stream, opened, most_ns);
+    let past = open_or_find(shared, &stream, opened, most_ns);
     if let Some(deadline) = shared.limit.get() {
         stream.queue.limit(*deadline);
     }
@@ -99,7 +100,14 @@ pub fn open_stream<'scope>(
     let written = Arc::clone(&stream);
     let spawned = spawn(scope, shared, "writer", move || {
         let _running = running;
-        let end = written.run(|| {
+        let wanted = past.as_ref().map_or(0, |past| past.wanted);
+        let copied = |number| {
+            // What the files did not get in time.
+            if number < wanted {
+                shared.streams().history.begin_at(&written, number);
+            }
+        };
+        let end = written.run(past, copied, || {
             let more = shared.streams().history.feed(&written);
             if !more && last.is_some() {
                 written.queue.close();
@@ -115,6 +123,31 @@ pub fn open_stream<'scope>(
     }
 }
 
+/// Opens a stream. One that wants more of the past than the history has is to read files first, if there
+/// are some: returns what it finds there.
+fn open_or_find(
+    shared: &Shared,
+    stream: &Arc<StreamWriter>,
+    opened: Timestamp,
+    most_ns: u64,
+) -> Option<Past> {
+    let mut streams = shared.streams();
+    let trail = shared.trail.as_ref().filter(|_| stream.is_past());
+    let trail = trail.filter(|_| !streams.history.covers(opened, most_ns));
+    let Some(trail) = trail else {
+        streams.open(stream, opened, most_ns);
+        return None;
+    };
+    streams.open.push(Arc::clone(stream));
+    let wanted = streams.left;
+    drop(streams);
+    let (interfaces, mut header) = (Arc::clone(&shared.interfaces), Vec::new());
+    Encoder::start(Format::Pcapng, Arc::clone(&interfaces), opened, &mut header).ok()?;
+    let offset_ns = shared.wall.now().offset_ns;
+    let since = opened.minus_ns(most_ns);
+    Some(Past { trail: Arc::clone(trail), interfaces, header, since, offset_ns, wanted })
+}
+
 /// What writes a stream, with its header ready to be written.
 fn writer(
     shared: &Shared,
@@ -123,7 +156,11 @@ fn writer(
     opened: Timestamp,
 ) -> io::Result<StreamWriter> {
     let mut buffer = Vec::new();
-    let mut encoder = Encoder::start(format, Arc::clone(&shared.interfaces), opened, &mut buffer)?;
+    let interfaces = match stream.port().and_then(|port| shared.interfaces.get(port)) {
+        Some(only) => Arc::new([only.clone()]),
+        None => Arc::clone(&shared.interfaces),
+    };
+    let mut encoder = Encoder::start(format, interfaces, opened, &mut buffer)?;
     // Its section, if that was written while its ports were listened to.
     let written = usize::try_from(stream.written()).unwrap_or(usize::MAX);
     buffer.drain(..written.min(buffer.len()));

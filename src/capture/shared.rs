@@ -7,6 +7,7 @@ use super::streams::Streams;
 use super::writer::StreamWriter;
 use crate::encode::Interface;
 use crate::error::Error;
+use crate::output::trail::Trail;
 use crate::packet::{Batch, Tally};
 use crate::source::Pace;
 use crate::sys::Waker;
@@ -28,6 +29,8 @@ pub struct Shared {
     pub interfaces: Arc<[Interface]>,
     /// Where frames meet streams.
     pub streams: Mutex<Streams>,
+    /// By what the packets of the past can be read, if there is somebody to read them.
+    pub trail: Option<Arc<Trail>>,
     /// What the main thread is told.
     pub events: Sender<Event>,
     /// Told that readers came or went; what it holds need not be told twice.
@@ -71,6 +74,7 @@ impl Shared {
             interfaces,
             streams: Mutex::new(streams),
             queue_memory,
+            trail: None,
             events,
             readers_changed,
             gate: Arc::default(),

@@ -13,6 +13,8 @@ pub enum Drain {
     Quick,
     /// All: the input has ended, or there are as many packets as asked for.
     Complete,
+    /// As little as with `Quick`, and then the capture begins anew: there are other ports.
+    Anew,
 }
 
 /// What has to come before the end.
@@ -21,6 +23,8 @@ pub struct Shutdown {
     pub outputs_left: usize,
     /// Ports that may bring some.
     pub ports_left: usize,
+    /// Whether a port ends only because there are other ones now.
+    pub follows: bool,
     /// What ended outputs while others went on: a failure in the end, and nobody may have read it.
     pub failed: Vec<Error>,
 }
@@ -58,6 +62,7 @@ impl Shutdown {
             Event::ViewersRead => None,
             Event::ViewerEnded(end) => Some(end.map(|()| Drain::Quick)),
             Event::CountReached => Some(Ok(Drain::Complete)),
+            Event::PortEnded if self.follows => Some(Ok(Drain::Anew)),
             Event::PortEnded => {
                 self.ports_left = self.ports_left.saturating_sub(1);
                 (self.ports_left == 0).then_some(Ok(Drain::Complete))

@@ -30,6 +30,8 @@ pub struct Streams {
     told_late: Vec<bool>,
     /// Packets still wanted; `u64::MAX` without `--count`.
     pub remaining: u64,
+    /// Packets that have left.
+    pub left: u64,
     /// The open streams.
     pub open: Vec<Arc<StreamWriter>>,
     /// How many of them are readers', and not outputs of their own.
@@ -58,6 +60,7 @@ impl Streams {
             told_late: vec![false; merger.ports()],
             merger,
             remaining: count.unwrap_or(u64::MAX),
+            left: 0,
             open: Vec::new(),
             readers: 0,
             dropped: 0,
@@ -88,9 +91,12 @@ impl Streams {
             {
                 range.set_remark(remark);
             }
+            range.set_number(self.left);
+            self.left += range.len() as u64;
             for stream in &self.open {
-                // What is behind gets it from the history.
-                if !self.history.is_behind(stream) {
+                // What is behind gets it from the history, and who wants the past alone gets none.
+                let wants_it = stream.takes(port) && !stream.is_past();
+                if wants_it && !self.history.is_behind(stream) {
                     stream.offer(&range);
                 }
             }
@@ -118,7 +124,7 @@ impl Streams {
     }
 
     /// Opens a stream: first the history goes into it, `most_ns` of it at most, then all that leaves
-    /// from now on.
+    /// from now on, if it wants that.
     pub fn open(&mut self, stream: &Arc<StreamWriter>, now: Timestamp, most_ns: u64) {
         self.history.begin(stream, now, most_ns);
         self.open.push(Arc::clone(stream));

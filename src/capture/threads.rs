@@ -52,7 +52,6 @@ pub struct Capture<'a> {
     /// Of each port, if it is recorded.
     recordings: Vec<Option<Recording>>,
     places: &'a Places,
-    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "for --http"))]
     board: Option<Arc<Board>>,
     /// Woken when programs that show packets are not waited for any more.
     viewers_stop: Waker,
@@ -109,6 +108,7 @@ impl<'a> Capture<'a> {
                 + places.listeners.len()
                 + usize::from(config.screen.is_some()),
             ports_left: ports.len(),
+            follows: config.follows,
             failed,
         };
         let capture = Self {
@@ -498,7 +498,8 @@ mod tests {
             let end = std::thread::scope(|scope| {
                 let dies = || -> () { panic!("on purpose") };
                 spawn(scope, &shared, name, dies).unwrap();
-                let mut shutdown = Shutdown { outputs_left: 1, ports_left: 1, failed: Vec::new() };
+                let mut shutdown =
+                    Shutdown { outputs_left: 1, ports_left: 1, follows: false, failed: Vec::new() };
                 shutdown.wait(&inbox, &Service::new(&shared, changes, false))
             });
             let error = end.expect_err("a dead thread");

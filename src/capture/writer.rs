@@ -16,6 +16,7 @@
 //! counted, and the next packet is tried. What is read from files can be had again, so there a
 //! shortage is the end and nothing is left out.
 
+pub mod past;
 mod records;
 mod waiter;
 
@@ -25,6 +26,7 @@ use crate::encode::Encoder;
 use crate::output::Stream;
 use crate::time::Timestamp;
 use crate::time::wall_clock::WallClock;
+use past::Past;
 use records::Writer;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,6 +72,9 @@ pub struct StreamWriter {
     is_nonblocking: bool,
     #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "for --http"))]
     is_unwritten: bool,
+    is_past: bool,
+    /// The port whose packets alone it has, if there is one.
+    port: Option<usize>,
 }
 
 impl StreamWriter {
@@ -85,6 +90,7 @@ impl StreamWriter {
     ) -> Self {
         let ports = queue.account.counts().len();
         let (is_nonblocking, opened) = (stream.is_nonblocking(), wall.clock().now());
+        let (is_past, port) = (stream.last().is_some(), stream.port());
         let writer = Writer::new(stream, encoder, buffer, ports, wall, may_drop);
         Self {
             queue,
@@ -92,19 +98,39 @@ impl StreamWriter {
             writer: Mutex::new(Some(writer)),
             is_nonblocking,
             is_unwritten: false,
+            is_past,
+            port,
         }
     }
 
     /// A stream that is not written: whoever reads it takes what is queued.
     pub fn unwritten(queue: Queue, opened: Timestamp) -> Self {
         let (writer, is_nonblocking) = (Mutex::new(None), false);
-        Self { queue, opened, writer, is_nonblocking, is_unwritten: true }
+        Self {
+            queue,
+            opened,
+            writer,
+            is_nonblocking,
+            is_unwritten: true,
+            is_past: false,
+            port: None,
+        }
     }
 
     /// Whether it is the analysis that reads it, and no output.
     #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "for --http"))]
     pub fn is_unwritten(&self) -> bool {
         self.is_unwritten
+    }
+
+    /// Whether it has packets of this port.
+    pub fn takes(&self, port: usize) -> bool {
+        self.port.is_none_or(|only| only == port)
+    }
+
+    /// Whether it wants what has come, and nothing that is to come.
+    pub fn is_past(&self) -> bool {
+        self.is_past
     }
 
     /// Offers frames; never blocks.
@@ -126,21 +152,35 @@ impl StreamWriter {
         }
     }
 
-    /// The stream's thread: writes it to its end, and closes it. `feed` puts more into the queue,
-    /// if there is more that comes before all that is new.
-    pub fn run(&self, feed: impl FnMut() -> bool) -> End {
-        let end = self.write_all(feed).err().unwrap_or(End::Finished);
+    /// The stream's thread: writes it to its end, and closes it. What is in files comes first, if it
+    /// wants that; `copied` hears up to which packet they went. `feed` puts more into the queue, if
+    /// there is more that comes before all that is new.
+    pub fn run(
+        &self,
+        past: Option<Past>,
+        copied: impl FnOnce(u64),
+        feed: impl FnMut() -> bool,
+    ) -> End {
+        let end = self.write_all(past, copied, feed).err().unwrap_or(End::Finished);
         if let Some(mut writer) = self.lock().take() {
             writer.abandon_unsent(&self.queue.account);
         }
         end
     }
 
-    fn write_all(&self, mut feed: impl FnMut() -> bool) -> Result<(), End> {
+    fn write_all(
+        &self,
+        past: Option<Past>,
+        copied: impl FnOnce(u64),
+        mut feed: impl FnMut() -> bool,
+    ) -> Result<(), End> {
         let waiter = match &*self.lock() {
             Some(writer) => Waiter::new(&self.queue, writer.stream())?,
             None => return Ok(()),
         };
+        if let (Some(past), Some(writer)) = (past, &mut *self.lock()) {
+            copied(past.copy(writer, &waiter)?);
+        }
         let mut may_be_fed = true;
         loop {
             let mut writer = self.lock();

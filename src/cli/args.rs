@@ -187,7 +187,8 @@ pub(super) struct Args {
         long,
         value_name = "URL",
         help = "Store the packets on a NATS server with JetStream, nats://[USER@]HOST[:PORT]/SITE.TRUNK; \
-                  to read them anywhere: serialshark nats://HOST/SITE.TRUNK"
+                  to read them anywhere: serialshark nats://HOST/SITE.TRUNK. {port} in it is the port's short name, \
+                  so that each of several ports is a trunk: SITE.{port}"
     )]
     pub(super) nats: Option<String>,
 

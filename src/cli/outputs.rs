@@ -27,7 +27,7 @@ pub(super) fn outputs(
     add_sockets(args, &mut outputs)?;
     add_files(args, &mut outputs);
     #[cfg(all(target_os = "linux", feature = "nats"))]
-    add_store(args, &mut outputs)?;
+    add_store(args, ports, &mut outputs)?;
     remarks.extend(add_viewer(args, &mut outputs));
     refuse_doubles(&outputs)?;
     refuse_ports(args, ports)?;
@@ -95,22 +95,59 @@ fn add_files(args: &Args, outputs: &mut Vec<Formatted>) {
 
 /// `--nats`.
 #[cfg(all(target_os = "linux", feature = "nats"))]
-fn add_store(args: &Args, outputs: &mut Vec<Formatted>) -> Result<(), clap::Error> {
+fn add_store(args: &Args, ports: &[Port], outputs: &mut Vec<Formatted>) -> Result<(), clap::Error> {
     let Some(url) = &args.nats else { return Ok(()) };
+    if !url.contains(PORT_FIELD) {
+        if ports.len() > 1 {
+            return Err(usage(format!(
+                "--nats stores each port as a trunk of its own: nats://HOST/SITE.{PORT_FIELD}"
+            )));
+        }
+        outputs.push((Output::Nats(target(args, url, None)?), Format::Pcapng));
+        return Ok(());
+    }
+    let mut named: Vec<(String, &str)> = Vec::new();
+    for (number, port) in ports.iter().enumerate() {
+        if port.query.is_some() {
+            return Err(usage(format!("--nats: {PORT_FIELD} is for ports, not for nats://")));
+        }
+        let word = trunk_name(&port.name);
+        if let Some((_, other)) = named.iter().find(|(same, _)| *same == word) {
+            return Err(usage(format!(
+                "--nats: {other} and {} would both be stored as {word}; start serialshark for each",
+                port.name
+            )));
+        }
+        let target = target(args, &url.replace(PORT_FIELD, &word), Some(number))?;
+        outputs.push((Output::Nats(target), Format::Pcapng));
+        named.push((word, &port.name));
+    }
+    Ok(())
+}
+
+/// What stands for a port's short name in `--nats`.
+#[cfg(all(target_os = "linux", feature = "nats"))]
+const PORT_FIELD: &str = "{port}";
+
+/// The last part of a port's name, as the name of a trunk.
+#[cfg(all(target_os = "linux", feature = "nats"))]
+fn trunk_name(port: &str) -> String {
+    let last = port.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+    let name: String = last.chars().map(plain).take(address::LONGEST).collect();
+    if name.is_empty() { "-".to_owned() } else { name }
+}
+
+/// Where packets go that are stored at this address: all, or those of one port.
+#[cfg(all(target_os = "linux", feature = "nats"))]
+fn target(args: &Args, url: &str, port: Option<usize>) -> Result<Target, clap::Error> {
     let mut address = Address::parse(url).map_err(|why| usage(format!("--nats: {why}")))?;
     if address.trunk.is_pattern() {
         return Err(usage("--nats takes one trunk: nats://HOST/SITE.TRUNK"));
     }
-    if args.ports.len() > 1 {
-        return Err(usage("--nats takes one port: start serialshark for each"));
-    }
     args.store.keys.let_in(&mut address.account)?;
     let keep = args.nats_keep.unwrap_or_default();
-    outputs.push((
-        Output::Nats(Target { address, keep, spool: args.nats_spool.clone() }),
-        Format::Pcapng,
-    ));
-    Ok(())
+    Ok(Target { address, port, keep, spool: args.nats_spool.clone() })
 }
 
 /// `--wireshark`, or a remark why it is left out.

@@ -47,6 +47,7 @@ pub(super) fn validate(args: Args) -> Result<Request, clap::Error> {
         wait: args.wait,
         once: args.once,
         same_adapter: args.same_adapter,
+        follows: false,
         reporting,
         #[cfg(feature = "mqtt")]
         mqtt,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Characters of the longest name of a site or a trunk.
-const LONGEST: usize = 64;
+pub const LONGEST: usize = 64;
 
 /// A server, and how to be let in.
 #[derive(Clone, PartialEq, Eq)]

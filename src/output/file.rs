@@ -6,6 +6,7 @@
 
 use super::file_set::{self, FileSet};
 use super::permissions::Permissions;
+use super::trail::Trail;
 use super::{Stream, may_follow};
 use crate::error::Error;
 use crate::sys::copier::Copier;
@@ -16,7 +17,8 @@ use log::info;
 use std::any::Any;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long an octet may be in the kernel's memory only. Writing it out takes time too, and
@@ -155,7 +157,13 @@ fn make(path: &Path, permissions: Permissions) -> Result<Stream, Error> {
         let parent = if parent == Path::new("") { Path::new(".") } else { parent };
         Directory::open(parent).ok()
     });
-    Ok(Stream::file(&name, Disk { is_regular, directory, ..Disk::new(file, is_regular) }))
+    let disk = Disk {
+        path: is_regular.then(|| path.to_owned()),
+        is_regular,
+        directory,
+        ..Disk::new(file, is_regular)
+    };
+    Ok(Stream::file(&name, disk))
 }
 
 /// The first of a row of capture files that take turns.
@@ -165,6 +173,7 @@ fn make(path: &Path, permissions: Permissions) -> Result<Stream, Error> {
 pub fn rotating(path: &Path, options: file_set::Options, now: Timestamp) -> Result<Stream, Error> {
     let (set, file) = FileSet::open(path, options, now)?;
     let disk = Disk {
+        path: Some(set.path()),
         is_regular: true,
         directory: set.directory().try_clone().ok(),
         set: Some(Box::new(set)),
@@ -180,6 +189,10 @@ const WAITING: usize = 128;
 #[derive(Debug)]
 pub(super) struct Disk {
     file: File,
+    /// Where it is, if that is known.
+    path: Option<PathBuf>,
+    /// What others can read it by.
+    pub(super) trail: Option<Arc<Trail>>,
     /// Whether it is a regular file of records, which a power cut should spare.
     durable: bool,
     /// Whether it is a regular file: only for that a full disk may have room again.
@@ -199,6 +212,8 @@ impl Disk {
     fn new(file: File, durable: bool) -> Self {
         Self {
             file,
+            path: None,
+            trail: None,
             durable,
             is_regular: false,
             unsynced_since: None,
@@ -206,6 +221,14 @@ impl Disk {
             waiting: Vec::new(),
             set: None,
         }
+    }
+
+    /// From now on others can read what is written.
+    pub(super) fn leave_trail(&mut self, now: Timestamp) -> Option<Arc<Trail>> {
+        let trail = Arc::<Trail>::default();
+        trail.begin(self.path.clone()?, now);
+        self.trail = Some(Arc::clone(&trail));
+        Some(trail)
     }
 
     /// Writes all of `octets`, or nothing. A full disk costs a
@@ -262,6 +285,7 @@ impl Disk {
     pub(super) fn next(&mut self, now: Timestamp) -> io::Result<bool> {
         while let Some(set) = &mut self.set {
             let next = set.next(now);
+            let path = set.path();
             self.directory = set.directory().try_clone().ok();
             match next {
                 Err(error) if is_full(&error) && self.make_room() => {}
@@ -274,6 +298,9 @@ impl Disk {
                 }
                 next => {
                     let complete = std::mem::replace(&mut self.file, next?);
+                    if let Some(trail) = &self.trail {
+                        trail.begin(path, now);
+                    }
                     // Which `sync` closes.
                     if self.unsynced_since.is_some() {
                         self.waiting.push(complete);

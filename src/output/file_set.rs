@@ -341,6 +341,11 @@ impl FileSet {
         }
     }
 
+    /// Where the current file is.
+    pub(super) fn path(&self) -> PathBuf {
+        self.parent.join(&self.current)
+    }
+
     /// Where the files are.
     pub(super) fn directory(&self) -> &Directory {
         &self.directory

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/` | the page, kept up to date by `/events` (server-sent events) |
 //! | `/live.pcapng` | packets without end: a reader as any other |
-//! | `/capture.pcapng?last=10m` | the last minutes, as far as the history goes |
+//! | `/capture.pcapng?last=10m` | the last minutes, as far as the history or the capture's files go |
 //! | `/report.json`, `/report.html` | the report, to be kept |
 //! | `/metrics` | Prometheus |
 //! | `/lines/NAME/` and so on | the same of one line, where there are several; then `/` is on all |

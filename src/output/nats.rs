@@ -71,6 +71,8 @@ impl Default for Keep {
 pub struct Target {
     /// The server, and the trunk there.
     pub address: Address,
+    /// The port that it is, where each is a trunk of its own.
+    pub port: Option<usize>,
     /// What is kept of it.
     pub keep: Keep,
     /// Where packets wait for the server, if not in memory.
@@ -152,7 +154,7 @@ impl Publisher {
             is_written: AtomicBool::new(false),
             name,
         };
-        Ok((publisher, stream))
+        Ok((publisher, stream.of_port(target.port)))
     }
 
     /// The stream is at its end: [`run`](Self::run) returns in less than half a second.

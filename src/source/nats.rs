@@ -64,20 +64,22 @@ pub struct Stored {
 }
 
 /// Asks the server for its trunks, and begins to read them. With `waits` a server that cannot be
-/// reached, or has no such trunk yet, is waited for. `None` when the stop waker was woken first.
+/// reached, or has no such trunk yet, is waited for; with `follows` all end when there are other
+/// trunks. `None` when the stop waker was woken first.
 ///
 /// # Errors
 /// When there is no such server, or no such trunk on it.
 pub fn open(
     query: &Query,
     waits: bool,
+    follows: bool,
     clock: MonoClock,
     stop: &Arc<Waker>,
 ) -> Result<Option<Vec<Found>>, Error> {
     let name = query.address.to_string();
     let mut is_told = false;
     let (subscription, feeds) = loop {
-        match Subscription::start(query, clock.now(), stop) {
+        match Subscription::start(query, follows, clock.now(), stop) {
             Ok(Some(started)) => break started,
             Ok(None) => return Ok(None),
             Err(error) if waits => {
@@ -133,7 +135,8 @@ pub fn read(query: &Query, clock: MonoClock) -> Result<Past, Error> {
     let name = query.address.to_string();
     let cannot = |error: io::Error| Error::new(&name, "cannot read").because(error);
     let never = Waker::new().map_err(cannot)?;
-    let Some((subscription, mut feeds)) = Subscription::start(query, clock.now(), &never)? else {
+    let Some((subscription, mut feeds)) = Subscription::start(query, false, clock.now(), &never)?
+    else {
         return Err(cannot(ErrorKind::Interrupted.into()));
     };
     let (Some(feed), true) = (feeds.pop(), feeds.is_empty()) else {

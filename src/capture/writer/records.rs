@@ -31,6 +31,8 @@ pub struct Writer {
     header: usize,
     /// What is in `buffer` of each port, and what a shortage has cost.
     draft: Draft,
+    /// Up to which packet, of all that have left, they are in `buffer`, or written.
+    encoded_to: u64,
     /// Whether the stream has no packets yet, those in `buffer` counted in.
     is_empty: bool,
     /// Whether its trailer is written.
@@ -62,6 +64,7 @@ impl Writer {
             buffer,
             sent: 0,
             draft: Draft::new(ports),
+            encoded_to: 0,
             is_empty: true,
             is_finished: false,
             may_drop,
@@ -101,6 +104,21 @@ impl Writer {
         Ok(())
     }
 
+    /// Adds the record of a packet that was captured before, and sends what is too much for one write.
+    pub fn copy(&mut self, packet: &Packet<'_>, waiter: &Waiter<'_>) -> Result<(), End> {
+        let port = usize::from(packet.port);
+        waiter.queue.account.copied(port);
+        match self.add(packet, 0, Some(waiter)) {
+            Ok(_) => self.draft.add_record(port, Missed::default()),
+            Err(end) => {
+                self.draft.add_unwritable(port, 1);
+                return Err(end);
+            }
+        }
+        self.is_empty = false;
+        Ok(())
+    }
+
     /// Starts the next stream although there is no packet for it, where there is one to start and
     /// this one has packets.
     pub fn start_next(&mut self, waiter: &Waiter<'_>) -> Result<(), End> {
@@ -125,7 +143,11 @@ impl Writer {
     /// Writes the trailer, given the counts of the whole output up to here; `false` in a shortage.
     fn finish(&mut self, counts: &[StreamCounts], waiter: &Waiter<'_>) -> Result<bool, End> {
         let own = self.draft.unsettled(counts);
-        self.encoder.finish(&own, self.clock.now(), &mut self.buffer)?;
+        let own = match self.stream.port() {
+            Some(only) => &own[only..=only],
+            None => &own,
+        };
+        self.encoder.finish(own, self.clock.now(), &mut self.buffer)?;
         self.is_finished = match self.send(self.buffer.len(), waiter) {
             // It goes without: the next one's trailer tells of both.
             Err(End::Failed(error)) if self.is_outgrown(&error) => {
@@ -175,10 +197,13 @@ impl Writer {
         let port = queued.range.port();
         self.draft.miss(port, queued.missed);
         let mut packets = queued.range.packets();
+        self.encoded_to = queued.range.number();
         while let Some(packet) = packets.next() {
             let mut told = self.draft.take_missed(port);
             told.gap_ns += packet.gap_ns;
-            let packet = Packet { gap_ns: told.gap_ns, ..packet };
+            // The only port of a stream is its first one.
+            let number = if self.stream.port().is_some() { 0 } else { packet.port };
+            let packet = Packet { gap_ns: told.gap_ns, port: number, ..packet };
             match self.add(&packet, told.packets, waiter) {
                 Ok(true) => {
                     self.draft.add_record(port, told);
@@ -193,6 +218,7 @@ impl Writer {
                     return Err(end);
                 }
             }
+            self.encoded_to += 1;
         }
         Ok(())
     }
@@ -285,6 +311,7 @@ impl Writer {
             self.buffer.drain(..len);
         }
         self.draft.deliver(&queue.account);
+        self.stream.reach(self.encoded_to, &self.clock);
         Ok(true)
     }
 

@@ -63,6 +63,15 @@ impl<'a> Waiter<'a> {
         }
     }
 
+    /// Whether it makes sense to go on: does not wait.
+    pub fn check(&self) -> Result<(), End> {
+        if self.queue.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(End::OutOfTime);
+        }
+        let readiness = self.waiter.wait(Some(Duration::ZERO))?;
+        if readiness.is_gone { Err(End::ReaderGone) } else { Ok(()) }
+    }
+
     /// Waits for anything; tells whether the stream has room.
     fn wait(&self, deadline: Option<Instant>) -> Result<bool, End> {
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));

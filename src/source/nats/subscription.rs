@@ -20,7 +20,7 @@ use async_nats::jetstream::message::Message;
 use chrono::DateTime;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use log::info;
+use log::{info, warn};
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -40,8 +40,10 @@ const AHEAD: i64 = 1 << 20;
 /// How often it is looked whether the program is to end, while a server is asked for its trunks.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How often it is looked whether there are new trunks.
-const LOOK_FOR_NEW: Duration = Duration::from_secs(60);
+/// How often it is looked whether there are other trunks.
+const LOOK_FOR_OTHERS: Duration = Duration::from_secs(15);
+/// More trunks than this are not read: each has a thread.
+const MOST: usize = 1000;
 
 /// The thread that reads; ends when this is dropped.
 pub struct Subscription {
@@ -78,16 +80,26 @@ struct Reading {
     goes_on: bool,
 }
 
+/// What becomes of a connection that was given up.
+enum Next {
+    /// All trunks are over, or another connection is to go on.
+    Go,
+    /// There are other trunks to follow.
+    Others,
+}
+
 /// A trunk that the server has: what its last message says of its line, and that message's number.
 type Known = (Trunk, decode::Interface, u64);
 
 impl Subscription {
-    /// Asks for the trunks of a query, and begins to read them. `None` when `stop` was woken first.
+    /// Asks for the trunks of a query, and begins to read them; with `follows` until there are other ones,
+    /// which is the end of all. `None` when `stop` was woken first.
     ///
     /// # Errors
     /// When the server cannot be asked, or has no such trunk.
     pub fn start(
         query: &Query,
+        follows: bool,
         now: Timestamp,
         stop: &Waker,
     ) -> Result<Option<(Self, Vec<Feed>)>, Error> {
@@ -129,7 +141,7 @@ impl Subscription {
         let (stopped, query) = (Arc::clone(&stop), query.clone());
         let thread = std::thread::Builder::new()
             .name("nats".to_owned())
-            .spawn(move || run(&runtime, connection, &query, readings, &stopped))
+            .spawn(move || run(&runtime, connection, &query, follows, readings, &stopped))
             .map_err(cannot)?;
         Ok(Some((Self { stop, thread: Some(thread) }, feeds)))
     }
@@ -174,15 +186,12 @@ async fn find(query: &Query) -> Result<(Connection, Vec<Known>), Error> {
         vec![pattern.clone()]
     };
     let mut known = Vec::new();
-    for trunk in trunks {
-        let Some(stream) = connection.stream_of(&trunk).await.map_err(cannot)? else { continue };
-        let Some(last) = last_of(&stream, &trunk).await.map_err(cannot)? else { continue };
-        let mut pieces = Pieces::default();
-        let read = pieces.push(&last.payload, |_| {});
-        let Some(interface) = pieces.interfaces().first().filter(|_| read.is_ok()) else {
-            return Err(Error::new(&trunk, "has messages that are not of serialshark"));
-        };
-        known.push((trunk, interface.clone(), last.sequence));
+    for trunk in &trunks {
+        if known.len() == MOST {
+            warn!("{account}: has more than {MOST} trunks: the others are not read");
+            break;
+        }
+        known.extend(ask(&connection, trunk).await?);
     }
     if known.is_empty() {
         let all = Trunk { site: "*".to_owned(), name: "*".to_owned() };
@@ -201,24 +210,38 @@ async fn find(query: &Query) -> Result<(Connection, Vec<Known>), Error> {
     Ok((connection, known))
 }
 
+/// What the server knows of a trunk; `None` if it has no packets of it.
+async fn ask(connection: &Connection, trunk: &Trunk) -> Result<Option<Known>, Error> {
+    let cannot = |why: String| Error::new(trunk, format!("cannot be asked for: {why}"));
+    let Some(stream) = connection.stream_of(trunk).await.map_err(cannot)? else { return Ok(None) };
+    let Some(last) = last_of(&stream, trunk).await.map_err(cannot)? else { return Ok(None) };
+    let mut pieces = Pieces::default();
+    let read = pieces.push(&last.payload, |_| {});
+    let Some(interface) = pieces.interfaces().first().filter(|_| read.is_ok()) else {
+        return Err(Error::new(trunk, "has messages that are not of serialshark"));
+    };
+    Ok(Some((trunk.clone(), interface.clone(), last.sequence)))
+}
+
 /// The thread.
 fn run(
     runtime: &Runtime,
     connection: Connection,
     query: &Query,
+    follows: bool,
     mut readings: Vec<Reading>,
     stop: &Notify,
 ) {
     runtime.block_on(async {
         tokio::select! {
-            () = read_all(connection, query, &mut readings) => {}
+            () = read_all(connection, query, follows, &mut readings) => {}
             () = stop.notified() => {}
         }
     });
 }
 
-/// One connection after another, until all trunks are over.
-async fn read_all(first: Connection, query: &Query, readings: &mut [Reading]) {
+/// One connection after another, until all trunks are over, or there are other ones to follow.
+async fn read_all(first: Connection, query: &Query, follows: bool, readings: &mut [Reading]) {
     let (mut connection, mut outage) = (Some(first), Outage::new());
     let name = query.address.to_string();
     while readings.iter().any(|reading| !reading.is_over) {
@@ -227,36 +250,52 @@ async fn read_all(first: Connection, query: &Query, readings: &mut [Reading]) {
             None => Connection::open(&query.address.account).await.inspect(|_| outage.end(&name)),
         };
         let result = match opened {
-            Ok(connection) => read_by(&connection, &query.address.trunk, readings).await,
+            Ok(connection) => read_by(&connection, &query.address.trunk, follows, readings).await,
             Err(error) => Err(error),
         };
-        if let Err(error) = result {
-            let why = format!("packets cannot be read: {error}");
-            sleep(outage.begin(&name, &why)).await;
+        match result {
+            Ok(Next::Go) => {}
+            Ok(Next::Others) => return,
+            Err(error) => {
+                let why = format!("packets cannot be read: {error}");
+                sleep(outage.begin(&name, &why)).await;
+            }
         }
     }
 }
 
-/// Until the connection is lost, or all trunks are over.
+/// Until the connection is lost, or all trunks are over, or there are other ones to follow.
 async fn read_by(
     connection: &Connection,
     pattern: &Trunk,
+    follows: bool,
     readings: &mut [Reading],
-) -> Result<(), String> {
+) -> Result<Next, String> {
     let known: BTreeSet<Trunk> = readings.iter().map(|reading| reading.trunk.clone()).collect();
+    // Where all trunks are gone nothing is read for long enough to look again.
+    if follows && has_others(connection, pattern, &known).await {
+        return Ok(Next::Others);
+    }
     let all = join_all(readings.iter_mut().map(|reading| reading.run(connection)));
     tokio::select! {
-        results = all => results.into_iter().collect(),
+        results = all => results.into_iter().collect::<Result<(), _>>().map(|()| Next::Go),
         () = connection.lost() => Err("the connection is lost".to_owned()),
-        () = tell_new(connection, pattern, known) => Ok(()),
+        () = look(connection, pattern, follows, known) => Ok(Next::Others),
     }
 }
 
-/// Tells of trunks that are stored from now on, and are not read. Returns never.
-async fn tell_new(connection: &Connection, pattern: &Trunk, mut known: BTreeSet<Trunk>) {
+/// Looks for other trunks, and returns when there are some that are to be followed; of others it tells
+/// once.
+async fn look(connection: &Connection, pattern: &Trunk, follows: bool, mut known: BTreeSet<Trunk>) {
     loop {
-        sleep(LOOK_FOR_NEW).await;
+        sleep(LOOK_FOR_OTHERS).await;
         if !pattern.is_pattern() {
+            continue;
+        }
+        if follows {
+            if has_others(connection, pattern, &known).await {
+                return;
+            }
             continue;
         }
         for trunk in connection.trunks(pattern).await.unwrap_or_default() {
@@ -265,6 +304,24 @@ async fn tell_new(connection: &Connection, pattern: &Trunk, mut known: BTreeSet<
             }
         }
     }
+}
+
+/// Whether there are trunks that are not known, or fewer than are; which is told. As long as there is
+/// none at all, those that were are as good as any.
+async fn has_others(connection: &Connection, pattern: &Trunk, known: &BTreeSet<Trunk>) -> bool {
+    let Ok(trunks) = connection.trunks(pattern).await else { return false };
+    let mut new = Vec::new();
+    for trunk in trunks.iter().filter(|trunk| !known.contains(trunk)) {
+        // One without packets has nothing to be shown yet.
+        if known.len() + new.len() < MOST && matches!(ask(connection, trunk).await, Ok(Some(_))) {
+            new.push(trunk);
+        }
+    }
+    let is_left = !new.is_empty() || known.iter().any(|trunk| trunks.contains(trunk));
+    let gone: Vec<_> = known.iter().filter(|trunk| is_left && !trunks.contains(trunk)).collect();
+    new.iter().for_each(|trunk| info!("{trunk}: is new on the server"));
+    gone.iter().for_each(|trunk| info!("{trunk}: is gone from the server"));
+    !new.is_empty() || !gone.is_empty()
 }
 
 impl Reading {
