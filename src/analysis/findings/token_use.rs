@@ -23,6 +23,10 @@ pub(super) fn find(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn slow_token_use(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
+    // With neither rate nor times nothing is left of some milliseconds.
+    if !case.knows_rate() && !case.tells_usage() {
+        return None;
+    }
     let limit_us = limits::USAGE_DELAY_US + (case.latency_ms * 1000.0) as u64;
     let above = node.usage.above(limit_us);
     let share = above as f64 / node.usage.n().max(1) as f64;
