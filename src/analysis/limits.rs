@@ -19,6 +19,8 @@ pub const REPLY_DELAY_US: u64 = 250_000;
 pub const REPLY_MEAN_MS: f64 = 150.0;
 /// Silence in a turn, in microseconds; (135) allows 15 ms.
 pub const HOLD_SILENCE_US: u64 = 50_000;
+/// How much of a frame may look like silence if the rate is a guess, in microseconds.
+pub const GUESSED_US: u64 = 20_000;
 
 /// A capture is judged from here on: seconds, and rounds of the token.
 pub const LEAST_SECONDS: f64 = 60.0;
@@ -136,6 +138,8 @@ pub const TAIL_VALUES: usize = 6;
 pub const REFLECTIONS: u32 = 8;
 /// Errors for each octet of long frames, over those of short ones.
 pub const REFLECTION_RATIO: f64 = 3.0;
+/// Damage in headers of long frames, over their share of octets, that is not by reflections.
+pub const HEADER_RATIO: f64 = 2.0;
 /// Frames without their first octets: this many, and this share of the damage of the node.
 pub const HEADLESS: u32 = 3;
 /// This share.
@@ -145,7 +149,7 @@ pub const COLLISIONS: u32 = 3;
 /// Octets at another rate: at least so many, and so many of a hundred on its grid.
 pub const GRID_OCTETS: u32 = 50;
 /// So many of a hundred.
-pub const GRID_PERCENT: u32 = 70;
+pub const GRID_PERCENT: u32 = 60;
 /// Frames that would be in turn if some before them were missing: this many, this share, of so many
 /// nodes.
 pub const LOSSES: u32 = 5;

@@ -21,10 +21,20 @@ const TOUCHING_OCTETS: i64 = 2;
 const CLOSE_PERCENT: usize = 2;
 /// Of a hundred pairs of frames as many stand end to end at least, if an adapter does that at any rate.
 const TOUCHING_PERCENT: usize = 5;
+/// If so many do, nothing else tells the rate better.
+const SURELY_PERCENT: usize = 20;
 /// Fewer pairs tell nothing.
 const FEWEST_PAIRS: usize = 20;
 /// A rate is told from frames only if one of them fills so much of the time to the next.
 const FILLED_PERCENT: u64 = 80;
+/// And if it would take so much less at the next rate: not all nodes wait that much longer.
+const CLEAR_NS: u64 = 2_000_000;
+/// Frames from which on the time that they take tells more than the wait behind them.
+const LONG_OCTETS: usize = 64;
+/// As many of them are no chance.
+const FEWEST_LONG: usize = 3;
+/// How late times of the slowest adapter are.
+const SLOWEST_NS: i64 = 16_000_000;
 
 /// How the rate of a line is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,18 +123,22 @@ impl Survey {
     pub fn stamps(&self, known: Option<(u32, BaudFrom)>) -> Stamps {
         let pairs = self.pairs();
         if let Some((baud, baud_from)) = known {
-            let at = |at_end| Stamps { baud, baud_from, at_end };
-            let [first, last] = [false, true].map(|at_end| too_close(&pairs, &at(at_end)));
-            return at(last * 4 < first && first > FEWEST_PAIRS / 2);
+            let ways = [false, true].map(|at_end| Stamps { baud, baud_from, at_end });
+            return ways[usize::from(is_at_end(&pairs, &ways))];
         }
         let mut ways = RATES.into_iter().flat_map(|baud| {
             [false, true].map(|at_end| Stamps { baud, baud_from: BaudFrom::Timing, at_end })
         });
-        let fits = |way: &Stamps| too_close(&pairs, way) * 100 <= pairs.len() * CLOSE_PERCENT;
-        let found = ways.find(fits).filter(|_| pairs.len() >= FEWEST_PAIRS);
+        let found = ways.find(|way| fits(&pairs, way)).filter(|_| pairs.len() >= FEWEST_PAIRS);
+        let touching = end_to_end(&pairs);
         match found {
+            _ if let Some((n, way)) = touching
+                && n * 100 >= pairs.len() * SURELY_PERCENT =>
+            {
+                way
+            }
             Some(way) if is_filled(&pairs, &way) => way,
-            _ if let Some(way) = end_to_end(&pairs) => way,
+            _ if let Some((_, way)) = touching => way,
             // Good enough to tell a second from a millisecond.
             Some(way) => Stamps { baud_from: BaudFrom::Unknown, ..way },
             None => Stamps { baud: 38_400, baud_from: BaudFrom::Unknown, at_end: false },
@@ -150,48 +164,89 @@ impl Survey {
 }
 
 /// From the end of one to the beginning of the other.
-fn gap_ns((a, b): &(Point, Point), stamps: &Stamps) -> i64 {
+fn gap_ns(pair: &(Point, Point), stamps: &Stamps) -> i64 {
+    let (a, b) = pair;
     let between = (b.time_ns - a.time_ns).cast_signed();
-    let len = if stamps.at_end { b.len } else { a.len };
-    between.saturating_sub(stamps.octets_ns(len).cast_signed())
+    between.saturating_sub(stamps.octets_ns(between_len(pair, stamps)).cast_signed())
+}
+
+/// The length of the frame that lies between the times of both.
+fn between_len((a, b): &(Point, Point), stamps: &Stamps) -> usize {
+    if stamps.at_end { b.len } else { a.len }
 }
 
 /// How many pairs are closer than frames of a line can be.
-fn too_close(pairs: &[(Point, Point)], stamps: &Stamps) -> usize {
+fn too_close<'a>(pairs: impl IntoIterator<Item = &'a (Point, Point)>, stamps: &Stamps) -> usize {
     let octet = stamps.octets_ns(1).cast_signed();
     let is_too_close = |pair: &&(Point, Point)| {
         let least = if pair.0.from == pair.1.from { -1 } else { TURNAROUND_OCTETS };
         gap_ns(pair, stamps) < least * octet
     };
-    pairs.iter().filter(is_too_close).count()
+    pairs.into_iter().filter(is_too_close).count()
+}
+
+/// Whether frames of a line can have come like this. Those that take long tell most, and are few.
+fn fits(pairs: &[(Point, Point)], stamps: &Stamps) -> bool {
+    let (long, short): (Vec<_>, Vec<_>) =
+        pairs.iter().partition(|pair| between_len(pair, stamps) >= LONG_OCTETS);
+    [long, short].iter().all(|pairs| {
+        let close = too_close(pairs.iter().copied(), stamps);
+        close < FEWEST_LONG || close * 100 <= pairs.len() * CLOSE_PERCENT
+    })
+}
+
+/// Whether times of last octets, the second way, fit better than those of first ones: the same limit is
+/// broken far less often. What an adapter hands over at once touches both ways, but overlaps one
+/// way only, and what was not dated back overlaps by no more than the adapter waits.
+fn is_at_end(pairs: &[(Point, Point)], ways: &[Stamps; 2]) -> bool {
+    let overlap =
+        |way: &Stamps, by_ns: i64| pairs.iter().filter(|pair| gap_ns(pair, way) < -by_ns).count();
+    let octet = ways[0].octets_ns(1).cast_signed();
+    let counts = [
+        ways.map(|way| too_close(pairs, &way)),
+        ways.map(|way| overlap(&way, octet)),
+        ways.map(|way| overlap(&way, SLOWEST_NS + octet)),
+    ];
+    counts.iter().any(|[first, last]| last * 4 < *first && *first > FEWEST_PAIRS / 2)
 }
 
 /// The rate at which frames stand end to end that an adapter handed over at once: at a lower one they
-/// would overlap, at a higher one there would be time between them.
-fn end_to_end(pairs: &[(Point, Point)]) -> Option<Stamps> {
-    let mut ways =
-        RATES.map(|baud| Stamps { baud, baud_from: BaudFrom::Timing, at_end: false }).into_iter();
-    ways.find(|way| {
+/// would overlap, at a higher one there would be time between them. How many do, and the rate.
+fn end_to_end(pairs: &[(Point, Point)]) -> Option<(usize, Stamps)> {
+    let ways = RATES.into_iter().flat_map(|baud| {
+        [false, true].map(|at_end| Stamps { baud, baud_from: BaudFrom::Timing, at_end })
+    });
+    let touching = |way: &Stamps| {
         let octet = way.octets_ns(1).cast_signed();
         // What was dated back octet by octet stands exactly there; what only happens to be near does not.
         let near = (octet / 64).max(2_000);
         let gaps = || pairs.iter().map(|pair| gap_ns(pair, way));
         let overlapping = gaps().filter(|gap| *gap < -octet).count();
         let touching = gaps().filter(|gap| (-near..=near).contains(gap)).count();
-        touching >= FEWEST_PAIRS
+        let is_so = touching >= FEWEST_PAIRS
             && touching * 100 >= pairs.len() * touching_percent(octet)
-            && overlapping * 100 <= pairs.len() * CLOSE_PERCENT
-    })
+            && overlapping * 100 <= pairs.len() * CLOSE_PERCENT;
+        is_so.then_some(touching)
+    };
+    let found = ways.filter_map(|way| touching(&way).map(|n| (n, way)));
+    // Of equals the first: frames of one length touch both ways.
+    found.rev().max_by_key(|(n, _)| *n)
 }
 
-/// Whether some frames fill the time to the next one so far that no higher rate is likely.
+/// Whether some frames fill the time to the next one so far that no other rate is likely: at the next
+/// one, or at the one before the highest, they would take a clearly different time.
 fn is_filled(pairs: &[(Point, Point)], stamps: &Stamps) -> bool {
+    let next = RATES.into_iter().find(|rate| *rate > stamps.baud);
+    let baud = next.unwrap_or(RATES[RATES.len() - 2]);
+    let other = Stamps { baud, ..*stamps };
     let filled = |pair: &&(Point, Point)| {
-        let len = if stamps.at_end { pair.1.len } else { pair.0.len };
+        let len = between_len(pair, stamps);
+        let taken_ns = stamps.octets_ns(len);
         let between = pair.1.time_ns - pair.0.time_ns;
-        stamps.octets_ns(len) * 100 >= between * FILLED_PERCENT
+        taken_ns * 100 >= between * FILLED_PERCENT
+            && taken_ns.abs_diff(other.octets_ns(len)) >= CLEAR_NS
     };
-    pairs.iter().filter(filled).count() >= 3
+    pairs.iter().filter(filled).count() >= FEWEST_LONG
 }
 
 /// Of a hundred pairs of frames as many stand end to end at least, if an adapter does that. On a slow line

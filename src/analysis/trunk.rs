@@ -31,6 +31,9 @@ use wire::{Dirt, Run, Stray, Wire};
 const EVENTS: usize = 256;
 /// Octets of a frame that take so long that its end is a guess where the rate is one.
 const LONG: usize = 64;
+/// The same where a few milliseconds matter, and where twenty do.
+const SHORT: usize = HEADER_LEN;
+const MIDDLING: usize = 24;
 /// Silence in which a delay means nothing any more: a clock that was set, a capture that paused.
 const BREAK_NS: u64 = 10_000_000_000;
 /// Times of a capture may be anything; later ones (year 2116) are taken for this.
@@ -394,7 +397,7 @@ impl Trunk {
         match role {
             Role::First | Role::PollReply => {
                 let is_sure = role == Role::PollReply || !self.turn.retried;
-                if let Some(gap_us) = gap_us.filter(|_| is_sure) {
+                if let Some(gap_us) = gap_us.filter(|_| is_sure && self.tells_gap(heard, SHORT)) {
                     self.note_usage(frame.from, at, gap_us);
                 }
                 if role == Role::First {
@@ -453,6 +456,14 @@ impl Trunk {
         }
     }
 
+    /// Whether the gap before a frame is known: the end of the frame before, or the beginning of this
+    /// one where times are those of last octets, is not without the rate, if it has more octets.
+    fn tells_gap(&self, heard: &Heard<'_>, octets: usize) -> bool {
+        let before = self.last.map_or(0, |last| last.len);
+        let len = if self.stamps.at_end { heard.frame.len } else { before };
+        len <= octets || self.stamps.baud_from != BaudFrom::Unknown
+    }
+
     fn note_usage(&mut self, mac: u8, at: Moment, gap_us: u64) {
         let node = self.node_mut(mac);
         node.usage.add(gap_us);
@@ -463,7 +474,8 @@ impl Trunk {
 
     /// Silence of the holder between its own frames, or after a reply.
     fn note_silence(&mut self, heard: &Heard<'_>) {
-        if let Some(gap_us) = heard.gap_us.filter(|_| !self.turn.has_waited) {
+        let is_told = !self.turn.has_waited && self.tells_gap(heard, MIDDLING);
+        if let Some(gap_us) = heard.gap_us.filter(|_| is_told) {
             self.turn.silence_ns = self.turn.silence_ns.max(gap_us * 1000);
         }
         if heard.gap_us.is_none() {
@@ -498,12 +510,10 @@ impl Trunk {
     fn note_reply(&mut self, heard: &Heard<'_>) {
         let Heard { frame, at, gap_us, .. } = *heard;
         let Some(gap_us) = gap_us else { return };
-        let is_long = self.last.is_some_and(|last| last.len > LONG);
         self.turn.answered = Some((frame.to, frame.from));
         // What comes next is silence of the holder, not a wait.
         self.turn.has_waited = false;
-        // When a long request ended is not known without the rate.
-        if !is_long || self.stamps.baud_from != BaudFrom::Unknown {
+        if self.tells_gap(heard, LONG) {
             self.add_reply(frame.from, at, gap_us);
         }
     }
@@ -522,6 +532,7 @@ impl Trunk {
         let node = self.node_mut(frame.from);
         node.frames += 1;
         node.last_heard = at;
+        node.polled_in_vain = 0;
         if frame.to != BROADCAST {
             self.node_mut(frame.to).frames_to += 1;
         }
@@ -531,7 +542,10 @@ impl Trunk {
                 let node = self.node_mut(frame.from);
                 node.polls += 1;
                 node.has_polled[usize::from(frame.to / 64)] |= 1 << (frame.to % 64);
-                self.node_mut(frame.to).polled += 1;
+                node.last_polled = [frame.to, node.last_polled[0]];
+                let node = self.node_mut(frame.to);
+                node.polled += 1;
+                node.polled_in_vain += 1;
                 self.turn.holder = Some(frame.from);
                 self.turn.polls += 1;
             }
@@ -610,6 +624,10 @@ impl Trunk {
             match tokens {
                 2..45 => node.polls_early.add(at, tokens.into()),
                 _ => node.polls_in_time += 1,
+            }
+            let [polled, polled_before] = node.last_polled;
+            if tokens > 1 && polled != polled_before.wrapping_add(1) {
+                node.note_polling_round(at);
             }
         }
         let Some(since_ns) = since_ns else { return };

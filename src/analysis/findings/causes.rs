@@ -8,18 +8,32 @@ struct Rule {
     effects: &'static [&'static str],
     /// Whether effects name the node of the cause or its neighbours in the ring, if they name any.
     is_local: bool,
+    /// As many times more often must the cause be there than the effect.
+    times: u32,
 }
 
 const fn everywhere(cause: &'static str, effects: &'static [&'static str]) -> Rule {
-    Rule { cause, effects, is_local: false }
+    Rule { cause, effects, is_local: false, times: 0 }
 }
 
 const fn nearby(cause: &'static str, effects: &'static [&'static str]) -> Rule {
-    Rule { cause, effects, is_local: true }
+    Rule { cause, effects, is_local: true, times: 0 }
 }
 
 /// In this order: what is explained by one does not explain anything itself any more.
-const RULES: [Rule; 18] = [
+const RULES: [Rule; 20] = [
+    everywhere(
+        "sole-master",
+        &[
+            "node-gone",
+            "no-answer",
+            "absent-peer",
+            "token-retries",
+            "lost-token",
+            "node-flapping",
+            "slow-replies",
+        ],
+    ),
     nearby(
         "duplicate-mac",
         &[
@@ -70,12 +84,22 @@ const RULES: [Rule; 18] = [
     ),
     everywhere(
         "wrong-baud",
-        &["noise", "bad-transmitter", "token-retries", "missing-terminator", "no-answer"],
+        &[
+            "noise",
+            "bad-transmitter",
+            "token-retries",
+            "missing-terminator",
+            "no-answer",
+            "lost-token",
+            "node-flapping",
+        ],
     ),
     everywhere("missing-terminator", &["no-answer", "noise", "slow-replies", "token-retries"]),
     everywhere("noise", &["token-retries", "no-answer", "lost-token", "node-flapping"]),
     nearby("lost-token", &["node-flapping", "token-held", "no-answer"]),
     nearby("node-gone", &["no-answer", "token-retries", "absent-peer", "node-flapping"]),
+    // Who does not hear a token twice in a row leaves the ring, and is found again.
+    Rule { cause: "token-retries", effects: &["node-flapping"], is_local: true, times: 3 },
     nearby("node-flapping", &["token-retries", "no-answer"]),
     everywhere("slow-replies", &["out-of-turn", "slow-loop", "no-answer", "collisions"]),
     everywhere("collisions", &["out-of-turn", "no-answer", "token-retries", "bad-transmitter"]),
@@ -146,6 +170,7 @@ fn explain(case: &Case<'_>, rule: &Rule, findings: &mut Vec<Finding>) {
             if at != cause
                 && !explained[at]
                 && is_weaker
+                && effect.seen.n.saturating_mul(rule.times) <= findings[cause].seen.n
                 && rule.effects.contains(&effect.id)
                 && (is_near || !rule.is_local)
             {

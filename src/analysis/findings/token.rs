@@ -226,8 +226,10 @@ fn duplicate_mac(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
 }
 
 fn node_gone(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
-    let since =
-        node.gone_since.filter(|_| mac < MASTERS && node.tokens_received >= limits::GONE_TOKENS)?;
+    // Of several that go together only the first gets tokens in vain; the others are polled.
+    let is_polled = node.polled_in_vain >= 1 && node.tokens_sent >= limits::GONE_TOKENS;
+    let since = node.gone_since.or(Some(node.last_heard).filter(|_| is_polled));
+    let since = since.filter(|_| mac < MASTERS && node.tokens_received >= limits::GONE_TOKENS)?;
     // One that comes and goes is away at times.
     let is_flapping = node.rejoins.n >= limits::REJOINS;
     if node.tokens_sent == 0 || node.last_heard > since || is_flapping {

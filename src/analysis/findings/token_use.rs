@@ -4,6 +4,8 @@ use super::Confidence::{Certain, Probable};
 use super::Severity::{Critical, Fault, Warning};
 use super::token::is_impatient;
 use super::{Case, Finding, ms, percent};
+use crate::analysis::timing::{RATES, Stamps};
+use crate::analysis::trunk::frame::HEADER_LEN;
 use crate::analysis::trunk::node::Node;
 use crate::analysis::{Seen, limits};
 
@@ -21,6 +23,10 @@ pub(super) fn find(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn slow_token_use(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
+    // With neither rate nor times nothing is left of some milliseconds.
+    if !case.knows_rate() && !case.tells_usage() {
+        return None;
+    }
     let limit_us = limits::USAGE_DELAY_US + (case.latency_ms * 1000.0) as u64;
     let above = node.usage.above(limit_us);
     let share = above as f64 / node.usage.n().max(1) as f64;
@@ -57,8 +63,18 @@ fn slow_token_use(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
     )
 }
 
+/// How much longer waits are than they seem, if the rate is a guess and tokens may be shorter.
+fn guessed_ms(case: &Case<'_>) -> f64 {
+    if case.knows_rate() {
+        return 0.0;
+    }
+    let fastest = Stamps { baud: RATES[RATES.len() - 1], ..*case.trunk.stamps() };
+    let [seem, least] = [case.trunk.stamps(), &fastest].map(|stamps| stamps.octets_ns(HEADER_LEN));
+    seem.saturating_sub(least) as f64 / 1e6
+}
+
 fn impatient_node(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
-    let limit_ms = limits::USAGE_TIMEOUT_MS - case.latency_ms;
+    let limit_ms = limits::USAGE_TIMEOUT_MS - case.latency_ms - guessed_ms(case);
     if !case.tells_usage() {
         return None;
     }
@@ -91,10 +107,11 @@ fn impatient_node(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
 }
 
 fn token_held(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
-    let limit_us = limits::HOLD_SILENCE_US + (case.latency_ms * 1000.0) as u64;
+    // At a rate that is only guessed, part of a frame looks like silence.
+    let guessed_us = if case.knows_rate() { 0 } else { limits::GUESSED_US };
+    let limit_us = limits::HOLD_SILENCE_US + (case.latency_ms * 1000.0) as u64 + guessed_us;
     let above = node.silence.above(limit_us);
-    // At a rate that is only guessed, part of a long frame looks like silence.
-    if above < limits::LONG_HOLDS || !case.knows_rate() {
+    if above < limits::LONG_HOLDS {
         return None;
     }
     Some(
@@ -182,18 +199,19 @@ fn slow_loop(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn poll_storm(mac: u8, node: &Node) -> Option<Finding> {
-    let early = node.polls_early;
-    if early.n < limits::EARLY_POLLS || early.n <= node.polls_in_time {
-        return None;
-    }
+    // One poll at a time, or a gap as a whole and soon again.
+    let rests = [(node.polls_early, node.polls_in_time), (node.rounds_early, node.rounds_in_time)];
+    let is_storm =
+        |(early, in_time): &(Seen, u32)| early.n >= limits::EARLY_POLLS && early.n > *in_time;
+    let (early, in_time) = rests.into_iter().find(is_storm)?;
     Some(
         Finding::new("poll-storm", Warning, Certain, early)
             .of([mac])
             .text(format!(
-                "MAC {mac} polls for other masters every few tokens: {} of {} polls came 2 to 44 \
-                 tokens after the one before; 50 are usual",
+                "MAC {mac} polls for other masters every few tokens: {} of {} times it began after 2 to \
+                 44 tokens; 50 are usual",
                 early.n,
-                early.n + node.polls_in_time
+                early.n + in_time
             ))
             .means("its Npoll is not 50: a broken protocol stack; each poll costs everybody some 25 ms")
             .action(format!("update the firmware of MAC {mac}"))

@@ -5,6 +5,7 @@ use super::Confidence::{Certain, Possible, Probable};
 use super::Severity::{Fault, Warning};
 use super::token::signs_of_two;
 use super::{Case, Finding, macs, percent};
+use crate::analysis::trunk::frame::HEADER_LEN;
 use crate::analysis::trunk::node::Node;
 use crate::analysis::{Seen, limits};
 
@@ -169,7 +170,11 @@ fn missing_terminator(case: &Case<'_>) -> Option<Finding> {
     let most = case.heard().map(|(_, node)| node.damaged.n).max().unwrap_or(0);
     let is_one = f64::from(most) >= limits::DAMAGE_SHARE * f64::from(wire.damaged.n);
     let is_cut = wire.cut * 2 > wire.damaged.n;
-    if long <= limits::REFLECTION_RATIO * short || nodes < 3 || is_one || is_cut {
+    // Reflections hit any octet of a long frame; another that begins with it hits its header.
+    let headers = HEADER_LEN as f64 * wire.long_frames as f64 / wire.long_octets as f64;
+    let is_at_begin = f64::from(wire.long_headers_damaged)
+        > limits::HEADER_RATIO * headers * f64::from(wire.long_damaged);
+    if long <= limits::REFLECTION_RATIO * short || nodes < 3 || is_one || is_cut || is_at_begin {
         return None;
     }
     Some(
@@ -280,8 +285,13 @@ fn wrong_baud(case: &Case<'_>) -> Option<Finding> {
             .map(|(n, _)| n)
             .sum()
     };
-    let factor =
-        [8, 4, 3, 2].into_iter().find(|f| fitting(*f) * 100 >= total * limits::GRID_PERCENT)?;
+    // Data of many zeros are not told from it by them.
+    let zeros = wire.run_values[0];
+    let fits = |factor: &u32| {
+        let n = fitting(*factor);
+        n * 100 >= total * limits::GRID_PERCENT && (n - zeros) * 2 >= total - zeros
+    };
+    let factor = [8, 4, 3, 2].into_iter().find(fits)?;
     let baud = case.trunk.stamps().baud;
     let mut seen = wire.strays.and(wire.damaged);
     seen.n = seen.n.max(1);

@@ -39,6 +39,8 @@ pub struct Node {
     pub polls: u32,
     /// Polls to it.
     pub polled: u32,
+    /// Those to which it has not reacted since it was heard last.
+    pub polled_in_vain: u32,
     /// Replies to polls from it.
     pub poll_replies: u32,
     /// Which addresses it has polled.
@@ -51,6 +53,14 @@ pub struct Node {
     pub polls_in_time: u32,
     /// Those that came 2 to 44 tokens after it.
     pub polls_early: Seen,
+    /// The address that it polled last, and the one before.
+    pub last_polled: [u8; 2],
+    /// Tokens that it had received when it began to poll its gap.
+    pub tokens_at_round: Option<u32>,
+    /// Times that it began again less than 45 tokens later.
+    pub rounds_early: Seen,
+    /// Times that it did so later.
+    pub rounds_in_time: u32,
 
     /// From a token or poll to its first octet.
     pub usage: Distribution,
@@ -173,6 +183,16 @@ pub struct Said {
 }
 
 impl Node {
+    /// It begins to poll its gap once more.
+    pub fn note_polling_round(&mut self, at: Moment) {
+        let received = self.tokens_received;
+        let Some(before) = self.tokens_at_round.replace(received) else { return };
+        match received - before {
+            tokens @ ..45 => self.rounds_early.add(at, tokens.into()),
+            _ => self.rounds_in_time += 1,
+        }
+    }
+
     /// Whether it has polled this address.
     pub fn polls_address(&self, mac: u8) -> bool {
         self.has_polled[usize::from(mac / 64)] >> (mac % 64) & 1 != 0

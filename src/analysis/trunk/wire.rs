@@ -65,12 +65,16 @@ pub struct Wire {
     pub short_damaged: u32,
     /// Those with data.
     pub long_damaged: u32,
+    /// Those with data whose header is damaged.
+    pub long_headers_damaged: u32,
     /// Those that end before they should, with nothing else wrong.
     pub cut: u32,
     /// Octets in frames of eight octets, and in frames with data, damaged ones counted in.
     pub short_octets: u64,
     /// Octets in frames with data.
     pub long_octets: u64,
+    /// Frames with data, damaged ones counted in.
+    pub long_frames: u64,
     /// Runs of stray octets anywhere, tails left out.
     pub strays: Seen,
     /// Runs of up to three octets right behind a frame.
@@ -93,9 +97,11 @@ impl Default for Wire {
             damaged: Seen::default(),
             short_damaged: 0,
             long_damaged: 0,
+            long_headers_damaged: 0,
             cut: 0,
             short_octets: 0,
             long_octets: 0,
+            long_frames: 0,
             strays: Seen::default(),
             tails: Seen::default(),
             tail_values: [0; 256],
@@ -162,6 +168,7 @@ impl Run {
 impl Wire {
     /// Counts octets of a frame, good or damaged, by whether it has data.
     pub fn count_octets(&mut self, len: usize, has_data: bool) {
+        self.long_frames += u64::from(has_data);
         let octets = if has_data { &mut self.long_octets } else { &mut self.short_octets };
         *octets += len as u64;
     }
@@ -178,10 +185,14 @@ impl Wire {
         let carries = octets.get(2).is_some_and(|kind| !matches!(kind, 0..=2 | 7));
         let is_long = announced.map_or(carries, |len| len > HEADER_LEN);
         *(if is_long { &mut self.long_damaged } else { &mut self.short_damaged }) += 1;
+        self.long_headers_damaged += u32::from(is_long && announced.is_none());
         self.count_octets(octets.len(), is_long);
         self.cut += u32::from(is_cut);
         self.damaged.add(at, octets.len() as u64);
-        self.note_values(octets);
+        // What has a good header is a frame of this trunk, whatever its data look like.
+        if announced.is_none() {
+            self.note_values(octets);
+        }
         (is_cut, is_long)
     }
 
