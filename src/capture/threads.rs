@@ -52,6 +52,7 @@ pub struct Capture<'a> {
     /// Of each port, if it is recorded.
     recordings: Vec<Option<Recording>>,
     places: &'a Places,
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "for --http"))]
     board: Option<Arc<Board>>,
     /// Woken when programs that show packets are not waited for any more.
     viewers_stop: Waker,
