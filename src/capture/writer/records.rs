@@ -198,12 +198,15 @@ impl Writer {
         self.draft.miss(port, queued.missed);
         let mut packets = queued.range.packets();
         self.encoded_to = queued.range.number();
-        while let Some(packet) = packets.next() {
+        let is_only = self.stream.port().is_some();
+        while let Some(mut packet) = packets.next() {
             let mut told = self.draft.take_missed(port);
             told.gap_ns += packet.gap_ns;
-            // The only port of a stream is its first one.
-            let number = if self.stream.port().is_some() { 0 } else { packet.port };
-            let packet = Packet { gap_ns: told.gap_ns, port: number, ..packet };
+            packet.gap_ns = told.gap_ns;
+            if is_only {
+                // The only port of a stream is its first one.
+                packet.port = 0;
+            }
             match self.add(&packet, told.packets, waiter) {
                 Ok(true) => {
                     self.draft.add_record(port, told);
