@@ -149,7 +149,7 @@ pub const COLLISIONS: u32 = 3;
 /// Octets at another rate: at least so many, and so many of a hundred on its grid.
 pub const GRID_OCTETS: u32 = 50;
 /// So many of a hundred.
-pub const GRID_PERCENT: u32 = 60;
+pub const GRID_PERCENT: u32 = 70;
 /// Frames that would be in turn if some before them were missing: this many, this share, of so many
 /// nodes.
 pub const LOSSES: u32 = 5;

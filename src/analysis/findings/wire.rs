@@ -285,13 +285,8 @@ fn wrong_baud(case: &Case<'_>) -> Option<Finding> {
             .map(|(n, _)| n)
             .sum()
     };
-    // Data of many zeros are not told from it by them.
-    let zeros = wire.run_values[0];
-    let fits = |factor: &u32| {
-        let n = fitting(*factor);
-        n * 100 >= total * limits::GRID_PERCENT && (n - zeros) * 2 >= total - zeros
-    };
-    let factor = [8, 4, 3, 2].into_iter().find(fits)?;
+    let factor =
+        [8, 4, 3, 2].into_iter().find(|f| fitting(*f) * 100 >= total * limits::GRID_PERCENT)?;
     let baud = case.trunk.stamps().baud;
     let mut seen = wire.strays.and(wire.damaged);
     seen.n = seen.n.max(1);

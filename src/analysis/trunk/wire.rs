@@ -189,10 +189,7 @@ impl Wire {
         self.count_octets(octets.len(), is_long);
         self.cut += u32::from(is_cut);
         self.damaged.add(at, octets.len() as u64);
-        // What has a good header is a frame of this trunk, whatever its data look like.
-        if announced.is_none() {
-            self.note_values(octets);
-        }
+        self.note_values(octets);
         (is_cut, is_long)
     }
 
