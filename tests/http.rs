@@ -418,6 +418,30 @@ fn a_client_that_takes_a_file_slowly_costs_nobody_anything() {
     assert!(server.program.terminate() < Duration::from_secs(3));
 }
 
+/// The history goes on where the file had to end.
+#[test]
+fn what_the_file_has_no_room_for_comes_from_the_history() {
+    let mut server = Server::start(&["--history", "600", "--history-size", "1"]);
+    server.send(20_000);
+    eventually("the frames in the file", || (server.file().len() == 20_000).then_some(()));
+    let path = server.dir.path().join("a.pcapng");
+    server.program.limit_file_size(path.metadata().unwrap().len());
+    server.send(300);
+    server.program.wait_for("a.pcapng: cannot write: ");
+    let octets = |records: &[Vec<u8>]| -> Vec<Vec<u8>> {
+        let len = |record: &[u8]| u32::from_le_bytes(record[20..24].try_into().unwrap()) as usize;
+        records.iter().map(|it| it[28..28 + len(it)].to_vec()).collect()
+    };
+    let capture = eventually("all of them", || {
+        let capture = octets(&server.capture(""));
+        (capture.len() >= 20_300).then_some(capture)
+    });
+    assert!(capture == numbered(20_300), "{} packets", capture.len());
+    assert_eq!(server.file().len(), 20_000);
+    server.program.signal(Signal::TERM);
+    server.program.wait();
+}
+
 /// A classic pcap file has neither ports nor comments: there the history is all.
 #[test]
 fn classic_pcap_files_are_not_read() {

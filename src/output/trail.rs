@@ -163,9 +163,15 @@ mod tests {
     fn a_writer_is_waited_for_until_it_has_come_so_far() {
         let (trail, clock) = (Arc::new(Trail::default()), MonoClock::start());
         let waiting = Arc::clone(&trail);
-        let waiter = std::thread::spawn(move || waiting.wait_for(2, Duration::from_secs(60)));
+        let (tell, told) = crossbeam_channel::bounded(1);
+        let waiter = std::thread::spawn(move || {
+            waiting.wait_for(2, Duration::from_secs(60));
+            tell.send(()).unwrap();
+        });
         trail.reach(1, 1, &clock);
+        assert!(told.recv_timeout(Duration::from_millis(50)).is_err(), "it is too early");
         trail.reach(2, 2, &clock);
+        told.recv().unwrap();
         waiter.join().unwrap();
         trail.wait_for(3, Duration::ZERO);
     }
