@@ -229,6 +229,8 @@ impl Writer {
     /// Adds the record of a packet. With a `waiter`, sends what it makes too much for one write or
     /// for this stream; `false` if it needs the next stream, and there is a shortage. Without, all
     /// stays in the buffer: such streams have no next one.
+    // For each packet, and called from two places.
+    #[inline(always)]
     fn add(
         &mut self,
         packet: &Packet<'_>,
