@@ -28,7 +28,10 @@ struct Script {
 
 impl Script {
     fn new() -> Self {
-        let known = Known { baud: Some((BAUD, BaudFrom::Recording)), latency_ms: None };
+        Self::of(Known { baud: Some((BAUD, BaudFrom::Recording)), latency_ms: None })
+    }
+
+    fn of(known: Known) -> Self {
         Self { doctor: Doctor::new(known), now_ns: trunk::BEGIN_NS, number: 0 }
     }
 
@@ -83,6 +86,25 @@ fn effects(report: &Value, id: &str) -> Vec<String> {
     let finding = all.iter().find(|finding| finding["id"] == id).unwrap();
     let effects = finding["effects"].as_array().unwrap();
     effects.iter().map(|effect| effect.as_str().unwrap().to_owned()).collect()
+}
+
+/// How much of the time frames take is known where the rate is.
+#[test]
+fn what_a_slow_round_is_made_of_is_told_where_the_rate_is_known() {
+    for baud in [Some((BAUD, BaudFrom::Recording)), None] {
+        let mut script = Script::of(Known { baud, latency_ms: None });
+        for _ in 0..100 {
+            for from in 0..30 {
+                script.token(40, from, (from + 1) % 30);
+            }
+        }
+        let report = script.report();
+        let all = report["findings"].as_array().unwrap();
+        let slow = all.iter().find(|finding| finding["id"] == "slow-loop").expect("1.2 s");
+        let text = slow["text"].as_str().unwrap();
+        assert!(text.contains("takes 1.3 s to go round"), "{text}");
+        assert_eq!(text.contains("requests and waits for replies"), baud.is_some(), "{text}");
+    }
 }
 
 /// The last of two nodes is only polled, since who passed it the token is gone as well.

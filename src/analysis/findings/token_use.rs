@@ -168,6 +168,15 @@ fn slow_loop(case: &Case<'_>) -> Option<Finding> {
     let share = |ns: u64| percent(ns as f64 / (case.seconds * 1e9).max(1.0));
     let polls: u64 = trunk.poll_waste_ns.iter().sum();
     let tokens = trunk.tokens * trunk.stamps().octets_ns(8);
+    // At a rate that is not known nobody knows how long frames were.
+    let parts = case.utilisation.map(|_| {
+        format!(
+            ": {} of the time are tokens, {} polls that nobody answers, {} requests and waits for replies",
+            share(tokens),
+            share(polls),
+            share(trunk.request_ns)
+        )
+    });
     let (mac, most) = (0..=u8::MAX).zip(case.hold_share).max_by(|a, b| a.1.total_cmp(b.1))?;
     let seen = Seen {
         n: 1,
@@ -180,12 +189,9 @@ fn slow_loop(case: &Case<'_>) -> Option<Finding> {
         Finding::new("slow-loop", severity, Certain, seen)
             .text(format!(
                 "the token takes {:.1} s to go round (median; below 1 s is good, above 2 s devices go \
-                 offline): {} of the time are tokens, {} polls that nobody answers, {} requests \
-                 and waits for replies; MAC {mac} holds it longest, {} of the time",
+                 offline){}; MAC {mac} holds it longest, {} of the time",
                 p50_ms / 1000.0,
-                share(tokens),
-                share(polls),
-                share(trunk.request_ns),
+                parts.unwrap_or_default(),
                 percent(*most)
             ))
             .means("too many nodes for the rate, a node that talks much, slow replies, or polls for addresses that are not there")
