@@ -493,9 +493,10 @@ fn programs_whose_input_is_empty_get_all_packets() {
     let (dir, port, pty) = (TempDir::new().unwrap(), free_port(), Pty::new());
     let unix = dir.path().join("socket");
     let unix = unix.to_str().unwrap();
-    let mut program = Program::start([pty.path(), "--tcp", &port.to_string(), "--unix", unix]);
-    program.wait_for("reading mstp");
     let port = port.to_string();
+    let args = [pty.path(), "--tcp", &port, "--unix", unix, "-c", "50"];
+    let mut program = Program::start(args);
+    program.wait_for("reading mstp");
     let socat = format!("UNIX:{unix}");
     let commands = [
         vec!["ncat", "127.0.0.1", &port],
@@ -513,8 +514,8 @@ fn programs_whose_input_is_empty_get_all_packets() {
         pty.send(&numbered_frame(number));
         std::thread::park_timeout(Duration::from_millis(2));
     }
-    // Closes their connections.
-    program.terminate();
+    // It ends behind the last one, which closes their connections.
+    program.wait();
     for (child, command) in children.into_iter().zip(&commands) {
         let output = child.wait_with_output().unwrap();
         assert_eq!(pcap_records(&output.stdout).len(), 50, "{command:?}");
