@@ -523,6 +523,42 @@ fn a_part_of_the_past_has_just_its_packets() {
     assert_same(&read(&["-c", "3"]), &local[10..13]);
 }
 
+/// The server is away when the time is over: what was heard before is read when it is back.
+#[test]
+fn a_time_that_ends_while_the_server_is_away_is_read_to_its_end() {
+    let Some(mut nats) = Nats::start() else { return };
+    let dir = TempDir::new().unwrap();
+    let (url, file) = (nats.url("campus.trunk1"), dir.path().join("part.pcapng"));
+    let mut trunk = Stored::start(&url, &[]);
+    trunk.program.wait_for("trunk1: connected");
+    trunk.say(10);
+    wait_until_stored(&url, 10, &[]);
+    let ns = || std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let to_ns = ns() + 4_000_000_000;
+    let to = written(to_ns);
+    let args = [&url, "--since", "1h", "--to", &to, "--format", "pcapng", "-w", text_of(&file)];
+    let mut reader = Program::start(args);
+    let read = || std::fs::read(&file).map(|file| packets(&file)).unwrap_or_default();
+    eventually("what was stored", || (read().len() == 10).then_some(()));
+    nats.kill();
+    reader.wait_for("packets cannot be read");
+    trunk.say(10);
+    // Longer than a reader waits for what is late.
+    while ns() < to_ns + 1_500_000_000 {
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    // Asks when all is stored that the server missed.
+    reader.signal(Signal::STOP);
+    nats.start_again();
+    wait_until_stored(&url, 20, &[]);
+    reader.signal(Signal::CONT);
+    assert!(reader.wait().success());
+    let local = packets(&std::fs::read(&trunk.file).unwrap());
+    let wanted: Vec<_> = local.into_iter().filter(|packet| time(packet) < to_ns).collect();
+    assert_same(&read(), &wanted);
+    trunk.program.terminate();
+}
+
 fn time(packet: &[u8]) -> u64 {
     let half = |at: usize| u64::from(u32::from_ne_bytes(packet[at..at + 4].try_into().unwrap()));
     half(12) << 32 | half(16)

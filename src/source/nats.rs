@@ -228,9 +228,10 @@ impl Source for Stored {
             if self.is_over {
                 return Input::Ended;
             }
-            let look = (!self.is_live).then(|| self.clock.now().plus_ns(LOOK_NS));
             // Looked at first: what is in the pipe by then is all that was stored.
             let is_caught_up = self.is_caught_up.load(Ordering::Acquire);
+            let looks = !self.is_live || self.end().is_some() && !is_caught_up;
+            let look = looks.then(|| self.clock.now().plus_ns(LOOK_NS));
             let end = self.end().filter(|_| is_caught_up);
             let until = [deadline, end, look].into_iter().flatten().min();
             match wait(Some(&self.pipe), until, &self.clock, &self.stop) {

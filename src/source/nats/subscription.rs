@@ -257,6 +257,10 @@ async fn read_all(first: Connection, query: &Query, follows: bool, readings: &mu
             Ok(Next::Go) => {}
             Ok(Next::Others) => return,
             Err(error) => {
+                // Meanwhile there may be more on the server.
+                for reading in &*readings {
+                    reading.is_caught_up.store(false, Ordering::Release);
+                }
                 let why = format!("packets cannot be read: {error}");
                 sleep(outage.begin(&name, &why)).await;
             }
