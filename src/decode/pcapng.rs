@@ -187,8 +187,6 @@ impl Section {
             Problem::Damaged("a packet of an interface that is not there");
         let clock = self.clocks.get(interface as usize).ok_or(NO_INTERFACE)?;
         let described = interfaces.get(self.first + interface as usize).ok_or(NO_INTERFACE)?;
-        // The block's second length is behind the data.
-        let room = body.len().saturating_sub(header_len + 4);
         let (len, original_len) = if kind == SIMPLE_PACKET {
             let original = number(0);
             let snap = if described.snap_len == 0 { u32::MAX } else { described.snap_len };
@@ -196,10 +194,11 @@ impl Section {
         } else {
             (number(12), number(16))
         };
-        if len as usize > room {
-            return Err(Problem::Damaged("a packet is longer than its block"));
-        }
-        let octets = &body[header_len..][..len as usize];
+        // The block's second length is behind the data.
+        let data = body.get(header_len..body.len().saturating_sub(4));
+        let octets = data
+            .and_then(|data| data.get(..len as usize))
+            .ok_or(Problem::Damaged("a packet is longer than its block"))?;
         let mut packet = Recorded {
             section: self.number,
             interface: (self.first + interface as usize) as u32,
@@ -255,6 +254,24 @@ mod tests {
             [&code.to_be_bytes()[..], &(value.len() as u16).to_be_bytes(), value].concat();
         option.resize(option.len().next_multiple_of(4), 0);
         option
+    }
+
+    #[test]
+    fn packets_too_short_for_what_they_say_are_damaged() {
+        for kind in [2, 3, 6] {
+            for len in (0..24).step_by(4) {
+                let section = block(
+                    0x0a0d_0d0a,
+                    &[&[0x1a, 0x2b, 0x3c, 0x4d, 0, 1, 0, 0][..], &[0xff; 8]].concat(),
+                );
+                let interface = block(1, &[0, 165, 0, 0, 0, 0, 0, 0]);
+                let packet = block(kind, &vec![0; len]);
+                let file = [section, interface, packet].concat();
+                let mut reader = Reader::new(std::io::Cursor::new(file)).unwrap();
+                let is_whole = len >= if kind == 3 { 4 } else { 20 };
+                assert_eq!(reader.next_packet().is_ok(), is_whole, "{len} octets of type {kind}");
+            }
+        }
     }
 
     #[test]
