@@ -79,7 +79,7 @@ use signals::{Heeded, WhileOpening};
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use streams::Streams;
 use threads::{Capture, Threads};
 
@@ -90,6 +90,8 @@ const GRACE: Duration = Duration::from_millis(500);
 const VIEWER_START_S: u64 = 60;
 /// What is read again where a capture begins anew: figures are on as much, or more.
 const RECENT_NS: u64 = 3_600_000_000_000;
+/// What begins anew after less than this waits as long before.
+const SHORT: Duration = Duration::from_secs(5);
 /// How long it may take for its end.
 const VIEWER_GRACE: Duration = Duration::from_secs(2);
 
@@ -109,13 +111,17 @@ pub fn run(config: &Config) -> Result<(), Error> {
     let signals = WhileOpening::new(Arc::clone(&stop))
         .map_err(|error| Error::new("signals", "cannot be handled").because(error))?;
     let mut config = config.clone();
-    let mut result = run_once(&config, Some(&stop));
-    while matches!(result, Ok(After::Anew)) && !stop.wait(Duration::ZERO) {
+    loop {
+        let begun = Instant::now();
+        let result = run_once(&config, Some(&stop));
+        // What has hardly begun would end as soon again.
+        let pause = if begun.elapsed() < SHORT { SHORT } else { Duration::ZERO };
+        if !matches!(result, Ok(After::Anew)) || stop.wait(pause) {
+            signals.finish();
+            return result.map(drop);
+        }
         go_on(&mut config);
-        result = run_once(&config, Some(&stop));
     }
-    signals.finish();
-    result.map(drop)
 }
 
 /// What is after a capture.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use server::Nats;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 fn get(port: u16, path: &str) -> (u16, String) {
     let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -134,6 +135,29 @@ fn trunks_that_come_later_are_found_and_those_that_are_deleted_leave() {
     store(&nats, "far.five", 1);
     eventually("new ones", || (names(port)? == ["far.five", "far.four"]).then_some(()));
     fleet.terminate();
+}
+
+/// A message that is no capture behind its header ends its trunk; the page comes back, but not without a
+/// pause.
+#[test]
+fn a_store_that_cannot_be_read_is_not_read_again_at_once() {
+    let Some(nats) = Nats::start() else { return };
+    store(&nats, "north.one", 20);
+    // A section, an interface of MS/TP, and a packet that is too short for what it says.
+    let nonsense = "\n\r\r\n\x1c\0\0\0M<+\x1a\x01\0\0\0\0\0\0\0\0\0\0\0\x1c\0\0\0\
+                    \x01\0\0\0\x14\0\0\0\x25\0\0\0\0\0\0\0\x14\0\0\0\
+                    \x06\0\0\0\x14\0\0\0\0\0\0\0\0\0\0\0\x14\0\0\0";
+    nats.request("serialshark.north.one.packets", nonsense);
+    store(&nats, "north.one", 20);
+    let port = free_port();
+    let url = format!("nats://127.0.0.1:{}", nats.port);
+    let mut fleet = Program::start(["fleet", &url, "--http", &port.to_string()]);
+    let begun = Instant::now();
+    fleet.wait_for("is damaged: a packet is longer than its block");
+    fleet.wait_for(": 20 frames, 0 damaged");
+    fleet.wait_for_nth(2, "waiting for a reader");
+    assert!(begun.elapsed() > Duration::from_secs(3), "{:#?}", fleet.stderr());
+    assert!(fleet.terminate() < Duration::from_secs(3));
 }
 
 #[test]

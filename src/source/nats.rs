@@ -179,19 +179,23 @@ pub fn protocol_of(
 }
 
 impl Stored {
-    /// The packets in what was read.
-    fn packets(&mut self, len: usize) -> Result<Batch, decode::Problem> {
+    /// The packets in what was read; those before damage, which is the end.
+    fn packets(&mut self, len: usize) -> Batch {
         let mut batch = Batch::new(0);
         let (range, is_over) = (self.range, &mut self.is_over);
-        self.pieces.push(&self.buffer[..len], |packet| {
+        let result = self.pieces.push(&self.buffer[..len], |packet| {
             match range.place(packet.time.unwrap_or_default()) {
                 Place::Before => {}
                 Place::Inside if !*is_over => push(&mut batch, packet),
                 Place::Inside => {}
                 Place::Behind => *is_over = true,
             }
-        })?;
-        Ok(batch)
+        });
+        if let Err(problem) = result {
+            Error::new(&self.name, problem).log(Level::Error);
+            self.is_over = true;
+        }
+        batch
     }
 
     /// Until when something may come, if there is an end to it.
@@ -247,14 +251,12 @@ impl Source for Stored {
             }
             match self.pipe.read(&mut self.buffer) {
                 Ok(0) => return Input::Ended,
-                Ok(len) => match self.packets(len) {
-                    Ok(batch) if batch.is_empty() => {}
-                    Ok(batch) => return Input::Packets(batch),
-                    Err(problem) => {
-                        Error::new(&self.name, problem).log(Level::Error);
-                        return Input::Ended;
+                Ok(len) => {
+                    let batch = self.packets(len);
+                    if !batch.is_empty() {
+                        return Input::Packets(batch);
                     }
-                },
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => {
