@@ -2,7 +2,7 @@
 # Runs each fuzz target for SECONDS, two at a time, from the corpus in fuzz/corpus/TARGET.tar.gz;
 # what they find is kept in fuzz/found/TARGET, or fails with the input in fuzz/artifacts.
 #
-#   scripts/fuzz.sh 60              all targets: each protocol, extcap, recording
+#   scripts/fuzz.sh 60              all targets: each protocol, extcap, recording, capture
 #   scripts/fuzz.sh 3600 mstp       one
 #   scripts/fuzz.sh --shrink        takes what was found into the corpus, as few inputs as reach all
 #   scripts/fuzz.sh --unpack        puts the corpus where cargo fuzz looks for it: fuzz/corpus/TARGET
@@ -20,7 +20,7 @@ names() {
     cargo run --quiet --locked -- protocols --json | python3 -c '
 import json, sys
 for row in json.load(sys.stdin): print(row["name"])'
-    printf '%s\n' extcap recording
+    printf '%s\n' extcap recording capture
 }
 mapfile -t targets < <(if [ $# -gt 0 ]; then printf '%s\n' "$@"; else names; fi)
 [ ${#targets[@]} -gt 0 ]
@@ -29,7 +29,7 @@ mapfile -t targets < <(if [ $# -gt 0 ]; then printf '%s\n' "$@"; else names; fi)
 run() {
     local target=$1 bin=framing
     shift
-    case $target in extcap | recording) bin=$target ;; esac
+    case $target in extcap | recording | capture) bin=$target ;; esac
     FRAMING=$target cargo fuzz run --sanitizer none "$bin" "$@"
 }
 

@@ -34,7 +34,7 @@ start_server() {
 start_server
 sleep 1
 for n in $(seq "$trunks"); do
-    "$program" sim:mstp --nats nats://127.0.0.1:$port/site.t$n ${spool:+--nats-spool "$spool"} \
+    "$program" sim:mstp --nats nats://127.0.0.1:$port/site.t$n --nats-keep 1d,100M ${spool:+--nats-spool "$spool"} \
         -w t$n.pcapng 2> t$n.log &
     pids+=($!)
 done
