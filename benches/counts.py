@@ -6,8 +6,9 @@
 - Instructions a frame, by callgrind: a file of frames is read and written as pcap or pcapng; what
   the program does once is taken off by counting twice, with twice as many frames. COUNTED is a
   build that callgrind can run (scripts/counts.sh makes it).
-- System calls a frame on a slow line, by strace: a frame at a time through a PTY, to a reader of
-  the FIFO; and a thousand frames at full speed, from a file to a file.
+- The same on a slow line: a token at a time through a PTY, to a reader of the FIFO.
+- System calls a frame on a slow line, by strace, in the same way; and a thousand frames at full
+  speed, from a file to a file.
 - Memory of its own, which no other program has: on a slow line with one reader.
 
 Prints a table, and ends with 1 if a count is above its bound. Needs valgrind and strace.
@@ -96,6 +97,21 @@ def slow_line(program, folder, *options, tracer=()):
         os.close(descriptor)
 
 
+def instructions_on_a_slow_line(program, folder):
+    """Instructions a token that comes in a read of its own, to a reader of the FIFO."""
+    log = os.path.join(folder, "callgrind")
+    tracer = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={log}"]
+
+    def count(frames):
+        with slow_line(program, folder, "-c", str(frames), tracer=tracer) as (_, send):
+            for number in range(frames):
+                send(frame(number))
+        with open(log) as file:
+            return int(re.search(r"Collected : (\d+)", file.read())[1])
+
+    return (count(6 * SLOW_FRAMES) - count(SLOW_FRAMES)) / (5 * SLOW_FRAMES)
+
+
 def calls(program, frames, folder):
     """System calls of a run with so many frames, one at a time."""
     log = os.path.join(folder, "strace")
@@ -169,6 +185,8 @@ def main():
                 lambda: instructions_a_frame(counted, b"", "a.pcapng", folder),
             "instructions a frame of 510 bytes, pcap":
                 lambda: instructions_a_frame(counted, long, "a.pcap", folder),
+            "instructions a token on a slow line, pcap":
+                lambda: instructions_on_a_slow_line(counted, folder),
             "system calls a frame on a slow line":
                 lambda: (calls(program, 2 * SLOW_FRAMES, folder)
                          - calls(program, SLOW_FRAMES, folder)) / SLOW_FRAMES,

@@ -319,6 +319,12 @@ impl Batch {
         self.octets.len()
     }
 
+    /// Octets of some of its frames together.
+    pub fn octets_of(&self, frames: Range<usize>) -> usize {
+        let frames = self.frames.get(frames).unwrap_or_default();
+        frames.iter().map(|frame| frame.len as usize).sum()
+    }
+
     /// The frames in order.
     pub fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
         self.packets_in(0..self.len())
@@ -356,7 +362,7 @@ impl Batch {
         const QUEUE_SLOT: usize = 64;
         // Buffers grow by doubling, so that at most half of them is not used.
         const SPARE: usize = 2;
-        let octets: usize = self.packets_in(frames.clone()).map(|packet| packet.data.len()).sum();
+        let octets = self.octets_of(frames.clone());
         let captured = self.captured.get(frames.clone()).unwrap_or_default();
         let said =
             |it: &Captured| size_of::<Captured>() + it.comment.as_ref().map_or(0, String::len);

@@ -74,4 +74,5 @@ def main():
         json.dump(dict(zip(names, zip(*runs))), file)
 
 
-main()
+if __name__ == "__main__":
+    main()

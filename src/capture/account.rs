@@ -58,6 +58,10 @@ impl Account {
     pub fn pass(&self, range: &FrameRange) -> Missed {
         let counters = &self.ports[range.port()];
         counters.framed.fetch_add(range.len() as u64, Ordering::Relaxed);
+        // Few frames come after some that were refused, and only this thread refuses any.
+        if counters.unreported.load(Ordering::Relaxed) == 0 {
+            return Missed::default();
+        }
         Missed {
             packets: counters.unreported.swap(0, Ordering::Relaxed),
             gap_ns: counters.unreported_gap_ns.swap(0, Ordering::Relaxed),

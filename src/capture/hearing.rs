@@ -22,6 +22,8 @@ pub const NOTHING_NS: u64 = 10_000_000_000;
 const ENOUGH_OCTETS: u64 = 300;
 /// And they have to come for so long.
 const ENOUGH_NS: u64 = 3_000_000_000;
+/// A part of a frame comes for less, on all but the slowest lines.
+const DOUBTFUL_NS: u64 = 250_000_000;
 
 /// What is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,9 +116,10 @@ impl Hearing {
         self.senseless = None;
     }
 
-    /// Whether octets have come since the last frame, so that what they are may be asked soon.
-    pub fn is_doubtful(&self) -> bool {
-        self.senseless.is_some() && !self.told
+    /// Whether octets come without a frame for so long that what they are may be asked soon.
+    pub fn is_doubtful(&self, now: Timestamp) -> bool {
+        let is_long = |(since, _)| now.ns_since(since) >= DOUBTFUL_NS;
+        self.senseless.is_some_and(is_long) && !self.told
     }
 
     /// Whether it was told that nothing makes sense, and nothing does so still.

@@ -162,7 +162,7 @@ impl History {
         let Some(index) = self.behind.iter().position(is_it) else { return };
         let (_, next) = self.behind.swap_remove(index);
         for range in self.ranges.iter().skip((next - self.first) as usize) {
-            stream.queue.pass(range);
+            stream.queue.account.pass(range);
             stream.queue.account.abandoned(range.port(), range.len() as u64);
         }
         self.forget();
@@ -191,7 +191,8 @@ mod tests {
                 batch.push(&[&[0]], Notes { time: at(3 * read + frame), ..Notes::default() });
             }
             merger.push(batch, None, at(10));
-            let mut range = merger.pop(at(10)).unwrap();
+            let next = merger.next(at(10)).unwrap();
+            let mut range = merger.take(&next).unwrap();
             range.set_number(first + 3 * read);
             history.remember(range);
         }

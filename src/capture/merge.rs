@@ -51,7 +51,7 @@ impl FrameRange {
 
     /// Octets of the frames.
     pub fn octets(&self) -> usize {
-        self.packets().map(|packet| packet.data.len()).sum()
+        self.batch.octets_of(self.frames.clone())
     }
 
     /// How long the port was gone directly before, if it was.
@@ -121,6 +121,11 @@ impl FrameRange {
         self.batch.time(self.frames.start)
     }
 
+    /// Whether all its frames began at `bound` or before.
+    fn is_until(&self, bound: Timestamp) -> bool {
+        bound == Timestamp::MAX || self.frames.clone().all(|frame| self.batch.time(frame) <= bound)
+    }
+
     /// Splits off the frames that began at `bound` or before; there is one at least.
     fn split_until(&mut self, bound: Timestamp) -> Self {
         let batch = Arc::clone(&self.batch);
@@ -131,10 +136,21 @@ impl FrameRange {
     }
 }
 
+/// Which frames leave next.
+#[derive(Clone, Copy, Debug)]
+pub struct Next {
+    /// The port that they are of.
+    pub port: usize,
+    /// They began then or before.
+    bound: Timestamp,
+}
+
 /// Puts the frames of all ports into one order.
 #[derive(Debug)]
 pub struct Merger {
     lanes: Vec<Lane>,
+    /// How many ranges wait in all lanes.
+    waiting: usize,
     /// When the latest frame began that has left.
     last_left: Timestamp,
 }
@@ -189,7 +205,7 @@ impl Merger {
             ended: false,
         };
         let lanes = ports.into_iter().map(lane).collect();
-        Self { lanes, last_left: Timestamp::default() }
+        Self { lanes, waiting: 0, last_left: Timestamp::default() }
     }
 
     /// Whether any port is live.
@@ -231,6 +247,7 @@ impl Merger {
             let range = FrameRange::of(Arc::new(batch), frames, now);
             lane.memory += range.memory();
             lane.waiting.push_back(range);
+            self.waiting += 1;
         }
     }
 
@@ -247,32 +264,33 @@ impl Merger {
         self.lanes.get(port).is_some_and(|lane| !lane.waiting.is_empty())
     }
 
-    /// Which port the next frames that may leave are of, if any may.
-    pub fn next(&self, now: Timestamp) -> Option<usize> {
-        self.choose(now).map(|(port, _)| port)
-    }
-
-    /// The next frames that may leave.
-    pub fn pop(&mut self, now: Timestamp) -> Option<FrameRange> {
-        let (port, bound) = self.choose(now)?;
-        let lane = &mut self.lanes[port];
-        let mut range = lane.waiting.front_mut()?.split_until(bound);
-        if let Some(split) = lane.waiting.pop_front_if(|range| range.len() == 0) {
-            // What is left of a split range keeps the memory of all of it.
-            lane.memory -= split.memory();
-        }
+    /// Takes the frames that leave next.
+    pub fn take(&mut self, next: &Next) -> Option<FrameRange> {
+        let lane = self.lanes.get_mut(next.port)?;
+        let mut range = match lane.waiting.pop_front_if(|range| range.is_until(next.bound)) {
+            Some(mut rest) => {
+                self.waiting -= 1;
+                // What is left of a split range keeps the memory of all of it.
+                lane.memory -= rest.memory;
+                if rest.frames.start > 0 {
+                    rest.memory = rest.batch.memory_of(rest.frames.clone());
+                }
+                rest
+            }
+            None => lane.waiting.front_mut()?.split_until(next.bound),
+        };
         range.is_late = range.first_time() < self.last_left;
         self.last_left = self.last_left.max(range.last_time());
         Some(range)
     }
 
-    /// The port whose frames leave next, and up to which time they do.
-    fn choose(&self, now: Timestamp) -> Option<(usize, Timestamp)> {
+    /// The next frames that may leave, if any may.
+    pub fn next(&self, now: Timestamp) -> Option<Next> {
         let (port, first) = self.first()?;
         let bound = self.others(port).map(|lane| lane.floor(now)).min();
         let bound = bound.unwrap_or(Timestamp::MAX);
         if first <= bound {
-            return Some((port, bound));
+            return Some(Next { port, bound });
         }
         // One that has waited long enough, or is one too many, in the order of arrival.
         self.lanes
@@ -284,7 +302,7 @@ impl Merger {
                 lane.live && lane.is_full() || waited && !self.waits_for_certain(*port, range, now)
             })
             .min_by_key(|(_, _, range)| range.arrived)
-            .map(|(port, _, range)| (port, range.last_time()))
+            .map(|(port, _, range)| Next { port, bound: range.last_time() })
     }
 
     /// Whether what this range waits for will come, however long that takes.
@@ -315,6 +333,10 @@ impl Merger {
 
     /// The port of the earliest frame that waits, and its time.
     fn first(&self) -> Option<(usize, Timestamp)> {
+        // As after most reads.
+        if self.waiting == 0 {
+            return None;
+        }
         self.lanes
             .iter()
             .enumerate()
@@ -340,6 +362,11 @@ mod tests {
         Timestamp::from_ns(10_000 * MS + ms * MS)
     }
 
+    fn pop(merger: &mut Merger, now: Timestamp) -> Option<FrameRange> {
+        let next = merger.next(now)?;
+        merger.take(&next)
+    }
+
     fn batch(port: u16, times_ms: &[u64]) -> Batch {
         let mut batch = Batch::new(port);
         for &ms in times_ms {
@@ -350,7 +377,7 @@ mod tests {
 
     /// What leaves at `now`: port and time in ms of each frame.
     fn leaving(merger: &mut Merger, now: Timestamp) -> Vec<(usize, u64)> {
-        std::iter::from_fn(|| merger.pop(now))
+        std::iter::from_fn(|| pop(merger, now))
             .flat_map(|range| {
                 let port = range.port();
                 range.packets().map(|p| (port, p.time.ns_since(at(0)) / MS)).collect::<Vec<_>>()
@@ -427,13 +454,13 @@ mod tests {
         let mut merger = Merger::new([LIVE, LIVE]);
         merger.push(batch(0, &[100]), None, at(101));
         merger.push(batch(1, &[]), Some(at(50)), at(102));
-        let range = merger.pop(at(1200)).unwrap();
+        let range = pop(&mut merger, at(1200)).unwrap();
         assert!(!range.is_late() && range.port() == 0);
         merger.push(batch(1, &[50]), None, at(1300));
-        let range = merger.pop(at(1300).plus_ns(IDLE_GAP_NS)).unwrap();
+        let range = pop(&mut merger, at(1300).plus_ns(IDLE_GAP_NS)).unwrap();
         assert!(range.is_late() && range.port() == 1);
         merger.push(batch(1, &[1310]), None, at(1311));
-        assert!(!merger.pop(at(1500)).unwrap().is_late());
+        assert!(!pop(&mut merger, at(1500)).unwrap().is_late());
     }
 
     #[test]
@@ -487,7 +514,7 @@ mod tests {
             let (mut now, mut pushed, mut last) = (2000, Vec::new(), [0; 3]);
             let mut left: Vec<(usize, u64, bool)> = Vec::new();
             let take = |merger: &mut Merger, now: u64, left: &mut Vec<_>| {
-                while let Some(range) = merger.pop(at(now)) {
+                while let Some(range) = pop(merger, at(now)) {
                     let (port, late) = (range.port(), range.is_late());
                     left.extend(range.packets().map(|p| (port, p.time.ns_since(at(0)) / MS, late)));
                 }

@@ -182,7 +182,8 @@ impl<'a> PortThread<'a> {
                     info!("{}: the sniffer has restarted; setting it up again", self.port.name);
                 }
                 let told = self.hearing.as_mut().and_then(|it| it.octets(&tally, arrival));
-                if told.is_some() || self.hearing.as_ref().is_some_and(Hearing::is_doubtful) {
+                if told.is_some() || self.hearing.as_ref().is_some_and(|it| it.is_doubtful(arrival))
+                {
                     self.doubtful.add(octets, arrival);
                 } else {
                     self.doubtful.clear();
@@ -280,8 +281,8 @@ impl<'a> PortThread<'a> {
 
     /// Tries the next setting of the line, if the right one is looked for and this one is not.
     fn look_for_line(&mut self, batch: &mut Batch, now: Timestamp) {
-        let tally = self.tally();
         let Some(search) = &mut self.search else { return };
+        let tally = self.past + self.framer.tally();
         let (name, protocol) = (&self.port.name, self.port.protocol);
         match search.heard(&tally, batch, now) {
             Found::Nothing => {}
@@ -346,10 +347,8 @@ impl<'a> PortThread<'a> {
 
     /// Sends the sniffer what it is to be told now.
     fn say(&mut self) {
-        let now = self.shared.clock.now();
-        let Some(command) = self.dialogue.as_mut().and_then(|dialogue| dialogue.say(now)) else {
-            return;
-        };
+        let Some(dialogue) = &mut self.dialogue else { return };
+        let Some(command) = dialogue.say(self.shared.clock.now()) else { return };
         let name = &self.port.name;
         debug!("{name}: sending {:?}", String::from_utf8_lossy(&command));
         if let Err(error) = self.source.write(&command) {

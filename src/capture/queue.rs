@@ -90,17 +90,12 @@ impl Queue {
         }
         self.memory.fetch_add(memory, Ordering::Relaxed);
         // Cannot fail: we hold a receiver.
-        let _ = self.sender.send(self.pass(range));
+        let _ = self.sender.send(Queued { range: range.clone(), missed: self.account.pass(range) });
         // The queued must be visible before the flag is read; see `go_to_sleep`.
         fence(Ordering::SeqCst);
         if self.writer_sleeps.swap(false, Ordering::SeqCst) {
             self.waker.wake();
         }
-    }
-
-    /// Counts frames that do not need the queue, and makes a queued of them.
-    pub fn pass(&self, range: &FrameRange) -> Queued {
-        Queued { range: range.clone(), missed: self.account.pass(range) }
     }
 
     /// There is something to write that is no queued.

@@ -115,8 +115,9 @@ impl Shared {
         };
         streams.tallies[batch.port()] = standing.tally;
         streams.merger.set_pace(batch.port(), standing.pace);
-        streams.merger.push(batch, standing.open_since, self.clock.now());
-        let streams = self.release(streams, live);
+        let now = self.clock.now();
+        streams.merger.push(batch, standing.open_since, now);
+        let streams = self.release(streams, now, live);
         let (wanted, deadline) = (streams.remaining > 0, streams.merger.deadline());
         drop(streams);
         self.gate.notify();
@@ -131,11 +132,12 @@ impl Shared {
     fn release<'a>(
         &'a self,
         mut streams: MutexGuard<'a, Streams>,
+        mut now: Timestamp,
         live: bool,
     ) -> MutexGuard<'a, Streams> {
         let stopping = || self.stopping.load(Ordering::SeqCst);
         loop {
-            let waits = streams.release(self.clock.now(), stopping());
+            let waits = streams.release(now, stopping());
             for port in std::mem::take(&mut streams.late) {
                 let name = &self.interfaces[port].name;
                 warn!(
@@ -148,6 +150,7 @@ impl Shared {
             drop(streams);
             self.gate.wait_until(|| stopping() || self.streams().all_have_room());
             streams = self.streams();
+            now = self.clock.now();
         }
     }
 
@@ -163,7 +166,7 @@ impl Shared {
     /// at most, since nobody may come by who would let them.
     pub fn settle(&self, port: usize, live: bool) {
         loop {
-            let streams = self.release(self.streams(), live);
+            let streams = self.release(self.streams(), self.clock.now(), live);
             let deadline = streams.merger.deadline().filter(|_| streams.merger.holds(port));
             drop(streams);
             self.gate.notify();

@@ -73,12 +73,13 @@ impl Streams {
     /// returns whether any do.
     pub fn release(&mut self, now: Timestamp, forced: bool) -> bool {
         while self.remaining > 0
-            && let Some(port) = self.merger.next(now)
+            && let Some(next) = self.merger.next(now)
         {
+            let port = next.port;
             if !forced && !self.merger.is_live_port(port) && !self.all_have_room() {
                 return true;
             }
-            let Some(mut range) = self.merger.pop(now) else { return false };
+            let Some(mut range) = self.merger.take(&next) else { return false };
             if range.is_late() && !std::mem::replace(&mut self.told_late[port], true) {
                 self.late.push(port);
             }

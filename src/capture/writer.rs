@@ -143,8 +143,8 @@ impl StreamWriter {
             && writer.is_idle()
             && !self.queue.has_parcel()
         {
-            let queued = self.queue.pass(range);
-            if writer.write_now(&queued, &self.queue).is_err() || !writer.is_idle() {
+            let missed = self.queue.account.pass(range);
+            if writer.write_now(range, missed, &self.queue).is_err() || !writer.is_idle() {
                 self.queue.leave_rest();
             }
         } else {

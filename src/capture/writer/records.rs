@@ -3,7 +3,8 @@
 use super::End;
 use super::waiter::Waiter;
 use crate::capture::account::{Account, Draft, Missed};
-use crate::capture::queue::{Queue, Queued};
+use crate::capture::merge::FrameRange;
+use crate::capture::queue::Queue;
 use crate::encode::{Encoder, StreamCounts};
 use crate::error::words;
 use crate::output::Stream;
@@ -90,7 +91,7 @@ impl Writer {
         // First what a reader thread has left.
         self.send(self.buffer.len(), waiter)?;
         while let Some(queued) = waiter.queue.take() {
-            self.encode(&queued, waiter.queue, Some(waiter))?;
+            self.encode(&queued.range, queued.missed, waiter.queue, Some(waiter))?;
         }
         self.send(self.buffer.len(), waiter)?;
         Ok(())
@@ -98,8 +99,13 @@ impl Writer {
 
     /// Writes these few frames as far as the stream takes them without waiting; the rest stays in
     /// the buffer.
-    pub fn write_now(&mut self, queued: &Queued, queue: &Queue) -> Result<(), End> {
-        self.encode(queued, queue, None)?;
+    pub fn write_now(
+        &mut self,
+        range: &FrameRange,
+        missed: Missed,
+        queue: &Queue,
+    ) -> Result<(), End> {
+        self.encode(range, missed, queue, None)?;
         self.try_send(self.buffer.len(), queue)?;
         Ok(())
     }
@@ -186,18 +192,19 @@ impl Writer {
         Ok(true)
     }
 
-    /// Adds the records of these frames to the buffer. With a `waiter`, sends what is too much for one
-    /// write.
+    /// Adds the records of these frames, before which some were `missed`, to the buffer. With a
+    /// `waiter`, sends what is too much for one write.
     fn encode(
         &mut self,
-        queued: &Queued,
+        range: &FrameRange,
+        missed: Missed,
         queue: &Queue,
         waiter: Option<&Waiter<'_>>,
     ) -> Result<(), End> {
-        let port = queued.range.port();
-        self.draft.miss(port, queued.missed);
-        let mut packets = queued.range.packets();
-        self.encoded_to = queued.range.number();
+        let port = range.port();
+        self.draft.miss(port, missed);
+        let mut packets = range.packets();
+        self.encoded_to = range.number();
         let is_only = self.stream.port().is_some();
         while let Some(mut packet) = packets.next() {
             let mut told = self.draft.take_missed(port);
