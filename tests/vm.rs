@@ -71,6 +71,16 @@ fn a_sniffer_gets_its_commands_after_each_plug() {
 }
 
 #[test]
+fn dtr_and_rts_are_as_asked_for() {
+    scenario("lines_as_asked_for");
+}
+
+#[test]
+fn an_adapter_whose_driver_is_taken_away_soon_after_the_plug_may_be_brlttys() {
+    scenario("a_driver_that_is_taken_away");
+}
+
+#[test]
 fn a_service_may_open_a_port_whose_driver_came_after_it() {
     scenario("a_service_before_its_driver");
 }

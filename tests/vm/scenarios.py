@@ -391,6 +391,47 @@ def commands_after_each_plug(boot):
         assert [plug.sent() for plug in rig.plugs[:3]] == [b"B250C15!"] * 3
 
 
+def lines_as_asked_for(boot):
+    """DTR and RTS: off where nothing else is said, each as asked for, or as the kernel has them."""
+    with boot() as rig:
+        plug(rig, "/dev/ttyUSB0")
+        for options, set_to in {
+            (): ["RTS=off", "DTR=off"],
+            ("--rts", "keep"): ["DTR=off"],
+            ("--dtr", "on"): ["RTS=off", "DTR=on"],
+            ("--dtr", "keep", "--rts", "on"): ["RTS=on"],
+            ("--dtr", "keep", "--rts", "keep"): [],
+        }.items():
+            before = len(rig.words())
+            program = rig.spawn("/bin/serialshark", "/dev/ttyUSB0", *options)
+            program.wait_for("reading mstp")
+            asked = [word for word in rig.words()[before:] if "DTR" in word or "RTS" in word]
+            # The kernel raises both at the open, and drops both at the last close.
+            assert asked == ["DTR=on RTS=on", *set_to], f"{options}: {asked}"
+            assert program.terminate() == 0
+
+
+def a_driver_that_is_taken_away(boot):
+    """brltty detaches the driver of an adapter that it takes for a Braille display, soon after the
+    plug; then that is told. Later it is a pull like any other."""
+    interface = "$(basename $(readlink -f /sys/class/tty/ttyUSB0/device/..))"
+    with boot() as rig:
+        plug(rig, "/dev/ttyUSB0")
+        program = rig.spawn("/bin/serialshark", "/dev/ttyUSB0")
+        program.wait_for("reading mstp")
+        detached = rig.shell(
+            f"at={interface}; echo $at >/sys/bus/usb/drivers/ftdi_sio/unbind; echo $at"
+        )
+        program.wait_for("after it was opened; brltty takes such adapters away")
+        rig.shell(f"echo {detached.strip()} >/sys/bus/usb/drivers/ftdi_sio/bind")
+        program.wait_for("is back")
+        # As soon, but the adapter itself is gone.
+        rig.unplug()
+        program.wait_for("waiting for its return", 2)
+        assert program.stderr.count("brltty") == 1, program.stderr
+        assert program.terminate() == 0
+
+
 def told(stream, words):
     """The times of the packets of a pcapng stream whose comment has these words."""
     return [seconds for seconds, comment in noted(stream) if re.search(words, comment)]
