@@ -183,6 +183,20 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_frame_is_no_reason_for_doubt() {
+        let part = |ms: u64| at(1).plus_ns(ms * 1_000_000);
+        let mut hearing = hearing();
+        assert_eq!(hearing.octets(&tally(11, 0), part(0)), None);
+        assert_eq!(hearing.octets(&tally(22, 0), part(100)), None);
+        assert!(!hearing.is_doubtful(part(100)));
+        assert_eq!(hearing.octets(&tally(33, 1), part(120)), None);
+        assert_eq!(hearing.octets(&tally(44, 1), part(800)), None);
+        assert!(!hearing.is_doubtful(part(800)), "nothing came for long, and then a part");
+        assert_eq!(hearing.octets(&tally(55, 1), part(1050)), None);
+        assert!(hearing.is_doubtful(part(1050)));
+    }
+
+    #[test]
     fn a_rate_that_changes_later_is_told_too_and_a_few_octets_are_not() {
         let mut hearing = hearing();
         assert_eq!(hearing.octets(&tally(8, 1), at(0)), None);
