@@ -6,7 +6,8 @@ use crate::exported_pdu;
 /// Words for a sentence: who says what kind of sentence, then its fields as they are.
 pub fn words(packet: &[u8], _intact: bool) -> Words {
     let (_, line) = exported_pdu::split(packet).unwrap_or_default();
-    let text = line.trim_ascii_end().get(1..).unwrap_or_default();
+    let line = without_tag_block(line.trim_ascii_end());
+    let text = line.get(1..).unwrap_or_default();
     let text = super::text(text);
     let text = text.rsplit_once('*').map_or(&*text, |(said, _)| said);
     if text.is_empty() {
@@ -27,6 +28,13 @@ pub fn words(packet: &[u8], _intact: bool) -> Words {
     Words { source, info, ..Words::default() }
 }
 
+/// A sentence without the tag block before it, which says where it is from, and when.
+fn without_tag_block(line: &[u8]) -> &[u8] {
+    let [b'\\', rest @ ..] = line else { return line };
+    let end = rest.iter().position(|octet| *octet == b'\\');
+    end.map_or(line, |end| &rest[end + 1..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +51,7 @@ mod tests {
         assert_eq!(text("$GPGSA,A,3*33\r\n"), said("GP", "GSA A,3"));
         assert_eq!(text("!AIVDM,1,1,,B,x,0*4C\r\n"), said("AI", "VDM 1,1,,B,x,0"));
         assert_eq!(text("$PMTK010,001*2E\r\n"), said("", "PMTK010 001"));
+        assert_eq!(text("\\s:a*28\\$GPGSA,A,3*33\r\n"), said("GP", "GSA A,3"));
         assert_eq!(text("$GP"), said("", "GP"));
         assert_eq!(text(""), said("", "cut off in its header"));
     }

@@ -45,6 +45,16 @@ pub(super) trait Sentence: Send {
     /// How far it is to the first octet that may start a line; `octets.len()` if none does.
     fn find(&self, octets: &[u8]) -> usize;
 
+    /// Octets before the first of a line that belong to it; `None` if that takes more of them.
+    fn before(&self, _octets: &[u8]) -> Option<usize> {
+        Some(0)
+    }
+
+    /// Whether a line starts with this octet, behind what is before it.
+    fn starts(&self, _octet: u8) -> bool {
+        true
+    }
+
     /// Whether an octet may stand behind the first.
     fn may_follow(octet: u8) -> bool;
 
@@ -68,7 +78,13 @@ impl<S: Sentence> Format for Sentences<S> {
     }
 
     fn judge(&self, octets: &[u8]) -> Judgement {
-        let Some((_start, octets)) = octets.split_first() else { return Judgement::More(None) };
+        let Some(before) = self.0.before(octets) else { return Judgement::More(None) };
+        let Some((start, octets)) = octets[before..].split_first() else {
+            return Judgement::More(None);
+        };
+        if !self.0.starts(*start) {
+            return Judgement::Nothing;
+        }
         let line = line(octets, S::MOST, S::may_follow);
         let text = match line {
             Line::Ended { text, .. } | Line::Broken(text) => &octets[..text],
@@ -76,12 +92,12 @@ impl<S: Sentence> Format for Sentences<S> {
         };
         match (line, self.0.is_head(text)) {
             (Line::Open, None) => Judgement::More(None),
-            (Line::Open, Some(true)) => Judgement::More(Some(S::LEAST)),
+            (Line::Open, Some(true)) => Judgement::More(Some(before + S::LEAST)),
             (Line::Ended { len, .. }, Some(true)) if self.0.is_good(text) => {
-                Judgement::Good(1 + len)
+                Judgement::Good(before + 1 + len)
             }
-            (Line::Ended { len, .. }, Some(true)) => Judgement::Bad(1 + len),
-            (Line::Broken(len), Some(true)) => Judgement::Cut(1 + len),
+            (Line::Ended { len, .. }, Some(true)) => Judgement::Bad(before + 1 + len),
+            (Line::Broken(len), Some(true)) => Judgement::Cut(before + 1 + len),
             _ => Judgement::Nothing,
         }
     }

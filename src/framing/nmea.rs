@@ -4,7 +4,8 @@
 //! $ or ! | address | , fields | * | check (2 hexadecimal digits) | CR LF
 //! ```
 //!
-//! The check is the exclusive or of all octets between the first and the `*`. Old instruments send
+//! A tag block, `\s:source,c:time*check\`, may stand before it (NMEA 0183 version 4), and becomes part of
+//! the packet if its check is right. The check is the exclusive or of all octets between the first and the `*`. Old instruments send
 //! sentences without it.
 //!
 //! Deviations from the standard, all of them for what instruments send: a sentence may have 256
@@ -53,6 +54,20 @@ pub(super) fn framer(setup: &Setup) -> Hunter<Sentences<Nmea>> {
     Hunter::new(Sentences(Nmea(Upper::new("data-text-lines", "NMEA"))), setup)
 }
 
+/// Starts and ends a tag block.
+const TAG: u8 = b'\\';
+/// Characters between them; the standard has 80 with both.
+const MAX_BLOCK: usize = 100;
+
+/// Whether text ends with an asterisk and the sum of what is before it.
+fn has_check(text: &[u8]) -> bool {
+    let Some((said, [b'*', check @ ..])) = text.split_last_chunk::<CHECK_LEN>() else {
+        return false;
+    };
+    let sum = said.iter().fold(0, |sum, octet| sum ^ octet);
+    unhex(check).is_some_and(|check| check == [sum])
+}
+
 /// The format of a sentence.
 #[derive(Debug)]
 pub(super) struct Nmea(Upper);
@@ -66,7 +81,21 @@ impl Sentence for Nmea {
     }
 
     fn find(&self, octets: &[u8]) -> usize {
-        memchr::memchr2(b'$', b'!', octets).unwrap_or(octets.len())
+        memchr::memchr3(b'$', b'!', TAG, octets).unwrap_or(octets.len())
+    }
+
+    fn before(&self, octets: &[u8]) -> Option<usize> {
+        let [TAG, rest @ ..] = octets else { return Some(0) };
+        let block = &rest[..rest.len().min(MAX_BLOCK + 1)];
+        match block.iter().position(|octet| *octet == TAG || !is_text(*octet)) {
+            Some(len) if block[len] == TAG && has_check(&block[..len]) => Some(1 + len + 1),
+            None if block.len() <= MAX_BLOCK => None,
+            _ => Some(0),
+        }
+    }
+
+    fn starts(&self, octet: u8) -> bool {
+        matches!(octet, b'$' | b'!')
     }
 
     fn is_head(&self, text: &[u8]) -> Option<bool> {
@@ -79,10 +108,7 @@ impl Sentence for Nmea {
 
     fn is_good(&self, text: &[u8]) -> bool {
         match text.split_last_chunk::<CHECK_LEN>() {
-            Some((said, [b'*', check @ ..])) => {
-                let sum = said.iter().fold(0, |sum, octet| sum ^ octet);
-                unhex(check).is_some_and(|check| check == [sum])
-            }
+            Some((_, [b'*', ..])) => has_check(text),
             _ => !text.contains(&b'*') && text.contains(&b','),
         }
     }
