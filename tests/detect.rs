@@ -152,6 +152,38 @@ fn other_lines_are_recognised_as_nothing_or_as_what_they_are() {
 }
 
 #[test]
+fn ip_in_ppp_is_recognised_without_address_and_control() {
+    let frame = |id: u8| {
+        let mut packet =
+            vec![0x45, 0, 0, 28, 0, id, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        let words = packet.chunks(2).map(|two| u32::from(two[0]) << 8 | u32::from(two[1]));
+        let sum = words.sum::<u32>();
+        let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        packet.extend([0x12, 0x34, 0x00, 0x35, 0, 8, 0, 0]);
+        let data = [&[0x21][..], &packet].concat();
+        let mut fcs = 0xffff_u16;
+        for octet in &data {
+            fcs ^= u16::from(*octet);
+            for _ in 0..8 {
+                fcs = if fcs & 1 == 0 { fcs >> 1 } else { fcs >> 1 ^ 0x8408 };
+            }
+        }
+        let mut line = vec![0x7e];
+        for octet in data.into_iter().chain((!fcs).to_le_bytes()) {
+            match octet {
+                0x7d | 0x7e | 0..=0x1f => line.extend([0x7d, octet ^ 0x20]),
+                _ => line.push(octet),
+            }
+        }
+        line.push(0x7e);
+        line
+    };
+    let line: Vec<_> = (1..9).map(frame).collect();
+    assert_eq!(recognised(&line), Some("ppp"));
+}
+
+#[test]
 fn noise_is_recognised_as_nothing() {
     let len = if full() { 1 << 17 } else { 1 << 12 };
     for octet in [0x00, 0xff, 0x55, 0x7e, 0xc0] {

@@ -9,7 +9,7 @@
 //! as AT commands, is text and no frame.
 
 use super::stuffing::{Run, Stuffing, Unstuffer, Verdict};
-use super::{Protocol, Setup};
+use super::{Protocol, Setup, slip};
 use crate::dissect;
 use crate::line::Line;
 use crate::packet::{Damage, Direction, LinkType};
@@ -36,10 +36,15 @@ pub(super) static ROW: Protocol = Protocol {
     ..Protocol::PLAIN
 };
 
-/// Other protocols have the same flags and FCS, and so the address and control field has to be there.
+/// Other protocols have the same flags and FCS, and so the address and control field has to be there,
+/// or a packet of IP. What is compressed is not against it.
 fn proof(packet: &[u8]) -> u8 {
-    let packet = dissect::ppp::without_direction(packet);
-    if packet.starts_with(&[0xff, 0x03]) { 32 } else { 0 }
+    match *dissect::ppp::without_direction(packet) {
+        [0xff, 0x03, ..] => 32,
+        [0x00, 0x21 | 0x57, ref ip @ ..] | [0x21 | 0x57, ref ip @ ..] if slip::is_packet(ip) => 32,
+        [0x00, 0x2d | 0x2f | 0xfd, ..] | [0x2d | 0x2f | 0xfd, ..] => 1,
+        _ => 0,
+    }
 }
 
 /// The FCS-16 of RFC 1662, C.2, by a table for each of its octets.

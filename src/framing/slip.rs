@@ -67,6 +67,11 @@ impl Stuffing for Slip {
     }
 }
 
+/// Whether this is a packet of IP, whole and without more.
+pub(super) fn is_packet(octets: &[u8]) -> bool {
+    judge(octets) == Verdict::Good
+}
+
 /// What IP says of itself.
 fn judge(octets: &[u8]) -> Verdict {
     let (Some(first), Some(tenth)) = (octets.first(), octets.get(..10)) else {
