@@ -23,6 +23,7 @@ use crate::time::Timestamp;
 pub use pulses::Pulses;
 pub use search::{LIKELY, PROMISING, Search, lines, lines_of};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Bits that decide: what random octets bring once in 2^64 packets is no accident.
 pub const ENOUGH_BITS: f64 = 64.0;
@@ -37,6 +38,9 @@ const LIKELY_BITS: f64 = 14.0;
 const ENOUGH_SHARE: f64 = 0.5;
 /// How much less the second best has to say.
 const LEAD: f64 = 2.0;
+/// What packets that differ have to say at least, if the protocol's check is
+/// [weak](Protocol::weak).
+const VARIED_BITS: f64 = 20.0;
 /// What has less is not against a protocol, but does not speak for it either.
 const LEAST_BITS: f64 = 8.0;
 /// So many octets are judged together at most.
@@ -159,12 +163,25 @@ struct Contender {
     bits: f64,
     /// Octets that were judged before its first packet.
     before: u64,
+    /// Bits of packets that are not the same, up to [`VARIED_BITS`], and which these were.
+    varied: f64,
+    seen: Vec<u64>,
 }
 
 impl Contender {
     fn new(protocol: &'static Protocol, setup: &Setup) -> Self {
         let framer = (protocol.framer)(setup);
-        Self { protocol, framer, packets: 0, good: 0, fitting: 0, bits: 0.0, before: 0 }
+        Self {
+            protocol,
+            framer,
+            packets: 0,
+            good: 0,
+            fitting: 0,
+            bits: 0.0,
+            before: 0,
+            varied: 0.0,
+            seen: Vec::new(),
+        }
     }
 
     /// Takes what its framer has found.
@@ -182,9 +199,25 @@ impl Contender {
                 continue;
             };
             self.packets += 1;
+            self.note_varied(octets, bits);
             let chances = f64::from(packet.skipped_before) + 1.0;
             // In noise this goes up and down, and leads nowhere.
             self.bits = (self.bits + bits.min(MOST_BITS) - chances.log2()).max(0.0);
+        }
+    }
+
+    /// Notes what a packet proves that is not the same as one before.
+    fn note_varied(&mut self, octets: &[u8], bits: f64) {
+        // With this the few that are kept are enough.
+        if !self.protocol.weak || self.varied >= VARIED_BITS {
+            return;
+        }
+        let mut hasher = DefaultHasher::new();
+        octets.hash(&mut hasher);
+        let hash = hasher.finish();
+        if !self.seen.contains(&hash) {
+            self.seen.push(hash);
+            self.varied += bits;
         }
     }
 
@@ -209,7 +242,9 @@ impl Contender {
         let since = judged(&tally).saturating_sub(self.before);
         let good = (tally.good_octets + tally.padding_octets) as f64;
         let share = if since == 0 { 0.0 } else { (good * fitting / since as f64).min(1.0) };
-        Evidence { protocol: self.protocol, line, packets: self.packets, bits: self.bits, share }
+        let is_varied = !self.protocol.weak || self.varied >= VARIED_BITS;
+        let bits = if is_varied { self.bits } else { self.bits.min(self.varied) };
+        Evidence { protocol: self.protocol, line, packets: self.packets, bits, share }
     }
 }
 

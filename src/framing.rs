@@ -253,6 +253,9 @@ pub struct Protocol {
     /// always the same, a layout that other octets seldom have. Random octets are taken for such
     /// a packet once in 2 to the power of that. 0 if it says nothing.
     pub proof: fn(packet: &[u8]) -> u8,
+    /// Whether octets of other protocols that come again and again often have its check by accident: long
+    /// packets with a check of one octet. Then the same packet again proves nothing.
+    pub weak: bool,
     /// Whether `proof` says anything of any packet: whether a line can be recognised by it.
     pub provable: bool,
 }
@@ -288,6 +291,7 @@ impl Protocol {
         when_senseless: "check rate and format of the line",
         dissector: crate::dissect::mstp::words,
         proof: |_| 0,
+        weak: false,
         provable: true,
         comment: false,
     };

@@ -151,6 +151,37 @@ fn other_lines_are_recognised_as_nothing_or_as_what_they_are() {
     }
 }
 
+/// The same chunks so often.
+fn again(chunks: &[Vec<u8>], times: usize) -> Vec<Vec<u8>> {
+    std::iter::repeat_n(chunks, times).flatten().cloned().collect()
+}
+
+#[test]
+fn the_same_packet_again_and_again_is_no_new_proof_of_a_weak_check() {
+    // A gateway asks a controller with a function of its maker's, and what 01 5A brings has by accident
+    // the check of a frame of Z-Wave.
+    let frame = |data: &[u8]| {
+        let mut crc = 0xffff_u16;
+        for octet in data {
+            crc ^= u16::from(*octet);
+            for _ in 0..8 {
+                crc = if crc & 1 == 0 { crc >> 1 } else { crc >> 1 ^ 0xa001 };
+            }
+        }
+        [data, &crc.to_le_bytes()].concat()
+    };
+    let ask = frame(&[1, 0x5a, 0, 2]);
+    let mut answer = [&[1, 0x5a, 0, 0xfe][..], &[0x0d, 0x30].repeat(50)].concat();
+    // The check of Z-Wave, of what is behind the first octet.
+    let sum = ask[1..].iter().chain(&answer[..85]).fold(0xff, |sum, octet| sum ^ octet);
+    answer[85] = sum;
+    let answer = frame(&answer);
+    let line = [ask, answer];
+    for times in [1, 10, 200] {
+        assert_eq!(recognised(&again(&line, times)), None, "{times}");
+    }
+}
+
 #[test]
 fn ip_in_ppp_is_recognised_without_address_and_control() {
     let frame = |id: u8| {

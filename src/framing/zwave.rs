@@ -29,6 +29,7 @@ pub(super) static ROW: Protocol = Protocol {
     dissector: dissect::zwave::words,
     comment: true,
     proof,
+    weak: true,
     ..Protocol::PLAIN
 };
 
