@@ -71,11 +71,13 @@ fn is_body(body: &[u8]) -> bool {
     }
 }
 
-/// What an extended command is answered (clause 5.4.3): its name in capitals, a colon, values.
+/// What an extended command is answered (clause 5.4.3): its name in capitals, a colon, values. Many
+/// modules leave out the space.
 fn is_information(line: &[u8]) -> bool {
-    let [b'+' | b'^' | b'#' | b'%', rest @ ..] = line else { return false };
+    let [mark @ (b'+' | b'^' | b'#' | b'%'), rest @ ..] = line else { return false };
     let name = rest.iter().take_while(|octet| octet.is_ascii_uppercase()).count();
-    name >= 2 && rest[name..].starts_with(b": ")
+    let colon = if *mark == b'+' { &b":"[..] } else { b": " };
+    name >= 2 && rest[name..].starts_with(colon)
 }
 
 /// Characters of the longest line.
@@ -186,7 +188,7 @@ mod tests {
         {
             assert_eq!(proof(word.as_bytes()), 0, "{word}");
         }
-        assert_eq!(proof(b"+CSQ: 20,99\r"), 16);
+        assert_eq!((proof(b"+CSQ: 20,99\r"), proof(b"+CIFSR:STAIP,\"10.0.0.7\"\r")), (16, 16));
         assert_eq!((proof(b"OK\r"), proof(b"+x\r"), proof(b"Quectel\r")), (6, 0, 0));
     }
 }
