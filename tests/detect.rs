@@ -156,6 +156,83 @@ fn again(chunks: &[Vec<u8>], times: usize) -> Vec<Vec<u8>> {
     std::iter::repeat_n(chunks, times).flatten().cloned().collect()
 }
 
+/// Frames of the form `68 L L 68 ... sum 16`, or `10 ... sum 16` where they are short.
+fn ft12(bodies: &[&[u8]]) -> Vec<Vec<u8>> {
+    let frame = |body: &&[u8]| {
+        let sum = body.iter().fold(0_u8, |sum, octet| sum.wrapping_add(*octet));
+        let len = body.len() as u8;
+        let head = if body.len() > 3 { vec![0x68, len, len, 0x68] } else { vec![0x10] };
+        [&head[..], body, &[sum, 0x16]].concat()
+    };
+    bodies.iter().map(frame).collect()
+}
+
+#[test]
+fn what_has_the_form_of_its_kin_is_recognised_as_itself() {
+    let all = cases();
+    for (name, protocol) in
+        [("iec101-two-octets", "iec101"), ("mbus-dlms", "mbus"), ("nmea-tag-blocks", "nmea")]
+    {
+        let (_, _, chunks) = all.iter().find(|(case, _, _)| case == name).unwrap();
+        assert_eq!(recognised(chunks), Some(protocol), "{name}");
+        assert_eq!(recognised(&again(chunks, 20)), Some(protocol), "{name}, again and again");
+    }
+    // Any station, as long as its address is in the lower half.
+    for station in [1_u16, 17, 88, 1234, 9000] {
+        let [low, high] = station.to_le_bytes();
+        let line = ft12(&[
+            &[0x49, low, high],
+            &[0x0b, low, high],
+            &[0x40, low, high],
+            &[0x00, low, high],
+            &[0x73, low, high, 100, 1, 6, low, high, 0, 0, 20],
+            &[0x20, low, high],
+            &[0x5a, low, high],
+            &[0x28, low, high, 1, 2, 20, low, high, 1, 0, 1, 2, 0, 0],
+            &[0x7b, low, high],
+            &[0x09, low, high],
+        ]);
+        assert_eq!(recognised(&again(&line, 5)), Some("iec101"), "station {station}");
+    }
+    // PROFIBUS is none of these.
+    let telegrams = ft12(&[
+        &[5, 2, 0x49],
+        &[3, 2, 0x5d, 1, 2],
+        &[2, 3, 0x08, 0x11, 0x22, 0x33],
+        &[6, 2, 0x49],
+        &[3, 2, 0x7d, 1, 3],
+        &[2, 3, 0x08, 0x11, 0x22, 0x34],
+        &[0x83, 0x82, 0x6d, 0x3c, 0x3e],
+        &[0x82, 0x83, 0x08, 0x3e, 0x3c, 0x00, 0x0c, 0x00, 0x02, 0x80, 0xd1],
+    ]);
+    let line: Vec<_> = telegrams.into_iter().flat_map(|it| [vec![0xdc, 2, 2], it]).collect();
+    assert_eq!(recognised(&again(&line, 3)), Some("profibus"));
+}
+
+#[test]
+fn other_lines_with_frames_of_ft12_are_nothing() {
+    // An interface of KNX with FT 1.2: resets and acknowledgements between its frames.
+    let interface = ft12(&[
+        &[0x73, 0xa9, 0x00, 0x18, 0x12, 0x34, 0x56, 0x78, 0x0a],
+        &[0xf3, 0xa7, 0x00, 0x01],
+        &[0x53, 0x11, 0x00, 0x0c, 0xbc, 0xe0, 0x00, 0x00, 0x1a, 0x01, 0x01, 0x00, 0x81],
+    ]);
+    let reset = vec![0x10, 0x40, 0x40, 0x16];
+    let interface: Vec<_> =
+        interface.into_iter().chain([reset]).flat_map(|frame| [frame, vec![0xe5]]).collect();
+    // Meters of IEC 60870-5-102 at 53B1 and 73D2 have the form of telegrams of PROFIBUS.
+    let meters = ft12(&[
+        &[0x73, 0xd2, 0xb7, 103, 0, 5, 1, 0, 0],
+        &[0x53, 0xb1, 0x7f, 103, 0, 5, 0xb1, 0x7f, 0],
+    ]);
+    for (name, line) in [("interface", interface), ("meters", meters)] {
+        for times in [1, 10, 100] {
+            let found = recognised(&again(&line, times));
+            assert!(found.is_none_or(|it| it == "iec101"), "{name}, {times}: {found:?}");
+        }
+    }
+}
+
 #[test]
 fn the_same_packet_again_and_again_is_no_new_proof_of_a_weak_check() {
     // A gateway asks a controller with a function of its maker's, and what 01 5A brings has by accident

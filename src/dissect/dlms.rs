@@ -70,6 +70,11 @@ fn name(control: u8) -> String {
 /// What comes first in an LLC frame.
 fn apdu_name(llc: &[u8]) -> Option<String> {
     let &[0xe6, 0xe6 | 0xe7, 0x00, tag] = llc else { return None };
+    Some(tag_name(tag))
+}
+
+/// What an APDU with this tag is called.
+pub(super) fn tag_name(tag: u8) -> String {
     let name = match tag {
         0x0f => "data-notification",
         0x60 => "AARQ",
@@ -90,9 +95,9 @@ fn apdu_name(llc: &[u8]) -> Option<String> {
         0xdd => "general-ciphering",
         0xdf => "general-signing",
         0xe0 => "general-block-transfer",
-        _ => return Some(format!("APDU {tag:02x}")),
+        _ => return format!("APDU {tag:02x}"),
     };
-    Some(name.to_owned())
+    name.to_owned()
 }
 
 #[cfg(test)]

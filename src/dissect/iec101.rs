@@ -2,11 +2,12 @@
 //! dissector.
 //!
 //! How many octets an address takes is a setting of the plant that no frame tells: in frames without
-//! ASDU their length does, in others the smaller size is tried first, and taken if a known type follows.
+//! ASDU their length does, in others the size behind which data are as long as they say. If none is,
+//! the smaller one is taken if a known type follows.
 
 use super::Words;
 use crate::exported_pdu;
-use crate::ft12::{self, ACK};
+use crate::ft12::{self, ACK, Companion};
 
 /// Control field: it comes from the station that asks.
 const PRIMARY: u8 = 0x40;
@@ -21,14 +22,24 @@ pub fn words(packet: &[u8], intact: bool) -> Words {
         return Words::new("cut off in its header");
     };
     let function = function(control);
+    let told = ft12::asdu(frame);
     let is_long = frame.first() == Some(&ft12::LONG);
+    let is_short_address = match told {
+        Some((size, _)) => size == 1,
+        None => is_long && rest.get(1..).is_some_and(|asdu| type_name(asdu).is_some()),
+    };
     let (address, asdu) = match *rest {
-        [address, ref asdu @ ..] if is_long && type_name(asdu).is_some() => (address.into(), asdu),
+        [address, ref asdu @ ..] if is_short_address => (address.into(), asdu),
         [low, high, ref asdu @ ..] => (u16::from_le_bytes([low, high]), asdu),
         [address] => (address.into(), &[][..]),
         [] => return Words::new(function),
     };
-    let info = match type_name(asdu).filter(|_| intact) {
+    let name = match told {
+        Some((_, Companion::Protection)) => protection_name(asdu),
+        Some((_, Companion::Metering)) => None,
+        Some((_, Companion::Telecontrol)) | None => type_name(asdu),
+    };
+    let info = match name.filter(|_| intact) {
         Some(name) => format!("{function}, {name}"),
         None => function.to_owned(),
     };
@@ -102,6 +113,24 @@ fn type_name(asdu: &[u8]) -> Option<&'static str> {
     Some(name)
 }
 
+/// The same of IEC 60870-5-103, clause 7.2.1.
+fn protection_name(asdu: &[u8]) -> Option<&'static str> {
+    let name = match *asdu.first()? {
+        1 => "message with time",
+        2 => "message with relative time",
+        3 | 9 => "measurands",
+        4 => "measurands with relative time",
+        5 => "identification",
+        6 => "time synchronization",
+        7 => "general interrogation",
+        8 => "end of general interrogation",
+        20 => "general command",
+        24 | 25 => "disturbance data",
+        _ => return None,
+    };
+    Some(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +150,11 @@ mod tests {
         assert_eq!(text(&all), "> 7 user data, confirm, interrogation");
         let wide = [0x68, 9, 9, 0x68, 0x08, 7, 0, 100, 1, 6, 7, 0, 20, 0, 0x16];
         assert_eq!(text(&wide), "7 user data, interrogation");
+        // Of a protection device: IEC 60870-5-103.
+        let end = [0x68, 9, 9, 0x68, 0x08, 7, 8, 0x81, 10, 7, 255, 0, 5, 0, 0x16];
+        assert_eq!(text(&end), "7 user data, end of general interrogation");
+        let time = [0x68, 9, 9, 0x68, 0x73, 0xd2, 0xb7, 103, 0, 5, 1, 0, 0, 0, 0x16];
+        assert_eq!(text(&time), "> 47058 user data, confirm", "a meter: IEC 60870-5-102");
         assert_eq!(text(&[0x68, 1]), " cut off in its header");
     }
 }

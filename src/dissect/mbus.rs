@@ -53,6 +53,7 @@ fn name(control: u8) -> &'static str {
 fn said(rest: &[u8]) -> Option<String> {
     let mut octets = Octets(rest);
     let name = match octets.octet()? {
+        segment @ 0x00..=0x1f => return Some(dlms(segment, &mut octets)),
         0x72 => return meter(&mut octets),
         0x51 => "data",
         0x52 => return Some(format!("select {}", number(octets.take(4)?)?)),
@@ -69,6 +70,23 @@ fn said(rest: &[u8]) -> Option<String> {
         other => return Some(format!("CI {other:02x}")),
     };
     Some(name.to_owned())
+}
+
+/// A segment of DLMS (EN 13757-3, 5.2): its number, whether it is the last one, and what the first
+/// one begins behind the two access points.
+fn dlms(segment: u8, octets: &mut Octets<'_>) -> String {
+    const LAST: u8 = 0x10;
+    let mut said = format!("DLMS segment {}", segment & !LAST);
+    if segment & LAST != 0 {
+        said.push_str(", last");
+    }
+    if segment & !LAST == 0
+        && let Some(&[_, _, tag]) = octets.take(3)
+    {
+        said.push_str(", ");
+        said.push_str(&super::dlms::tag_name(tag));
+    }
+    said
 }
 
 /// The long header of a meter's data.
@@ -132,6 +150,10 @@ mod tests {
             text(&[&select[..], &[0, 0x16]].concat(), true),
             "master > 253 SND_UD select F4030201"
         );
+        let dlms = [0x68, 9, 9, 0x68, 0x53, 0xff, 0, 1, 0x67, 0xdb, 8, 1, 2, 0, 0x16];
+        assert_eq!(text(&dlms, true), "master > 255 SND_UD DLMS segment 0, general-glo-ciphering");
+        let last = [0x68, 6, 6, 0x68, 0x53, 0xff, 0x11, 1, 0x67, 5, 0, 0x16];
+        assert_eq!(text(&last, true), "master > 255 SND_UD DLMS segment 1, last");
         assert_eq!(text(&[0x68, 3], false), " cut off in its header");
     }
 }

@@ -15,23 +15,25 @@ pub(super) use crate::ft12::{ACK, LONG, SHORT, body};
 use crate::ft12::{HEAD_LEN, STOP};
 use std::ops::RangeInclusive;
 
-/// What a frame that starts with [`LONG`] is, if its length is one of these.
-pub(super) fn long(octets: &[u8], lengths: RangeInclusive<u8>) -> Judgement {
-    let head = &octets[..octets.len().min(HEAD_LEN)];
-    let is_head = match *head {
-        [LONG] => true,
-        [LONG, length] => lengths.contains(&length),
-        [LONG, length, again] => lengths.contains(&length) && length == again,
-        [LONG, length, again, LONG] => lengths.contains(&length) && length == again,
-        _ => false,
+/// What a frame that starts with [`LONG`] is, if its length is one of these. Of lengths above 255
+/// the low octet is on the line.
+pub(super) fn long(octets: &[u8], lengths: RangeInclusive<usize>) -> Judgement {
+    let counted = |length: u8| {
+        let length = usize::from(length);
+        [length, length + 256].into_iter().find(|length| lengths.contains(length))
     };
-    if !is_head {
-        return Judgement::Nothing;
-    }
+    let head = &octets[..octets.len().min(HEAD_LEN)];
+    let length = match *head {
+        [LONG] => Some(0),
+        [LONG, length] => counted(length),
+        [LONG, length, again] | [LONG, length, again, LONG] if length == again => counted(length),
+        _ => None,
+    };
+    let Some(length) = length else { return Judgement::Nothing };
     if head.len() < HEAD_LEN {
         return Judgement::More(None);
     }
-    let len = HEAD_LEN + usize::from(head[1]) + 2;
+    let len = HEAD_LEN + length + 2;
     match octets.get(HEAD_LEN..len) {
         None => Judgement::More(Some(len)),
         Some([body @ .., check, STOP]) if sum(body) == *check => Judgement::Good(len),

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! [`ft12`] has the frames. A single E5 is taken for one only where it directly follows a good
-//! frame, and a request only if its control field is one of a master's. Wireshark has no dissector
+//! frame, and a request only if its control field is one of a master's. Control information 00 to 1F is
+//! a segment of DLMS, which electricity meters send. Wireshark has no dissector
 //! for it, so packets are data with the name M-Bus, and what they say is in a comment.
 
 use super::hunt::{Format, Found, Hunter, Judgement};
@@ -18,6 +19,7 @@ use crate::exported_pdu;
 use crate::ft12::{Fit, fits_mbus};
 use crate::line::{Line, LineFormat};
 use crate::packet::{Batch, Direction, LinkType, Notes};
+use std::ops::RangeInclusive;
 
 /// What the rest of the program knows about it.
 pub(super) static ROW: Protocol = Protocol {
@@ -48,6 +50,9 @@ fn proof(packet: &[u8]) -> u8 {
     }
 }
 
+/// What L counts. Meters that send DLMS are known to go beyond 255; then L begins at 0 again, where it
+/// says nothing else.
+const LENGTHS: RangeInclusive<usize> = 3..=258;
 /// Octets of a request.
 const SHORT_LEN: usize = 5;
 /// Control fields of requests: SND_NKE, REQ_SKE, REQ_UD1 and REQ_UD2 with both frame count bits.
@@ -88,7 +93,12 @@ impl Format for MBus {
         match *octets {
             [ft12::SHORT, control, ..] if !REQUESTS.contains(&control) => Judgement::Nothing,
             [ft12::SHORT, ..] => ft12::fixed(octets, ft12::SHORT, SHORT_LEN),
-            _ => ft12::long(octets, 3..=255),
+            // Only segments of DLMS go beyond 255.
+            [ft12::LONG, 0..=2, _, _, control, ..] if !matches!(control, 0x53 | 0x73) => {
+                Judgement::Nothing
+            }
+            [ft12::LONG, 0..=2, _, _, _, _, 0x20..=0xff, ..] => Judgement::Nothing,
+            _ => ft12::long(octets, LENGTHS),
         }
     }
 

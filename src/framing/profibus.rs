@@ -42,7 +42,7 @@ pub(super) static ROW: Protocol = Protocol {
 };
 
 /// Start, stop, sum and a bit of FC that is always 0; for SD2 the second length and start. A token
-/// has its start and two addresses below 127.
+/// has its start and two addresses below 127. Answers without data are those of its kin as well.
 fn proof(packet: &[u8]) -> u8 {
     let frame = exported_pdu::split(packet).map_or(packet, |(_, frame)| frame);
     match (fits_profibus(frame), frame.first()) {
@@ -64,7 +64,7 @@ const TOKEN_LEN: usize = 3;
 const SHORT_LEN: usize = 6;
 const DATA_8_LEN: usize = 14;
 /// What LE counts: DA, SA, FC and data.
-const LENGTHS: RangeInclusive<u8> = 4..=249;
+const LENGTHS: RangeInclusive<usize> = 4..=249;
 /// Of stations; 127 is all of them together.
 const ADDRESSES: RangeInclusive<u8> = 0..=126;
 /// FC: always 0.
