@@ -259,6 +259,26 @@ fn the_same_packet_again_and_again_is_no_new_proof_of_a_weak_check() {
     }
 }
 
+/// A frame in HDLC-like framing, as PPP has it.
+fn hdlc(data: &[u8]) -> Vec<u8> {
+    let mut fcs = 0xffff_u16;
+    for octet in data {
+        fcs ^= u16::from(*octet);
+        for _ in 0..8 {
+            fcs = if fcs & 1 == 0 { fcs >> 1 } else { fcs >> 1 ^ 0x8408 };
+        }
+    }
+    let mut line = vec![0x7e];
+    for octet in data.iter().copied().chain((!fcs).to_le_bytes()) {
+        match octet {
+            0x7d | 0x7e | 0..=0x1f => line.extend([0x7d, octet ^ 0x20]),
+            _ => line.push(octet),
+        }
+    }
+    line.push(0x7e);
+    line
+}
+
 #[test]
 fn ip_in_ppp_is_recognised_without_address_and_control() {
     let frame = |id: u8| {
@@ -269,26 +289,24 @@ fn ip_in_ppp_is_recognised_without_address_and_control() {
         let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
         packet[10..12].copy_from_slice(&sum.to_be_bytes());
         packet.extend([0x12, 0x34, 0x00, 0x35, 0, 8, 0, 0]);
-        let data = [&[0x21][..], &packet].concat();
-        let mut fcs = 0xffff_u16;
-        for octet in &data {
-            fcs ^= u16::from(*octet);
-            for _ in 0..8 {
-                fcs = if fcs & 1 == 0 { fcs >> 1 } else { fcs >> 1 ^ 0x8408 };
-            }
-        }
-        let mut line = vec![0x7e];
-        for octet in data.into_iter().chain((!fcs).to_le_bytes()) {
-            match octet {
-                0x7d | 0x7e | 0..=0x1f => line.extend([0x7d, octet ^ 0x20]),
-                _ => line.push(octet),
-            }
-        }
-        line.push(0x7e);
-        line
+        hdlc(&[&[0x21][..], &packet].concat())
     };
     let line: Vec<_> = (1..9).map(frame).collect();
     assert_eq!(recognised(&line), Some("ppp"));
+}
+
+#[test]
+fn buses_of_inverters_in_the_framing_of_ppp_are_nothing() {
+    // One with a protocol number that no PPP has, one with addresses in its place.
+    let by_number =
+        |n: u8| hdlc(&[0xff, 0x03, 0x40, 0x41, 0, 0, n, 0xff, 0x80, 0, n, 0x0b, 0x0f, 9, 0]);
+    let asks = |n: u8| hdlc(&[0xff, 0x03, 0x00, 0x02, 0xc1, 0x24, 0x0a, 0x01, 0xc8, 0x0d, n, 0]);
+    let answers = |n: u8| hdlc(&[0xff, 0x03, 0xc1, 0x24, 0x00, 0x02, 0x0a, 0x81, 0xc8, n, 7, 0]);
+    let by_number: Vec<_> = (0..40).map(by_number).collect();
+    let by_address: Vec<_> = (0..40).flat_map(|n| [asks(n), answers(n)]).collect();
+    assert_eq!([recognised(&by_number), recognised(&by_address)], [None, None]);
+    let link: Vec<_> = (0..40).map(|n| hdlc(&[0xff, 0x03, 0xc0, 0x21, 9, n, 0, 4])).collect();
+    assert_eq!(recognised(&link), Some("ppp"));
 }
 
 #[test]

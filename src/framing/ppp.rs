@@ -36,14 +36,32 @@ pub(super) static ROW: Protocol = Protocol {
     ..Protocol::PLAIN
 };
 
-/// Other protocols have the same flags and FCS, and so the address and control field has to be there,
-/// or a packet of IP. What is compressed is not against it.
+/// Other protocols have the same flags and FCS, and those of inverters address and control too. So a
+/// protocol that PPP has must be behind them, or a packet of IP where they are left out. What is
+/// compressed is not against it.
 fn proof(packet: &[u8]) -> u8 {
     match *dissect::ppp::without_direction(packet) {
-        [0xff, 0x03, ..] => 32,
+        [0xff, 0x03, ref data @ ..] if is_known(data) => 32,
         [0x00, 0x21 | 0x57, ref ip @ ..] | [0x21 | 0x57, ref ip @ ..] if slip::is_packet(ip) => 32,
         [0x00, 0x2d | 0x2f | 0xfd, ..] | [0x2d | 0x2f | 0xfd, ..] => 1,
         _ => 0,
+    }
+}
+
+/// Whether data begin with the number of a protocol that links have (RFC 1661, and IANA's list): of IP
+/// and its kin in one octet or two, of their control, or of the link's.
+fn is_known(data: &[u8]) -> bool {
+    let is_network = |octet: u8| {
+        matches!(octet, 0x21 | 0x29 | 0x2b | 0x2d | 0x2f | 0x31 | 0x3d | 0x3f | 0x53 | 0x55 | 0x57)
+            || matches!(octet, 0xfb | 0xfd)
+    };
+    match *data {
+        [0x00 | 0x80, low, ..] => is_network(low),
+        [0x02 | 0x82, low, ..] => matches!(low, 0x81 | 0x83),
+        [0xc0, low, ..] => matches!(low, 0x21 | 0x23 | 0x25 | 0x29 | 0x2b),
+        [0xc2, low, ..] => matches!(low, 0x23 | 0x27),
+        [octet, ..] => is_network(octet),
+        [] => false,
     }
 }
 
