@@ -12,8 +12,8 @@
 //! are told apart by the same: a frame that repeats a write is its answer, if it comes within
 //! [`ANSWER_NS`].
 //!
-//! A frame whose function has no known layout ends where the line pauses, or where it is
-//! answered. Its CRC is tried there alone, with an octet of noise on either side: a search for
+//! A frame whose function has no known layout ends where the line pauses, where it is
+//! answered, or where a known one begins. Its CRC is tried there alone, with an octet of noise on either side: a search for
 //! any run of octets with a CRC that fits finds frames in noise, and inside of others.
 //!
 //! Octets in which no frame begins are passed over only when something good shows behind them,
@@ -157,7 +157,8 @@ impl Modbus {
         while !self.window.octets().is_empty() {
             match self.step(closed) {
                 Step::Good { behind, len, role } => {
-                    self.drop_junk(behind, out);
+                    let junk = self.emit_between(behind, out);
+                    self.drop_junk(junk, out);
                     self.emit_good(len, role, out);
                 }
                 Step::Junk(len) => self.drop_junk(len, out),
@@ -348,6 +349,25 @@ impl Modbus {
         self.asked = if role == Role::Request { Asked::by(frame) } else { None };
         self.searched = 0;
         self.heads.record(frame, Some(role), Notes { original_len: len as u32, ..notes }, out);
+    }
+
+    /// Takes what the `behind` octets before a good frame are, if they are frames of any layout from a
+    /// unit that was heard: pauses are lost where an adapter gathers octets. Returns how many are left.
+    fn emit_between(&mut self, mut behind: usize, out: &mut Batch) -> usize {
+        while behind > 0 && self.gaps().all(|gap| gap > behind) {
+            let run = &self.window.octets()[..behind];
+            let found = whole(run).or_else(|| answered(run).map(|len| (0, len)));
+            let found = found.filter(|(noise, _)| self.heard[usize::from(run[*noise])]);
+            let Some((noise, len)) = found else { break };
+            let frame = &run[noise..noise + len];
+            let is_answer = self.asked.is_some_and(|asked| asked.is_of(frame));
+            let is_response = is_answer || frame[1] & EXCEPTION != 0;
+            let role = if is_response { Role::Response } else { Role::Request };
+            self.window.skip(noise);
+            self.emit_good(len, role, out);
+            behind -= noise + len;
+        }
+        behind
     }
 
     /// The first `len` octets are no good frame: between two gaps at most one damaged one, and
@@ -716,6 +736,28 @@ mod tests {
             paced(&[(0, &tunnel), (30, &ASK)], true).0,
             [good(&tunnel, Asks), good(&ASK, Asks)]
         );
+    }
+
+    #[test]
+    fn functions_of_vendors_between_others_need_no_pause() {
+        let ask = frame(&[1, 0x42, 1, 1, 0, 100]);
+        let answer = frame(&[1, 0x42, 2, 0, 0]);
+        let refused = frame(&[1, 0xc2, 1]);
+        let pair = [good(&ASK, Asks), good(&ANSWER, Answered)];
+        let pairs = |between: &[Shown]| [&pair[..], between, &pair].concat();
+        let line =
+            |between: &[&[u8]]| [&[&ASK[..], &ANSWER], between, &[&ASK, &ANSWER]].concat().concat();
+        let both = [good(&ask, Asks), good(&answer, Answered)];
+        assert_eq!(at_once(&line(&[&ask, &answer])), pairs(&both));
+        assert_eq!(at_once(&line(&[&ask])), pairs(&both[..1]));
+        assert_eq!(
+            at_once(&line(&[&ask, &refused])),
+            pairs(&[both[0].clone(), good(&refused, Answered)])
+        );
+        assert_eq!(at_once(&line(&[&[0xfe], &ask])), pairs(&both[..1]), "noise before it");
+        // Of a unit that nobody has heard it is noise.
+        let other = frame(&[9, 0x42, 7, 7, 7, 7]);
+        assert_eq!(at_once(&line(&[&other])), pairs(&[]));
     }
 
     #[test]
