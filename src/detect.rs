@@ -226,7 +226,7 @@ impl Contender {
         if !packet.damage.is_none() {
             return None;
         }
-        let len = packet.data.len() as u64;
+        let len = octets.len() as u64;
         self.good += len;
         let bits = f64::from((self.protocol.proof)(packet.data));
         // Many check sequences take 0 for a check of zeros.
@@ -428,6 +428,19 @@ mod tests {
         }
         assert!(detector.evidence()[0].packets > 10);
         assert!(detector.verdict().is_none(), "a sixth of the bytes");
+    }
+
+    #[test]
+    fn packets_count_as_long_as_they_are_on_the_line() {
+        // Short requests, each acknowledged by an octet that proves nothing.
+        let mut detector = Detector::new(Line::at(115_200), true);
+        for n in 0..10 {
+            let request = [0x01, 0x04, 0x00, 0x41, n, 0xff ^ 0x45 ^ n, 0x06];
+            detector.push(&request, at(100 * u64::from(n)));
+        }
+        let evidence = detector.evidence();
+        assert_eq!(evidence[0].protocol.name, "zwave");
+        assert!((0.8..0.9).contains(&evidence[0].share), "{}", evidence[0]);
     }
 
     #[test]
