@@ -309,6 +309,35 @@ fn buses_of_inverters_in_the_framing_of_ppp_are_nothing() {
     assert_eq!(recognised(&link), Some("ppp"));
 }
 
+/// A line of hexadecimal digits behind a colon, whose octets have the sum 0.
+fn digits(octets: &[u8]) -> Vec<u8> {
+    let sum = octets.iter().fold(0_u8, |sum, octet| sum.wrapping_add(*octet));
+    let all = octets.iter().copied().chain([sum.wrapping_neg()]);
+    let digits: String = all.map(|octet| format!("{octet:02X}")).collect();
+    format!(":{digits}\r\n").into_bytes()
+}
+
+#[test]
+fn a_program_on_its_way_to_a_boot_loader_is_no_modbus() {
+    // Records of Intel HEX: number of data, address, type, data.
+    let mut random = Random(5);
+    let record = |n: usize, data: &[u8]| {
+        let [high, low] = (n as u16 * 16 + 0x0300).to_be_bytes();
+        digits(&[&[data.len() as u8, high, low, 0], data].concat())
+    };
+    let mut program = vec![digits(&[2, 0, 0, 4, 0x08, 0x00])];
+    program.extend((0..80).map(|n| record(n, &random.octets(16))));
+    program.push(digits(&[0, 0, 0, 1]));
+    assert_eq!(recognised(&program), None);
+    // A request to unit 2 has this form too, but for its answer.
+    let asks = digits(&[2, 3, 0, 1, 0, 1]);
+    let answers = digits(&[2, 3, 2, 0x12, 0x34]);
+    let line = [asks, answers];
+    assert_eq!(recognised(&again(&line, 5)), Some("modbus-ascii"));
+    let others = [digits(&[17, 3, 0, 1, 0, 1]), digits(&[17, 3, 2, 0x12, 0x34])];
+    assert_eq!(recognised(&again(&others, 5)), Some("modbus-ascii"));
+}
+
 #[test]
 fn noise_is_recognised_as_nothing() {
     let len = if full() { 1 << 17 } else { 1 << 12 };

@@ -15,6 +15,7 @@ use super::lines::{Sentence, Sentences};
 use super::upper::Upper;
 use super::{Protocol, Setup};
 use crate::dissect;
+use crate::exported_pdu;
 use crate::hex::unhex;
 use crate::line::{Line, LineFormat};
 use crate::packet::{Batch, Direction, LinkType, Notes};
@@ -33,10 +34,21 @@ pub(super) static ROW: Protocol = Protocol {
                      not swapped",
     dissector: dissect::modbus::ascii_words,
     comment: true,
-    // Colon, six digits, LRC, the end of a line: other lines with a colon have no six digits.
-    proof: |_| 40,
+    proof,
     ..Protocol::PLAIN
 };
+
+/// Colon, six digits, LRC, the end of a line: other lines with a colon have no six digits, but for
+/// records of Intel HEX, whose sum is the same. Their first octet says how many data they have, and the
+/// fourth is one of few types.
+fn proof(packet: &[u8]) -> u8 {
+    let line = exported_pdu::split(packet).map_or(packet, |(_, line)| line);
+    let octets = line.trim_ascii_end().strip_prefix(b":").and_then(unhex);
+    match octets.as_deref() {
+        Some([len, _, _, 0..=14, data @ .., _sum]) if usize::from(*len) == data.len() => 1,
+        _ => 40,
+    }
+}
 
 /// Digits of unit, function and LRC.
 const LEAST_DIGITS: usize = 6;
