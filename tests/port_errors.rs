@@ -124,6 +124,36 @@ fn eacces_is_a_group_or_udev_that_has_not_come_to_it_yet() {
 }
 
 #[test]
+fn a_port_that_may_only_be_read_is_read() {
+    for error in ["EACCES", "EROFS"] {
+        let Some(port) = Faulty::new() else { return };
+        port.plug();
+        let mut program = port.start(&format!("{OPEN}:error={error}:when=1"), &[]);
+        program.wait_for("reading mstp");
+        port.works(&mut program);
+    }
+}
+
+/// A pseudo-terminal has neither line.
+#[test]
+fn a_port_without_rts_is_asked_for_dtr_all_the_same() {
+    let Some(port) = Faulty::new() else { return };
+    port.plug();
+    let log = port.at("strace");
+    let mut command = tool("strace").unwrap();
+    command.args(["-D", "-f", "-qq", "-I", "1", "-e", "trace=ioctl", "-o"]).arg(&log);
+    command.arg(env!("CARGO_BIN_EXE_serialshark")).arg(port.at("ttyUSB0"));
+    command.arg("-w").arg(port.at("a.pcap")).stdin(Stdio::null());
+    let mut program = Program::spawn(command);
+    program.wait_for("reading mstp");
+    port.works(&mut program);
+    let log = std::fs::read_to_string(log).unwrap();
+    let asked: Vec<_> = log.lines().filter(|line| line.contains("TIOCMBIC")).collect();
+    assert!(asked[0].contains("RTS") && asked[0].contains(" = -1 "), "{asked:?}");
+    assert!(asked[1].contains("DTR"), "{asked:?}");
+}
+
+#[test]
 fn eio_at_the_opening_is_a_port_without_a_uart() {
     let Some(port) = Faulty::new() else { return };
     let says = "cannot open: Input/output error";

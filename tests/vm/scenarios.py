@@ -503,6 +503,10 @@ def one_link_for_two(boot):
     the name is the other's. That it is another one is told, and the capture goes on."""
     with boot(systemd=True) as rig:
         first, second = twins(rig)
+        # Both are advised by their places: the common name may be either's.
+        advised = re.findall(r"serialshark (/dev/\S+)", rig.shell("serialshark ports"))
+        places = {name for name in advised if name.startswith("/dev/serial/by-path/")}
+        assert len(advised) == len(places) == 2, advised
         service = Service(rig, "any", TWINS, baud=BAUD, format="pcapng")
         service.start()
         service.program.wait_for("reading mstp")
