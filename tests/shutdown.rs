@@ -45,7 +45,7 @@ fn with_a_reader_that_keeps_up_and_a_file_all_is_written_with_its_trailer() {
     // Half a frame: it is recorded as far as it came.
     pty.send(&numbered_frame(4)[..20]);
     eventually("all frames in the file", || {
-        (count_blocks(&std::fs::read(&file).unwrap(), 6) == 100).then_some(())
+        (blocks_so_far(&std::fs::read(&file).unwrap(), 6).0 == 100).then_some(())
     });
     eventually("the half to be read", || {
         program.signal(rustix::process::Signal::USR1);
@@ -73,16 +73,27 @@ fn with_a_reader_that_keeps_up_and_a_file_all_is_written_with_its_trailer() {
 }
 
 /// How many pcapng blocks of a kind there are; there must be whole blocks only.
-fn count_blocks(mut octets: &[u8], kind: u32) -> usize {
+fn count_blocks(octets: &[u8], kind: u32) -> usize {
+    let (count, rest) = blocks_so_far(octets, kind);
+    assert!(rest.is_empty(), "half a block");
+    count
+}
+
+/// How many whole pcapng blocks of a kind there are, and what is behind them: who reads a file that
+/// is being written may see a part of a write.
+fn blocks_so_far(mut octets: &[u8], kind: u32) -> (usize, &[u8]) {
+    let word = |octets: &[u8], at: usize| {
+        octets.get(at..at + 4).map(|word| u32::from_ne_bytes(word.try_into().unwrap()))
+    };
     let mut count = 0;
-    while !octets.is_empty() {
-        let word = |at: usize| u32::from_ne_bytes(octets[at..at + 4].try_into().unwrap());
-        count += usize::from(word(0) == kind);
-        let len = word(4) as usize;
-        assert_eq!(word(len - 4) as usize, len, "half a block");
+    while let Some(len) = word(octets, 4).map(|len| len as usize)
+        && octets.len() >= len
+    {
+        assert_eq!(word(octets, len - 4), Some(len as u32), "no block");
+        count += usize::from(word(octets, 0) == Some(kind));
         octets = &octets[len..];
     }
-    count
+    (count, octets)
 }
 
 #[test]

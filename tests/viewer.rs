@@ -73,7 +73,8 @@ impl Rig {
 fn packets_and_trailers(octets: &[u8]) -> (usize, usize) {
     let word = |at: usize| u32::from_ne_bytes(octets[at..at + 4].try_into().unwrap());
     let (mut at, mut found) = (0, (0, 0));
-    while at < octets.len() {
+    // The last one may be on its way.
+    while at + 8 <= octets.len() && at + word(at + 4) as usize <= octets.len() {
         match word(at) {
             6 => found.0 += 1,
             5 => found.1 += 1,
