@@ -27,8 +27,14 @@ pub fn words(packet: &[u8], intact: bool) -> Words {
         match rest {
             // CRC, acknowledgement, the answer.
             [_, 0, len, rest @ ..] if rest.len() >= usize::from(*len) => {
+                let (answer, rest) = rest.split_at(usize::from(*len));
                 info.push_str(" answer ");
-                info.push_str(&hex(&rest[..usize::from(*len)], " "));
+                info.push_str(&hex(answer, " "));
+                match rest {
+                    [_, 0xff] => info.push_str(", not acknowledged"),
+                    [_, 0xff, ..] => info.push_str(", said again"),
+                    _ => {}
+                }
             }
             [_, 0xff] => info.push_str(" not acknowledged"),
             [_] if to != 0xfe => info.push_str(" without answer"),
@@ -66,6 +72,10 @@ mod tests {
         };
         let telegram = [0x10, 8, 0xb5, 0x10, 2, 0, 0xa9, 1, 0x7c, 0, 1, 1, 0x9a, 0];
         assert_eq!(text(&telegram, true), "10 > 08 B510 00 AA answer 01");
+        let refused = [&telegram[..13], &[0xff]].concat();
+        assert_eq!(text(&refused, true), "10 > 08 B510 00 AA answer 01, not acknowledged");
+        let again = [&refused, &telegram[10..]].concat();
+        assert_eq!(text(&again, true), "10 > 08 B510 00 AA answer 01, said again");
         assert_eq!(text(&telegram[..9], true), "10 > 08 B510 00 AA without answer");
         assert_eq!(text(&telegram, false), "10 > 08 B510");
         assert_eq!(text(&[0x10, 0xff, 7, 4, 0, 1, 0xff], true), "10 > FF 0704 not acknowledged");
