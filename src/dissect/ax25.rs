@@ -21,6 +21,8 @@ const MAX_SHOWN: usize = 60;
 const NO_LAYER_3: u8 = 0xf0;
 /// An unnumbered information frame, its poll bit taken out.
 const UI: u8 = 0x03;
+/// The command for data behind a number, which the modem gives back.
+const NUMBERED: u8 = 0x0c;
 /// The poll bit.
 const POLL: u8 = 0x10;
 
@@ -29,9 +31,14 @@ pub fn words(packet: &[u8], intact: bool) -> Words {
     let Some((&kind, rest)) = packet.split_first() else {
         return Words::new("cut off in its header");
     };
-    if kind & 0x0f != 0 {
-        return Words::new(parameter(kind, rest));
-    }
+    let rest = match (kind & 0x0f, rest) {
+        (0, _) => rest,
+        (NUMBERED, [high, low]) => {
+            return Words::new(format!("sent {}", u16::from_be_bytes([*high, *low])));
+        }
+        (NUMBERED, [_, _, rest @ ..]) => rest,
+        _ => return Words::new(parameter(kind, rest)),
+    };
     let Some((addresses, rest)) = addresses(rest) else { return Words::new("data") };
     let mut addresses = addresses.into_iter();
     let (destination, source) = (addresses.next(), addresses.next());
@@ -125,6 +132,9 @@ mod tests {
         assert_eq!(words(&[&frame[..15], &[0x3f]].concat(), true).info, "SABM");
         assert_eq!(words(b"\x01\x32", true).info, "transmit delay 50");
         assert_eq!(words(b"\xff", true).info, "leave KISS");
+        let numbered = [b"\x1c\x01\x02", &frame[1..]].concat();
+        assert_eq!(words(&numbered, true).info[..5], *"UI hi");
+        assert_eq!(words(b"\x0c\x01\x02", true).info, "sent 258");
         assert_eq!(words(b"\0whatever it may be", true).info, "data");
     }
 }

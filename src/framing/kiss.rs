@@ -4,6 +4,9 @@
 //! C0 | port (4 bits), command (4 bits) | AX.25, or a parameter | C0     DB DC is C0, DB DD is DB
 //! ```
 //!
+//! Command C is data as well: two octets stand before the AX.25 frame, and the modem gives them back
+//! alone once it has sent that.
+//!
 //! Recorded from the octet with port and command on. KISS has no check sequence: what stands
 //! between two `C0` is a frame if its command is known and its length is right for that. Some
 //! firmware ends its frames as lines are ended: `0D 0A` behind a `C0`, and text in general, is no
@@ -35,12 +38,18 @@ pub(super) static ROW: Protocol = Protocol {
 
 /// Call signs in the address fields; else nothing speaks for it but two flags.
 fn proof(packet: &[u8]) -> u8 {
-    if dissect::ax25::is_addressed(packet.get(1..).unwrap_or_default()) { 40 } else { 0 }
+    let frame = match *packet {
+        [kind, _, _, ref frame @ ..] if kind & 0x0f == NUMBERED => frame,
+        [_, ref frame @ ..] => frame,
+        [] => return 0,
+    };
+    if dissect::ax25::is_addressed(frame) { 40 } else { 0 }
 }
 
 /// Commands, in the low bits of the first octet.
 const DATA: u8 = 0;
 const SET_HARDWARE: u8 = 6;
+const NUMBERED: u8 = 0x0c;
 /// The whole first octet.
 const RETURN: u8 = 0xff;
 
@@ -66,6 +75,7 @@ impl Stuffing for Kiss {
             DATA => !(rest.is_empty() || run.is_text() && ends_a_line),
             SET_HARDWARE => !rest.is_empty() && !run.is_text(),
             1..SET_HARDWARE => rest.len() == 1,
+            NUMBERED => rest.len() == 2 || rest.get(2..).is_some_and(dissect::ax25::is_addressed),
             _ => false,
         };
         match () {
@@ -106,6 +116,16 @@ mod tests {
     fn a_command_has_its_length() {
         let line = b"\xc0\x01\xc0\x01\x02\x03\xc0\x0d\x0a\xc0\xff\xc0\x0f\x01\xc0";
         assert_eq!(frames(line).0, [(vec![0xff], Damage::NONE)]);
+    }
+
+    #[test]
+    fn data_with_a_number_is_data() {
+        let call = b"\x9c\x60\x86\x82\x98\x98\xee\x9c\x60\x86\x82\x98\x98\x65\x03\xf0hi";
+        let numbered = [b"\x1c\x01\x02", &call[..]].concat();
+        let line = [b"\xc0", &numbered[..], b"\xc0\xc0\x1c\x01\x02\xc0\xc0\x0cCQ CQ\xc0"].concat();
+        let good = |data: &[u8]| (data.to_vec(), Damage::NONE);
+        assert_eq!(frames(&line).0, [good(&numbered), good(b"\x1c\x01\x02")]);
+        assert_eq!((proof(&numbered), proof(b"\x1c\x01\x02")), (40, 0));
     }
 
     #[test]
