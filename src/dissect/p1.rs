@@ -16,7 +16,9 @@ pub fn words(packet: &[u8], _intact: bool) -> Words {
         return Words::new("cut off in its header");
     }
     let meter = text(meter.replace('\u{2}', "\\2").as_bytes());
-    let objects: Vec<&str> = lines.filter(|line| line.contains('(')).collect();
+    // Values of one object may go on in the next line.
+    let is_object = |line: &&str| line.contains('(') && !line.starts_with('(');
+    let objects: Vec<&str> = lines.filter(is_object).collect();
     let power = objects.iter().find_map(|line| line.strip_prefix(POWER)?.strip_suffix(')'));
     let power =
         power.map(|power| format!(", power {}", text(power.as_bytes()))).unwrap_or_default();
@@ -34,5 +36,8 @@ mod tests {
         let packet = [&Header::of("data-text-lines").end(), &telegram[..]].concat();
         assert_eq!(words(&packet, true).info, "ISk5\\2MT, 2 objects, power 01.19*kW");
         assert_eq!(words(&[], true).info, "cut off in its header");
+        let telegram = b"/ISk5\\2MT\r\n\r\n0-2:24.3.0(211123200000)(00)(0-2:24.2.1)(m3)\r\n(13376.292)\r\n!\r\n";
+        let packet = [&Header::of("data-text-lines").end(), &telegram[..]].concat();
+        assert_eq!(words(&packet, true).info, "ISk5\\2MT, 1 objects");
     }
 }
