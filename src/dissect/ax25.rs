@@ -33,9 +33,6 @@ pub fn words(packet: &[u8], intact: bool) -> Words {
     };
     let rest = match (kind & 0x0f, rest) {
         (0, _) => rest,
-        (NUMBERED, [high, low]) => {
-            return Words::new(format!("sent {}", u16::from_be_bytes([*high, *low])));
-        }
         (NUMBERED, [_, _, rest @ ..]) => rest,
         _ => return Words::new(parameter(kind, rest)),
     };
@@ -134,7 +131,6 @@ mod tests {
         assert_eq!(words(b"\xff", true).info, "leave KISS");
         let numbered = [b"\x1c\x01\x02", &frame[1..]].concat();
         assert_eq!(words(&numbered, true).info[..5], *"UI hi");
-        assert_eq!(words(b"\x0c\x01\x02", true).info, "sent 258");
         assert_eq!(words(b"\0whatever it may be", true).info, "data");
     }
 }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Command C is data as well: two octets stand before the AX.25 frame, and the modem gives them back
-//! alone once it has sent that.
+//! alone once it has sent that. The latter is no packet: Wireshark looks for AX.25 in it.
 //!
 //! Recorded from the octet with port and command on. KISS has no check sequence: what stands
 //! between two `C0` is a frame if its command is known and its length is right for that. Some
@@ -75,7 +75,10 @@ impl Stuffing for Kiss {
             DATA => !(rest.is_empty() || run.is_text() && ends_a_line),
             SET_HARDWARE => !rest.is_empty() && !run.is_text(),
             1..SET_HARDWARE => rest.len() == 1,
-            NUMBERED => rest.len() == 2 || rest.get(2..).is_some_and(dissect::ax25::is_addressed),
+            NUMBERED if rest.len() == 2 && run.is_opened && run.is_closed && run.is_sound => {
+                return Verdict::Padding;
+            }
+            NUMBERED => rest.get(2..).is_some_and(dissect::ax25::is_addressed),
             _ => false,
         };
         match () {
@@ -122,10 +125,12 @@ mod tests {
     fn data_with_a_number_is_data() {
         let call = b"\x9c\x60\x86\x82\x98\x98\xee\x9c\x60\x86\x82\x98\x98\x65\x03\xf0hi";
         let numbered = [b"\x1c\x01\x02", &call[..]].concat();
-        let line = [b"\xc0", &numbered[..], b"\xc0\xc0\x1c\x01\x02\xc0\xc0\x0cCQ CQ\xc0"].concat();
+        let line =
+            [b"\xc0\x1c\x01\x02\xc0\xc0", &numbered[..], b"\xc0\x1c\x01\x02\xc0\xc0\x0cCQ CQ\xc0"]
+                .concat();
         let good = |data: &[u8]| (data.to_vec(), Damage::NONE);
-        assert_eq!(frames(&line).0, [good(&numbered), good(b"\x1c\x01\x02")]);
-        assert_eq!((proof(&numbered), proof(b"\x1c\x01\x02")), (40, 0));
+        assert_eq!(frames(&line), (vec![good(&numbered)], 7));
+        assert_eq!(proof(&numbered), 40);
     }
 
     #[test]

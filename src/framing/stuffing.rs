@@ -53,6 +53,8 @@ pub(super) enum Verdict {
     Damaged(Damage),
     /// A frame cut off, which should have had this many octets.
     Short(usize),
+    /// No frame, but no noise either: an answer that means nothing by itself.
+    Padding,
     /// No frame.
     Nothing,
 }
@@ -145,6 +147,10 @@ impl<S: Stuffing> Unstuffer<S> {
                 let original_len = (self.stuffing.head().len() + len) as u32;
                 let short = Notes { damage: Damage::TOO_SHORT, original_len, ..none };
                 self.damaged(&plain, end, short, out);
+            }
+            Verdict::Padding => {
+                self.window.pad(end + usize::from(is_closed));
+                self.is_after_flag = is_closed;
             }
             Verdict::Nothing => self.skip(end),
         }
