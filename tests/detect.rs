@@ -237,22 +237,12 @@ fn other_lines_with_frames_of_ft12_are_nothing() {
 fn the_same_packet_again_and_again_is_no_new_proof_of_a_weak_check() {
     // A gateway asks a controller with a function of its maker's, and what 01 5A brings has by accident
     // the check of a frame of Z-Wave.
-    let frame = |data: &[u8]| {
-        let mut crc = 0xffff_u16;
-        for octet in data {
-            crc ^= u16::from(*octet);
-            for _ in 0..8 {
-                crc = if crc & 1 == 0 { crc >> 1 } else { crc >> 1 ^ 0xa001 };
-            }
-        }
-        [data, &crc.to_le_bytes()].concat()
-    };
-    let ask = frame(&[1, 0x5a, 0, 2]);
+    let ask = modbus_rtu(&[1, 0x5a, 0, 2]);
     let mut answer = [&[1, 0x5a, 0, 0xfe][..], &[0x0d, 0x30].repeat(50)].concat();
     // The check of Z-Wave, of what is behind the first octet.
     let sum = ask[1..].iter().chain(&answer[..85]).fold(0xff, |sum, octet| sum ^ octet);
     answer[85] = sum;
-    let answer = frame(&answer);
+    let answer = modbus_rtu(&answer);
     let line = [ask, answer];
     for times in [1, 10, 200] {
         assert_eq!(recognised(&again(&line, times)), None, "{times}");
@@ -261,15 +251,9 @@ fn the_same_packet_again_and_again_is_no_new_proof_of_a_weak_check() {
 
 /// A frame in HDLC-like framing, as PPP has it.
 fn hdlc(data: &[u8]) -> Vec<u8> {
-    let mut fcs = 0xffff_u16;
-    for octet in data {
-        fcs ^= u16::from(*octet);
-        for _ in 0..8 {
-            fcs = if fcs & 1 == 0 { fcs >> 1 } else { fcs >> 1 ^ 0x8408 };
-        }
-    }
+    let fcs = crc::Crc::<u16>::new(&crc::CRC_16_IBM_SDLC).checksum(data);
     let mut line = vec![0x7e];
-    for octet in data.iter().copied().chain((!fcs).to_le_bytes()) {
+    for octet in data.iter().copied().chain(fcs.to_le_bytes()) {
         match octet {
             0x7d | 0x7e | 0..=0x1f => line.extend([0x7d, octet ^ 0x20]),
             _ => line.push(octet),

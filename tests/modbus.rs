@@ -204,16 +204,7 @@ fn dissected(batch: &Batch) -> Option<Vec<Vec<String>>> {
 
 #[test]
 fn tshark_shows_each_unit_and_the_name_of_a_broadcast() {
-    let frame = |octets: &[u8]| {
-        let mut crc = 0xffff_u16;
-        for octet in octets {
-            crc ^= u16::from(*octet);
-            for _ in 0..8 {
-                crc = if crc & 1 != 0 { crc >> 1 ^ 0xa001 } else { crc >> 1 };
-            }
-        }
-        [octets, &crc.to_le_bytes()].concat()
-    };
+    let frame = common::modbus_rtu;
     let line = [
         frame(&[17, 3, 0, 0, 0, 1]),
         frame(&[17, 3, 2, 0, 9]),

@@ -58,7 +58,7 @@ impl Account {
     pub fn pass(&self, range: &FrameRange) -> Missed {
         let counters = &self.ports[range.port()];
         counters.framed.fetch_add(range.len() as u64, Ordering::Relaxed);
-        // Few frames come after some that were refused, and only this thread refuses any.
+        // Mostly nothing was refused. What is refused meanwhile is told of by the next frames.
         if counters.unreported.load(Ordering::Relaxed) == 0 {
             return Missed::default();
         }

@@ -22,7 +22,7 @@ pub const NOTHING_NS: u64 = 10_000_000_000;
 const ENOUGH_OCTETS: u64 = 300;
 /// And they have to come for so long.
 const ENOUGH_NS: u64 = 3_000_000_000;
-/// A part of a frame comes for less, on all but the slowest lines.
+/// On all but the slowest lines a frame is whole before that.
 const DOUBTFUL_NS: u64 = 250_000_000;
 
 /// What is to be told.

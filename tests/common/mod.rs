@@ -318,6 +318,12 @@ pub fn mstp(frame_type: u8, destination: u8, source: u8, data: &[u8]) -> Vec<u8>
     frame
 }
 
+/// A frame of Modbus RTU: a unit and its PDU, with their CRC.
+pub fn modbus_rtu(octets: &[u8]) -> Vec<u8> {
+    let crc = crc::Crc::<u16>::new(&crc::CRC_16_MODBUS).checksum(octets);
+    [octets, &crc.to_le_bytes()].concat()
+}
+
 /// Frame number `n` of a trunk where no two are alike: tokens, mostly.
 pub fn numbered_frame(n: u32) -> Vec<u8> {
     let number = n.to_be_bytes();
