@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 arch=${1:?name the architecture: amd64, arm64 or armhf}
 release=3.8.0 # of cargo-deb
 if [ ! -x target/tools/bin/cargo-deb ]; then
-    cargo install --quiet --locked --root target/tools "cargo-deb@$release"
+    cargo install --debug --quiet --locked --root target/tools "cargo-deb@$release"
 fi
 cargo_deb=target/tools/bin/cargo-deb
 
