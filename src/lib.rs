@@ -39,7 +39,7 @@
 //! - [`cobs`]: the encoding that a framing and a dissector share
 //! - `exported_pdu`: the header that a framing and a dissector share
 //! - `ft12`, `hex`: octets of frames that framings and dissectors share
-//! - `outage`: a server that cannot be reached
+//! - `outage`, `tls`: a server that cannot be reached
 //! - [`setting`]: settings that only some protocols have
 //! - [`dissect`]: a packet in words, for text output
 //! - [`framing`]: octets to frames; one file and one table row for each framing
@@ -92,6 +92,8 @@ pub mod setting;
 pub mod source;
 pub mod sys;
 pub mod time;
+#[cfg(all(target_os = "linux", any(feature = "mqtt", feature = "nats")))]
+mod tls;
 #[cfg(feature = "top")]
 pub mod top;
 pub mod url;

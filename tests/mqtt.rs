@@ -2,8 +2,11 @@
 #![cfg(all(unix, feature = "mqtt"))]
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "common/certificates.rs"]
+mod certificates;
 mod common;
 
+use certificates::Certificates;
 use common::*;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -28,20 +31,23 @@ struct Mosquitto {
 impl Mosquitto {
     /// `None`, and that is said, where it is not installed. With `password` only `me` may in.
     fn start(password: Option<&str>) -> Option<Self> {
+        let dir = TempDir::new().unwrap();
+        let Some(password) = password else { return Self::with("allow_anonymous true\n", dir) };
+        tool_without_version("mosquitto_passwd")?;
+        let file = dir.path().join("passwords");
+        let status = Command::new("mosquitto_passwd")
+            .args(["-c", "-b", file.to_str().unwrap(), "me", password])
+            .status();
+        assert!(status.unwrap().success());
+        Self::with(&format!("password_file {}\n", file.display()), dir)
+    }
+
+    /// With these lines of configuration on its listener.
+    fn with(lines: &str, dir: TempDir) -> Option<Self> {
         let (mut mosquitto, _) =
             (tool_without_version("mosquitto")?, tool_without_version("mosquitto_sub")?);
-        let (dir, port) = (TempDir::new().unwrap(), free_port());
-        let mut config = format!("user root\nlistener {port} 127.0.0.1\n");
-        if let Some(password) = password {
-            let file = dir.path().join("passwords");
-            let status = Command::new("mosquitto_passwd")
-                .args(["-c", "-b", file.to_str().unwrap(), "me", password])
-                .status();
-            assert!(status.unwrap().success());
-            config += &format!("password_file {}\n", file.display());
-        } else {
-            config += "allow_anonymous true\n";
-        }
+        let port = free_port();
+        let config = format!("user root\nlistener {port} 127.0.0.1\n{lines}");
         std::fs::write(dir.path().join("config"), config).unwrap();
         let child = Self::spawn(&mut mosquitto, dir.path(), port);
         Some(Self { child, dir, port })
@@ -262,10 +268,62 @@ fn what_cannot_be_is_said_before_anything_begins() {
         assert!(!stderr.contains("s3cret"), "{stderr}");
     };
     refused(&["broker"], "expected mqtt://");
-    refused(&["mqtts://me:s3cret@h/a"], "TLS is not supported");
+    refused(&["mqtts://me:s3cret@h"], "a prefix for the topics is missing");
+    refused(&["mqtt://h/a", "--mqtt-ca", "Cargo.toml"], "--mqtt-ca is for TLS: mqtts://");
+    refused(&["mqtts://h/a", "--mqtt-ca", "/none"], "cannot read");
+    refused(&["mqtts://h/a", "--mqtt-ca", "Cargo.toml"], "no certificate in it");
     refused(&["mqtt://me:s3cret@h"], "a prefix for the topics is missing");
     refused(&["mqtt://h/a/#"], "no wildcards");
     refused(&["mqtt://h/a", "sim:mstp"], "takes one port");
     refused(&["mqtt://h/a", "--mqtt-password-file", "/none"], "needs a user");
     refused(&["mqtt://me@h/a", "--mqtt-password-file", "/none"], "cannot read");
+}
+
+/// The broker's certificate must be of the authority that was named, and valid today.
+#[cfg(target_os = "linux")]
+#[test]
+fn through_tls_with_a_certificate_that_is_checked() {
+    let Some(certificates) = Certificates::new() else { return };
+    let broker = |certificate: &str| {
+        Mosquitto::with(
+            &format!(
+                "allow_anonymous true\ncertfile {}\nkeyfile {}\n",
+                certificates.path(certificate),
+                certificates.path("server.key")
+            ),
+            TempDir::new().unwrap(),
+        )
+    };
+    let Some(good) = broker("good.pem") else { return };
+    let ours = certificates.path("ours.pem");
+    let pty = Pty::new();
+    let start = |url: &str, authority: Option<&str>| {
+        let authority = authority.into_iter().flat_map(|path| ["--mqtt-ca", path]);
+        let args = [pty.path(), "-b", "38400", "--mqtt", url];
+        Program::start(args.into_iter().chain(authority))
+    };
+    let tls = |mosquitto: &Mosquitto| mosquitto.url().replacen("mqtt", "mqtts", 1);
+    let mut program = start(&tls(&good), Some(&ours));
+    program.wait_for("trunk1: connected");
+    good.subscribe(&["--cafile", &ours]).wait_for("1 site/trunk1/status online");
+    program.terminate();
+
+    let (Some(expired), Some(plain)) = (broker("expired.pem"), Mosquitto::start(None)) else {
+        return;
+    };
+    let strange = certificates.path("strange.pem");
+    for (url, authority, why) in [
+        (tls(&good), Some(&strange), "name who has with --mqtt-ca"),
+        (tls(&good), None, "name who has with --mqtt-ca"),
+        (tls(&good).replace("127.0.0.1", "localhost"), Some(&ours), "for another name"),
+        (tls(&expired), Some(&ours), "it has expired, or the clock"),
+        (tls(&plain), Some(&ours), "no connection to the broker"),
+        (good.url(), None, "it may want TLS"),
+    ] {
+        let mut program = start(&url, authority.map(String::as_str));
+        let told = program.wait_for("no connection to the broker");
+        assert!(told.contains(why), "{told}");
+        println!("{told}");
+        program.terminate();
+    }
 }

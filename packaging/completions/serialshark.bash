@@ -71,7 +71,7 @@ _serialshark() {
 
     case "${cmd}" in
         serialshark)
-            opts="-D -p -b -w -C -G -W -z -B -t -x -c -v -q -h -V --list-interfaces --config --protocol --baud --line --channel --dwell --interface --dtr --rts --init --gap --delimiter --length-field --start --check --max-length --dissector --link-type --wireshark --fifo --pipe --tcp --http --http-token --unix --write --rotate-size --rotate-seconds --rotate-files --postrotate-command --compress --format --history --history-size --buffer-size --force --group --mode --record --replay-paced --time --hex --no-tokens --report-every --report --mqtt --mqtt-password-file --mqtt-discovery --nats --nats-keep --nats-spool --since --from --to --nats-creds --nats-password-file --nats-ca --count --wait --same-adapter --once --log-file --verbose --quiet --help --version capture ports protocols detect survey check-config report top fleet extcap service"
+            opts="-D -p -b -w -C -G -W -z -B -t -x -c -v -q -h -V --list-interfaces --config --protocol --baud --line --channel --dwell --interface --dtr --rts --init --gap --delimiter --length-field --start --check --max-length --dissector --link-type --wireshark --fifo --pipe --tcp --http --http-token --unix --write --rotate-size --rotate-seconds --rotate-files --postrotate-command --compress --format --history --history-size --buffer-size --force --group --mode --record --replay-paced --time --hex --no-tokens --report-every --report --mqtt --mqtt-password-file --mqtt-ca --mqtt-discovery --nats --nats-keep --nats-spool --since --from --to --nats-creds --nats-password-file --nats-ca --count --wait --same-adapter --once --log-file --verbose --quiet --help --version capture ports protocols detect survey check-config report top fleet extcap service"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -273,6 +273,10 @@ _serialshark() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --mqtt-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --nats)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -329,7 +333,7 @@ _serialshark() {
             return 0
             ;;
         serialshark__subcmd__capture)
-            opts="-D -p -b -w -C -G -W -z -B -t -x -c -v -q -h --list-interfaces --config --protocol --baud --line --channel --dwell --interface --dtr --rts --init --gap --delimiter --length-field --start --check --max-length --dissector --link-type --wireshark --fifo --pipe --tcp --http --http-token --unix --write --rotate-size --rotate-seconds --rotate-files --postrotate-command --compress --format --history --history-size --buffer-size --force --group --mode --record --replay-paced --time --hex --no-tokens --report-every --report --mqtt --mqtt-password-file --mqtt-discovery --nats --nats-keep --nats-spool --since --from --to --nats-creds --nats-password-file --nats-ca --count --wait --same-adapter --once --log-file --verbose --quiet --help"
+            opts="-D -p -b -w -C -G -W -z -B -t -x -c -v -q -h --list-interfaces --config --protocol --baud --line --channel --dwell --interface --dtr --rts --init --gap --delimiter --length-field --start --check --max-length --dissector --link-type --wireshark --fifo --pipe --tcp --http --http-token --unix --write --rotate-size --rotate-seconds --rotate-files --postrotate-command --compress --format --history --history-size --buffer-size --force --group --mode --record --replay-paced --time --hex --no-tokens --report-every --report --mqtt --mqtt-password-file --mqtt-ca --mqtt-discovery --nats --nats-keep --nats-spool --since --from --to --nats-creds --nats-password-file --nats-ca --count --wait --same-adapter --once --log-file --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -528,6 +532,10 @@ _serialshark() {
                     return 0
                     ;;
                 --mqtt-password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mqtt-ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -649,7 +657,7 @@ _serialshark() {
             return 0
             ;;
         serialshark__subcmd__fleet)
-            opts="-D -p -b -w -C -G -W -z -B -t -x -c -v -q -h --list-interfaces --config --protocol --baud --line --channel --dwell --interface --dtr --rts --init --gap --delimiter --length-field --start --check --max-length --dissector --link-type --wireshark --fifo --pipe --tcp --http --http-token --unix --write --rotate-size --rotate-seconds --rotate-files --postrotate-command --compress --format --history --history-size --buffer-size --force --group --mode --record --replay-paced --time --hex --no-tokens --report-every --report --mqtt --mqtt-password-file --mqtt-discovery --nats --nats-keep --nats-spool --since --from --to --nats-creds --nats-password-file --nats-ca --count --wait --same-adapter --once --log-file --verbose --quiet --help"
+            opts="-D -p -b -w -C -G -W -z -B -t -x -c -v -q -h --list-interfaces --config --protocol --baud --line --channel --dwell --interface --dtr --rts --init --gap --delimiter --length-field --start --check --max-length --dissector --link-type --wireshark --fifo --pipe --tcp --http --http-token --unix --write --rotate-size --rotate-seconds --rotate-files --postrotate-command --compress --format --history --history-size --buffer-size --force --group --mode --record --replay-paced --time --hex --no-tokens --report-every --report --mqtt --mqtt-password-file --mqtt-ca --mqtt-discovery --nats --nats-keep --nats-spool --since --from --to --nats-creds --nats-password-file --nats-ca --count --wait --same-adapter --once --log-file --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -848,6 +856,10 @@ _serialshark() {
                     return 0
                     ;;
                 --mqtt-password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mqtt-ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1232,7 +1244,7 @@ _serialshark() {
             return 0
             ;;
         serialshark__subcmd__top)
-            opts="-D -p -b -w -C -G -W -z -B -t -x -c -v -q -h --list-interfaces --config --protocol --baud --line --channel --dwell --interface --dtr --rts --init --gap --delimiter --length-field --start --check --max-length --dissector --link-type --wireshark --fifo --pipe --tcp --http --http-token --unix --write --rotate-size --rotate-seconds --rotate-files --postrotate-command --compress --format --history --history-size --buffer-size --force --group --mode --record --replay-paced --time --hex --no-tokens --report-every --report --mqtt --mqtt-password-file --mqtt-discovery --nats --nats-keep --nats-spool --since --from --to --nats-creds --nats-password-file --nats-ca --count --wait --same-adapter --once --log-file --verbose --quiet --help"
+            opts="-D -p -b -w -C -G -W -z -B -t -x -c -v -q -h --list-interfaces --config --protocol --baud --line --channel --dwell --interface --dtr --rts --init --gap --delimiter --length-field --start --check --max-length --dissector --link-type --wireshark --fifo --pipe --tcp --http --http-token --unix --write --rotate-size --rotate-seconds --rotate-files --postrotate-command --compress --format --history --history-size --buffer-size --force --group --mode --record --replay-paced --time --hex --no-tokens --report-every --report --mqtt --mqtt-password-file --mqtt-ca --mqtt-discovery --nats --nats-keep --nats-spool --since --from --to --nats-creds --nats-password-file --nats-ca --count --wait --same-adapter --once --log-file --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1431,6 +1443,10 @@ _serialshark() {
                     return 0
                     ;;
                 --mqtt-password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mqtt-ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -78,8 +78,9 @@ complete -c serialshark -l mode -d 'Permissions of new FIFOs, sockets and files,
 complete -c serialshark -l record -d 'Store the raw bytes and their times in this file; read it later as PORT to get the same packets. If it exists, a number is added to the name' -r -F
 complete -c serialshark -l report-every -d 'Every DURATION, such as 1h, 15m or 30s, write a report on that time, as JSON like that of report --json, and as a page beside it (.html). Log lines say when a finding appears and when it is over' -r
 complete -c serialshark -l report -d 'The file that --report-every replaces [default: serialshark-report.json beside the first file of -w, else in the working directory]' -r -F
-complete -c serialshark -l mqtt -d 'Tell an MQTT broker of the line, mqtt://[USER@]HOST[:PORT]/PREFIX: the report and its chief figures at PREFIX/report, PREFIX/grade and so on, findings at PREFIX/findings' -r
+complete -c serialshark -l mqtt -d 'Tell an MQTT broker of the line, mqtt://[USER@]HOST[:PORT]/PREFIX, or mqtts:// for TLS: the report and its chief figures at PREFIX/report, PREFIX/grade and so on, findings at PREFIX/findings' -r
 complete -c serialshark -l mqtt-password-file -d 'The file with the password of USER in --mqtt' -r -F
+complete -c serialshark -l mqtt-ca -d 'Certificates (PEM) of the authorities that the broker\'s certificate is checked against, instead of those of the system' -r -F
 complete -c serialshark -l nats -d 'Store the packets on a NATS server with JetStream, nats://[USER@]HOST[:PORT]/SITE.TRUNK; to read them anywhere: serialshark nats://HOST/SITE.TRUNK. {port} in it is the port\'s short name, so that each of several ports is a trunk: SITE.{port}' -r
 complete -c serialshark -l nats-keep -d 'Where --nats makes a stream: keep packets for so long, and of so much size: 7d,10G [default: 7d,1G]' -r
 complete -c serialshark -l nats-spool -d 'Keep packets for --nats in files in DIR until the server has stored them, so that none is lost while it is away' -r -F
@@ -196,6 +197,7 @@ complete -c serialshark -n "__fish_seen_subcommand_from top" -l report-every
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l report
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l mqtt
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l mqtt-password-file
+complete -c serialshark -n "__fish_seen_subcommand_from top" -l mqtt-ca
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l mqtt-discovery
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l nats
 complete -c serialshark -n "__fish_seen_subcommand_from top" -l nats-keep
@@ -262,6 +264,7 @@ complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l report-every
 complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l report
 complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l mqtt
 complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l mqtt-password-file
+complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l mqtt-ca
 complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l mqtt-discovery
 complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l nats
 complete -c serialshark -n "__fish_seen_subcommand_from fleet" -l nats-keep

@@ -166,8 +166,9 @@ pub(super) struct Args {
     #[arg(
         long,
         value_name = "URL",
-        help = "Tell an MQTT broker of the line, mqtt://[USER@]HOST[:PORT]/PREFIX: the report and its \
-                  chief figures at PREFIX/report, PREFIX/grade and so on, findings at PREFIX/findings"
+        help = "Tell an MQTT broker of the line, mqtt://[USER@]HOST[:PORT]/PREFIX, or mqtts:// for TLS: the \
+                  report and its chief figures at PREFIX/report, PREFIX/grade and so on, findings at \
+                  PREFIX/findings"
     )]
     pub(super) mqtt: Option<String>,
 
@@ -175,6 +176,12 @@ pub(super) struct Args {
     #[cfg(feature = "mqtt")]
     #[arg(long, value_name = "FILE", requires = "mqtt")]
     pub(super) mqtt_password_file: Option<PathBuf>,
+
+    /// Certificates (PEM) of the authorities that the broker's certificate is checked against, instead of
+    /// those of the system
+    #[cfg(all(target_os = "linux", feature = "mqtt"))]
+    #[arg(long, value_name = "FILE", requires = "mqtt")]
+    pub(super) mqtt_ca: Option<PathBuf>,
 
     /// Tell Home Assistant which figures there are, so that it shows them
     #[cfg(feature = "mqtt")]

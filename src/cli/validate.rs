@@ -12,6 +12,8 @@ use crate::nats::address::Account;
 use crate::output::file_set::{self, Limits};
 #[cfg(feature = "mqtt")]
 use crate::output::mqtt::address::Broker;
+#[cfg(all(target_os = "linux", feature = "mqtt"))]
+use crate::output::mqtt::tls;
 use crate::output::permissions::{Permissions, group_behind_sudo, group_name};
 use crate::output::post_rotate::PostRotate;
 use crate::output::viewer;
@@ -138,6 +140,14 @@ fn broker(args: &Args, remarks: &mut Vec<String>) -> Result<Option<Broker>, clap
             return Err(usage("--mqtt-password-file needs a user: mqtt://USER@HOST/PREFIX"));
         }
         broker.server.password = Some(values::password("--mqtt-password-file", path)?);
+    }
+    #[cfg(target_os = "linux")]
+    if let Some(path) = &args.mqtt_ca {
+        if !broker.tls {
+            return Err(usage("--mqtt-ca is for TLS: mqtts://HOST/PREFIX"));
+        }
+        tls::of_file(path).map_err(|why| usage(format!("--mqtt-ca {why}")))?;
+        broker.authorities = Some(path.clone());
     }
     broker.discovery = args.mqtt_discovery;
     Ok(Some(broker))

@@ -164,6 +164,9 @@ fn not_found(
 }
 
 fn why_not(kind: ConnectErrorKind, error: &(dyn StdError + 'static)) -> String {
+    if let Some(why) = crate::tls::why(error, "--nats-ca") {
+        return why;
+    }
     match kind {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
             "it refuses this user, password or credentials file: see --nats-password-file and \
@@ -171,10 +174,7 @@ fn why_not(kind: ConnectErrorKind, error: &(dyn StdError + 'static)) -> String {
                 .to_owned()
         }
         ConnectErrorKind::TimedOut => "it does not answer".to_owned(),
-        ConnectErrorKind::Tls => format!("no TLS: {}; see --nats-ca", source_of(error)),
-        _ if source_of(error).contains("certificate") => {
-            format!("{}; see --nats-ca", source_of(error))
-        }
+        ConnectErrorKind::Tls => format!("no TLS: {}", source_of(error)),
         _ => why(error),
     }
 }

@@ -7,14 +7,18 @@
 //! and nobody waits for it.
 
 pub mod address;
+#[cfg(target_os = "linux")]
+pub mod tls;
 
 use crate::outage::Outage;
 use address::Broker;
 use log::warn;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions,
-    Outgoing, Packet, QoS,
+    Outgoing, Packet, QoS, StateError, mqttbytes,
 };
+#[cfg(target_os = "linux")]
+use rumqttc::{TlsConfiguration, Transport};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
@@ -136,10 +140,8 @@ impl Desk {
         let mut outage = Outage::new();
         let name = self.broker.to_string();
         loop {
-            // A client of its own for each, so that nothing of the last one is in it.
-            let (client, events) = AsyncClient::new(self.options(), HANDED);
-            let Err(error) = self.connection(&client, events, &mut outage).await else { return };
-            let why = format!("no connection to the broker: {}", why(&error));
+            let Err(why) = self.connect(&mut outage).await else { return };
+            let why = format!("no connection to the broker: {why}");
             let patience = outage.begin(&name, &why);
             let until = sleep(patience);
             let mut until = pin!(until);
@@ -152,21 +154,37 @@ impl Desk {
         }
     }
 
-    /// Until it is lost, or all is told and the desk closed.
+    /// Until the connection is lost, and why; or all is told and the desk closed.
+    async fn connect(&self, outage: &mut Outage) -> Result<(), String> {
+        // A client of its own for each, so that nothing of the last one is in it.
+        let (client, events) = AsyncClient::new(self.options()?, HANDED);
+        let mut told = None;
+        let ended = self.connection(&client, events, outage, &mut told).await;
+        ended.map_err(|error| {
+            let why = why(&error);
+            let is_silent = told.is_none() && matches!(error, ConnectionError::MqttState(_));
+            if is_silent && !self.broker.tls {
+                return format!("{why}, before it said anything: it may want TLS, mqtts://");
+            }
+            why
+        })
+    }
+
+    /// Until it is lost, or all is told and the desk closed. `told` is set once the broker answers.
     async fn connection(
         &self,
         client: &AsyncClient,
         mut events: EventLoop,
         outage: &mut Outage,
+        told: &mut Option<Told>,
     ) -> Result<(), ConnectionError> {
-        let mut told: Option<Told> = None;
         loop {
             // Not given up for news: what is half written must be written to its end.
             let mut poll = pin!(events.poll());
             let event = loop {
                 tokio::select! {
                     event = &mut poll => break event?,
-                    () = self.news.notified() => if let Some(told) = &mut told {
+                    () = self.news.notified() => if let Some(told) = told {
                         self.hand_over(client, told);
                     },
                 }
@@ -181,7 +199,7 @@ impl Desk {
                             self.broker
                         );
                     }
-                    told = Some(Told::default());
+                    *told = Some(Told::default());
                 }
                 Event::Incoming(Packet::PubAck(_)) => {
                     self.state().findings.pop_front();
@@ -190,7 +208,7 @@ impl Desk {
                 Event::Outgoing(Outgoing::Disconnect) => return Ok(()),
                 _ => {}
             }
-            if let Some(told) = &mut told {
+            if let Some(told) = told {
                 self.hand_over(client, told);
             }
         }
@@ -234,7 +252,7 @@ impl Desk {
         }
     }
 
-    fn options(&self) -> MqttOptions {
+    fn options(&self) -> Result<MqttOptions, String> {
         // Its own for each connection: a broker sends away the older of two of one name.
         let id = format!("ss-{:016x}", RandomState::new().hash_one(std::process::id()));
         let mut options =
@@ -246,12 +264,21 @@ impl Desk {
             options
                 .set_credentials(user, self.broker.server.password.as_deref().unwrap_or_default());
         }
-        options
+        #[cfg(target_os = "linux")]
+        if self.broker.tls {
+            let config = tls::config(self.broker.authorities.as_deref())?;
+            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)));
+        }
+        Ok(options)
     }
 }
 
 /// What is wrong, and what to do where the user can.
 fn why(error: &ConnectionError) -> String {
+    #[cfg(target_os = "linux")]
+    if let Some(why) = crate::tls::why(error, "--mqtt-ca") {
+        return why;
+    }
     match error {
         ConnectionError::Io(error) => crate::error::words_of(error),
         ConnectionError::ConnectionRefused(
@@ -260,6 +287,12 @@ fn why(error: &ConnectionError) -> String {
         ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
             "it does not answer".to_owned()
         }
+        ConnectionError::MqttState(StateError::ConnectionAborted) => "it hung up".to_owned(),
+        ConnectionError::MqttState(
+            StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error)),
+        ) => crate::error::words_of(error),
+        #[cfg(target_os = "linux")]
+        ConnectionError::Tls(rumqttc::TlsError::Io(error)) => crate::error::words_of(error),
         other => other.to_string(),
     }
 }

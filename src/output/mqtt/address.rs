@@ -3,15 +3,22 @@
 use crate::url::Server;
 use serde_json::json;
 use std::fmt;
+use std::path::PathBuf;
 
 /// Octets of the longest prefix; a topic may have 65535.
 const LONGEST: usize = 512;
+/// Whether this program can speak TLS to a broker.
+const HAS_TLS: bool = cfg!(target_os = "linux");
 
 /// A broker, and what to do there. Its password is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Broker {
     /// Where it is, and as whom it is asked.
     pub server: Server,
+    /// Whether it is spoken to through TLS.
+    pub tls: bool,
+    /// Certificates (PEM) that the broker's may be signed by, instead of those of the system.
+    pub authorities: Option<PathBuf>,
     /// All topics are below it.
     pub prefix: String,
     /// Whether Home Assistant is told what there is.
@@ -19,23 +26,29 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Of `mqtt://[USER[:PASSWORD]@]HOST[:PORT]/PREFIX`; else what is wrong, without the password.
+    /// Of `mqtt://[USER[:PASSWORD]@]HOST[:PORT]/PREFIX`, or `mqtts://` for TLS; else what is wrong,
+    /// without the password.
     ///
     /// # Errors
-    /// When it is not of this form.
+    /// When it is not of this form, and for TLS where there is none.
     pub fn parse(url: &str) -> Result<Self, String> {
-        let Some(rest) = url.strip_prefix("mqtt://") else {
-            return Err(if url.starts_with("mqtts://") {
-                "TLS is not supported: use a broker on this machine or in this network, mqtt://, \
-                 that passes it on"
-                    .to_owned()
-            } else {
-                "expected mqtt://[USER@]HOST[:PORT]/PREFIX".to_owned()
-            });
+        let (tls, rest) = match (url.strip_prefix("mqtt://"), url.strip_prefix("mqtts://")) {
+            (Some(rest), _) => (false, rest),
+            (_, Some(rest)) if HAS_TLS => (true, rest),
+            (_, Some(_)) => {
+                return Err("TLS works on Linux alone so far: use a broker on this machine, \
+                            mqtt://, that passes it on"
+                    .to_owned());
+            }
+            _ => {
+                return Err("expected mqtt://[USER@]HOST[:PORT]/PREFIX, or mqtts:// for TLS".into());
+            }
         };
-        let (server, prefix) = Server::parse(rest, 1883)?;
+        // The ports that IANA has for mqtt and secure-mqtt.
+        let (server, prefix) = Server::parse(rest, if tls { 8883 } else { 1883 })?;
         check_prefix(prefix)?;
-        Ok(Self { server, prefix: prefix.to_owned(), discovery: false })
+        let prefix = prefix.to_owned();
+        Ok(Self { server, tls, authorities: None, prefix, discovery: false })
     }
 
     /// This topic below the prefix.
@@ -109,7 +122,8 @@ fn check_prefix(prefix: &str) -> Result<(), String> {
 
 impl fmt::Display for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "mqtt://{}/{}", self.server.place(), self.prefix)
+        let scheme = if self.tls { "mqtts" } else { "mqtt" };
+        write!(f, "{scheme}://{}/{}", self.server.place(), self.prefix)
     }
 }
 
@@ -141,11 +155,22 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_asked_for_by_the_scheme() {
+        let parsed = Broker::parse("mqtts://u:secret@h/p");
+        if !HAS_TLS {
+            return assert!(!parsed.unwrap_err().contains("secret"));
+        }
+        let broker = parsed.unwrap();
+        assert!(broker.tls && broker.server.port == 8883);
+        assert_eq!(broker.to_string(), "mqtts://h:8883/p");
+    }
+
+    #[test]
     fn what_is_no_url_is_said_without_the_password() {
         for url in [
             "h",
             "http://h/p",
-            "mqtts://u:secret@h/p",
+            "mqtts://u:secret@h",
             "mqtt://u:secret@h",
             "mqtt://h/",
             "mqtt:///p",
