@@ -1,7 +1,7 @@
 //! Framers: from octets and their arrival times to frames. Pure, without I/O.
 //!
 //! Each framing is one file in `framing/`, with its row at the top, and one word in [`PROTOCOLS`]. The row feeds the
-//! command line, the documentation and the property tests of `tests/framers.rs`, which hold
+//! command line, the documentation and the property tests of `tests/framing/framers.rs`, which hold
 //! every framer to these contracts:
 //!
 //! - any split of the input into chunks gives the same frames;

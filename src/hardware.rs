@@ -2,7 +2,7 @@
 //!
 //! Each is one file in `hardware/`, compiled in, and one name in a list here. They feed
 //! `serialshark ports`, Wireshark's interface list and dialogue, `udev/60-serialshark.rules` and
-//! the table of `hardware/README.md`; `tests/hardware.rs` writes the last two and holds them in
+//! the table of `hardware/README.md`; `tests/ports/hardware.rs` writes the last two and holds them in
 //! step.
 //!
 //! A profile suggests. What is sent to a sniffer is decided by the user, who names its protocol:

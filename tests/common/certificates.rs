@@ -1,4 +1,5 @@
 //! Certificates of servers on this machine, made by openssl.
+#![allow(dead_code)] // without features nobody asks
 
 use crate::common::tool;
 use tempfile::TempDir;

@@ -53,6 +53,12 @@ pub fn home() -> (tempfile::TempDir, PathBuf) {
     (dir, tap)
 }
 
+/// One window at a time: two that start at once on a small machine take minutes.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static DESK: Mutex<()> = Mutex::new(());
+    DESK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A display, and its name.
 pub fn start_xvfb(log: &Arc<Log>) -> (Process, String) {
     let mut command = Command::new("Xvfb");

@@ -5,7 +5,7 @@
 //! extended frames, all nodes begin at once, or one master is alone with slaves.
 #![allow(dead_code, missing_docs)]
 
-use super::common::{Random, header_crc, mstp};
+use crate::common::{Random, header_crc, mstp};
 use serialshark::source::sim::Burst;
 use std::collections::{HashMap, VecDeque};
 

@@ -1,0 +1,247 @@
+//! The trunk doctor on trunks that are written down frame by frame: what is a cause and what comes
+//! of it, and how times are read that a capture does not explain.
+
+use crate::common::mstp;
+use crate::trunk;
+use crate::trunk::{FIVE_MINUTES, Listening, findings};
+use serde_json::Value;
+use serialshark::analysis::Record;
+use serialshark::analysis::doctor::{Doctor, Known};
+use serialshark::analysis::document;
+use serialshark::analysis::timing::BaudFrom;
+use serialshark::source::sim::Plan;
+use serialshark::time::Timestamp;
+
+const BAUD: u32 = 38_400;
+
+/// A trunk at 38400 baud, frame by frame.
+struct Script {
+    doctor: Doctor,
+    now_ns: u64,
+    number: u64,
+}
+
+impl Script {
+    fn new() -> Self {
+        Self::of(Known { baud: Some((BAUD, BaudFrom::Recording)), latency_ms: None })
+    }
+
+    fn of(known: Known) -> Self {
+        Self { doctor: Doctor::new(known), now_ns: trunk::BEGIN_NS, number: 0 }
+    }
+
+    /// After so many milliseconds of silence, these octets.
+    fn octets(&mut self, pause_ms: u64, octets: &[u8]) {
+        self.now_ns += pause_ms * 1_000_000;
+        self.number += 1;
+        self.doctor.push(&Record {
+            number: self.number,
+            time: Timestamp::from_ns(self.now_ns),
+            octets,
+            original_len: octets.len() as u32,
+            ..Record::default()
+        });
+        self.now_ns += octets.len() as u64 * 10_000_000_000 / u64::from(BAUD);
+    }
+
+    fn frame(&mut self, pause_ms: u64, kind: u8, from: u8, to: u8) {
+        self.octets(pause_ms, &mstp(kind, to, from, &[]));
+    }
+
+    fn token(&mut self, pause_ms: u64, from: u8, to: u8) {
+        self.frame(pause_ms, 0, from, to);
+    }
+
+    fn poll(&mut self, pause_ms: u64, from: u8, to: u8) {
+        self.frame(pause_ms, 1, from, to);
+    }
+
+    /// The token goes round these nodes, so many times.
+    fn rounds(&mut self, n: usize, nodes: &[u8]) {
+        for _ in 0..n {
+            for (at, from) in nodes.iter().enumerate() {
+                self.token(3, *from, nodes[(at + 1) % nodes.len()]);
+            }
+        }
+    }
+
+    fn report(mut self) -> Value {
+        document::of_trunk(&self.doctor.report())
+    }
+}
+
+/// Names and nodes of what is worse than advice.
+fn named(report: &Value) -> Vec<(String, Vec<u64>)> {
+    let found = findings(report).into_iter().filter(|(_, severity, _)| severity != "advice");
+    found.map(|(id, _, nodes)| (id, nodes)).collect()
+}
+
+fn effects(report: &Value, id: &str) -> Vec<String> {
+    let all = report["findings"].as_array().unwrap();
+    let finding = all.iter().find(|finding| finding["id"] == id).unwrap();
+    let effects = finding["effects"].as_array().unwrap();
+    effects.iter().map(|effect| effect.as_str().unwrap().to_owned()).collect()
+}
+
+/// How much of the time frames take is known where the rate is.
+#[test]
+fn what_a_slow_round_is_made_of_is_told_where_the_rate_is_known() {
+    for baud in [Some((BAUD, BaudFrom::Recording)), None] {
+        let mut script = Script::of(Known { baud, latency_ms: None });
+        for _ in 0..100 {
+            for from in 0..30 {
+                script.token(40, from, (from + 1) % 30);
+            }
+        }
+        let report = script.report();
+        let all = report["findings"].as_array().unwrap();
+        let slow = all.iter().find(|finding| finding["id"] == "slow-loop").expect("1.2 s");
+        let text = slow["text"].as_str().unwrap();
+        assert!(text.contains("takes 1.3 s to go round"), "{text}");
+        assert_eq!(text.contains("requests and waits for replies"), baud.is_some(), "{text}");
+    }
+}
+
+/// The last of two nodes is only polled, since who passed it the token is gone as well.
+#[test]
+fn nodes_that_go_together_are_all_named() {
+    let mut script = Script::new();
+    script.rounds(2000, &[0, 1, 2, 3]);
+    script.token(3, 0, 1);
+    script.token(3, 1, 2);
+    script.token(25, 1, 2);
+    script.poll(25, 1, 3);
+    script.poll(25, 1, 0);
+    script.frame(3, 2, 0, 1);
+    script.token(3, 1, 0);
+    script.rounds(3000, &[0, 1]);
+    let expected = [("node-gone".to_owned(), vec![2]), ("node-gone".to_owned(), vec![3])];
+    assert_eq!(named(&script.report()), expected);
+}
+
+#[test]
+fn who_seldom_hears_the_token_leaves_the_ring_because_of_it() {
+    let mut script = Script::new();
+    let ring = [0, 1, 2, 3];
+    for at in 0..60 {
+        script.rounds(70, &ring);
+        script.token(3, 0, 1);
+        script.token(3, 1, 2);
+        script.token(25, 1, 2);
+        if at % 20 == 7 {
+            script.poll(25, 1, 3);
+            script.frame(3, 2, 3, 1);
+            script.token(3, 1, 3);
+            script.token(3, 3, 0);
+            script.token(3, 0, 1);
+            script.poll(3, 1, 2);
+            script.frame(3, 2, 2, 1);
+            script.token(3, 1, 2);
+        }
+        script.token(3, 2, 3);
+        script.token(3, 3, 0);
+    }
+    let report = script.report();
+    assert_eq!(named(&report), [("token-retries".to_owned(), vec![2])]);
+    assert_eq!(effects(&report, "token-retries"), ["node-flapping"]);
+}
+
+#[test]
+fn that_nobody_is_there_any_more_is_one_finding() {
+    let mut script = Script::new();
+    script.rounds(3000, &[0, 1, 2]);
+    for _ in 0..20 {
+        for to in 1..=60 {
+            script.poll(26, 0, to);
+        }
+        script.octets(26, &mstp(5, 1, 0, &[1, 4, 0, 3, 1, 12, 12, 0, 0, 0, 1, 25, 85]));
+        script.frame(260, 1, 0, 61);
+    }
+    let report = script.report();
+    assert_eq!(named(&report), [("sole-master".to_owned(), vec![0])]);
+    let effects = effects(&report, "sole-master");
+    assert!(effects.iter().any(|id| id == "node-gone"), "{effects:?}");
+    assert!(effects.iter().any(|id| id == "no-answer"), "{effects:?}");
+}
+
+/// A gap of eight addresses, one at each token, and then so many tokens of rest.
+fn polled_gap(rest: usize) -> Value {
+    let mut script = Script::new();
+    for _ in 0..6000 / (8 + rest) {
+        for to in 2..10 {
+            script.token(3, 0, 1);
+            script.poll(3, 1, to);
+            script.token(25, 1, 0);
+        }
+        script.rounds(rest, &[0, 1]);
+    }
+    script.report()
+}
+
+#[test]
+fn a_gap_that_is_polled_as_a_whole_too_soon_again_is_a_poll_storm() {
+    assert_eq!(named(&polled_gap(9)), [("poll-storm".to_owned(), vec![1])]);
+    // Stacks count 50 from the begin of a gap or from its end.
+    assert_eq!(named(&polled_gap(42)), []);
+    assert_eq!(named(&polled_gap(50)), []);
+}
+
+/// Frames into which another begins are damaged at their begin; reflections hit them anywhere.
+#[test]
+fn collisions_at_the_begin_of_long_frames_are_no_missing_terminator() {
+    let damaged = |at: usize| {
+        let mut script = Script::new();
+        for n in 0..60 {
+            script.rounds(40, &[0, 1, 2, 3]);
+            let from = n % 4;
+            for node in 0..from {
+                script.token(3, node, node + 1);
+            }
+            let mut octets = mstp(6, 255, from, &[1, 0, 16, 9].repeat(10));
+            octets[if at > 0 { at + usize::from(n) % 30 } else { 3 + usize::from(n) % 5 }] ^= 0x41;
+            script.octets(3, &octets);
+            for node in from..4 {
+                script.token(3, node, (node + 1) % 4);
+            }
+        }
+        named(&script.report())
+    };
+    let is_it =
+        |found: &[(String, Vec<u64>)]| found.iter().any(|(id, _)| id == "missing-terminator");
+    assert!(is_it(&damaged(10)));
+    assert!(!is_it(&damaged(0)));
+}
+
+/// The report on a healthy trunk whose rate nobody tells.
+fn of_unknown_rate(baud: u32, latency_ms: u64, is_end: bool) -> Value {
+    let plan = Plan { baud, ..Plan::healthy() };
+    let mut doctor = Doctor::new(Known::default());
+    let listening = Listening { seconds: 70, latency_ms, ..FIVE_MINUTES };
+    trunk::records(&plan, listening, &mut |record| {
+        let taken_ns = record.octets.len() as u64 * 10_000_000_000 / u64::from(baud);
+        let end_ns = record.time.as_ns() + if is_end { taken_ns } else { 0 };
+        doctor.push(&Record { time: Timestamp::from_ns(end_ns), ..*record });
+    });
+    document::of_trunk(&doctor.report())
+}
+
+#[test]
+fn a_rate_that_is_told_from_times_is_the_right_one() {
+    let mut wrong = Vec::new();
+    for baud in [9_600, 19_200, 38_400, 57_600, 76_800, 115_200] {
+        for latency_ms in [0, 16] {
+            for is_end in [false, true] {
+                let report = of_unknown_rate(baud, latency_ms, is_end);
+                let told = &report["baud"];
+                let (ids, shown) = (named(&report), &report["timing_uncertainty_ms"]);
+                let is_shown = latency_ms == 0 || *shown == 16.0;
+                let is_right = told.is_null() || *told == baud;
+                if !is_right || !is_shown || !ids.is_empty() || latency_ms == 16 && told.is_null() {
+                    wrong
+                        .push(format!("{baud}, {latency_ms} ms, {is_end}: {told} {shown} {ids:?}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
