@@ -206,7 +206,7 @@ fn a_panic_is_read_on_the_terminal_as_it_was() {
     tmux.types("clear; echo be''fore");
     tmux.wait_for("before");
     let this = std::env::current_exe().unwrap();
-    let args = "--exact dies_in_a_terminal --nocapture";
+    let args = "--exact top::dies_in_a_terminal --nocapture";
     tmux.types(&format!(
         "RUST_BACKTRACE=0 SERIALSHARK_DIE=1 {} {args}; echo left with $?",
         path(&this)
