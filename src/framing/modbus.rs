@@ -67,9 +67,10 @@ pub(super) static ROW: Protocol = Protocol {
 };
 
 /// The protocols of many meters have the same CRC, and units and functions at the same place. So
-/// what counts is an answer, and a request that asks for as many registers as one may, since a master
-/// whose devices are silent has no other; other requests are only not against it. What has no layout of
-/// its function is. An answer has 16 bits of CRC, and half of its kind need no request before them.
+/// what counts is an answer, and a request that asks for as many registers as one may or says twice how
+/// much it writes, since a master whose devices are silent has no other; other requests are only not
+/// against it. What has no layout of its function is. An answer has 16 bits of CRC, and half of its kind
+/// need no request before them.
 fn proof(packet: &[u8]) -> u8 {
     let (direction, adu) = exported_pdu::split(packet).unwrap_or_default();
     if adu.len() < MIN_LEN {
@@ -78,7 +79,7 @@ fn proof(packet: &[u8]) -> u8 {
     let whole = Extent::Of(adu.len());
     match direction {
         Direction::Inbound if layout::response(adu) == whole => 20,
-        Direction::Outbound if layout::asks_for_registers(adu) => 8,
+        Direction::Outbound if layout::is_certain_request(adu) => 8,
         _ if layout::request(adu) == whole || layout::response(adu) == whole => 1,
         _ => 0,
     }

@@ -246,6 +246,22 @@ fn the_same_packet_again_and_again_is_no_new_proof_of_a_weak_check() {
     }
 }
 
+#[test]
+fn a_master_that_only_writes_is_recognised_by_what_it_writes() {
+    // To all units, which nobody answers, and to one that is silent.
+    let registers = |n: u8| modbus_rtu(&[0, 0x10, 0, 0x20, 0, 2, 4, 0x0f, n, 1, n]);
+    let coils = |n: u8| modbus_rtu(&[0, 0x0f, 0, 0, 0, 10, 2, n, 1]);
+    let coil = |n: u8| modbus_rtu(&[3, 5, 0, n, if n.is_multiple_of(2) { 0xff } else { 0 }, 0]);
+    let lines: [(&str, Vec<_>); 3] = [
+        ("registers", (0..20).map(registers).collect()),
+        ("coils", (0..20).map(coils).collect()),
+        ("coil", (0..20).map(coil).collect()),
+    ];
+    for (name, line) in lines {
+        assert_eq!(recognised(&line), Some("modbus"), "{name}");
+    }
+}
+
 /// A frame in HDLC-like framing, as PPP has it.
 fn hdlc(data: &[u8]) -> Vec<u8> {
     let fcs = crc::Crc::<u16>::new(&crc::CRC_16_IBM_SDLC).checksum(data);
