@@ -15,7 +15,7 @@ mod pulses;
 mod search;
 
 use crate::exported_pdu;
-use crate::framing::{Framer, IDLE_NS, PROTOCOLS, Protocol, SILENCE_NS, Setup};
+use crate::framing::{Framer, IDLE_NS, PROTOCOLS, Part, Protocol, SILENCE_NS, Setup};
 use crate::line::Line;
 use crate::line_errors::{LineError, LineErrorKind};
 use crate::packet::{Batch, LinkType, Packet, Tally};
@@ -47,6 +47,8 @@ const LEAST_BITS: f64 = 8.0;
 const GATHERED: usize = 4096;
 /// What one packet counts at most.
 const MOST_BITS: f64 = 120.0;
+/// Octets between a question and the end of its answer: more than a long text message or a page has.
+const MOST_ANSWER: u64 = 4096;
 
 /// What speaks for a protocol.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -166,6 +168,31 @@ struct Contender {
     /// Bits of packets that are not the same, up to [`VARIED_BITS`], and which these were.
     varied: f64,
     seen: Vec<u64>,
+    talk: Talk,
+}
+
+/// What was said since a question, if packets are lines of a talk: it is of the protocol, whatever it
+/// says, once a result ends it.
+#[derive(Default)]
+struct Talk {
+    /// Octets of those lines that do not speak for the protocol themselves.
+    waiting: Option<u64>,
+}
+
+impl Talk {
+    /// Hears a line; says how many octets before it turn out to be of the protocol.
+    fn hear(&mut self, part: Part, unproven: u64) -> u64 {
+        match part {
+            Part::None => {}
+            Part::Question => self.waiting = Some(0),
+            Part::Line => {
+                let more = self.waiting.map(|waiting| waiting + unproven);
+                self.waiting = more.filter(|waiting| *waiting <= MOST_ANSWER);
+            }
+            Part::Result => return self.waiting.take().unwrap_or_default(),
+        }
+        0
+    }
 }
 
 impl Contender {
@@ -181,6 +208,7 @@ impl Contender {
             before: 0,
             varied: 0.0,
             seen: Vec::new(),
+            talk: Talk::default(),
         }
     }
 
@@ -231,9 +259,16 @@ impl Contender {
         let bits = f64::from((self.protocol.proof)(packet.data));
         // Many check sequences take 0 for a check of zeros.
         let is_blank = octets.windows(2).all(|pair| pair[0] == pair[1]);
+        let part = (self.protocol.part)(packet.data);
+        // Lines begin where lines end: those inside of the frames of something else are none.
+        let is_astray = part != Part::None && packet.skipped_before > 0;
+        if is_astray {
+            self.talk = Talk::default();
+        }
         let fits = bits > 0.0 && !is_blank;
         self.fitting += if fits { len } else { 0 };
-        fits.then_some(bits)
+        self.fitting += self.talk.hear(part, if fits { 0 } else { len });
+        (fits && (!is_astray || self.packets == 0)).then_some(bits)
     }
 
     fn evidence(&self, line: Line) -> Evidence {

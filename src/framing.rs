@@ -258,6 +258,21 @@ pub struct Protocol {
     pub weak: bool,
     /// Whether `proof` says anything of any packet: whether a line can be recognised by it.
     pub provable: bool,
+    /// Which part a packet has in a talk, of a protocol whose packets are lines of text and no more.
+    pub part: fn(packet: &[u8]) -> Part,
+}
+
+/// Which part a packet has in a talk of lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Packets do not depend on those around them.
+    None,
+    /// It asks.
+    Question,
+    /// It may be of an answer, or of anything else.
+    Line,
+    /// It ends an answer.
+    Result,
 }
 
 /// A device between the air, or another bus, and the serial line.
@@ -293,6 +308,7 @@ impl Protocol {
         proof: |_| 0,
         weak: false,
         provable: true,
+        part: |_| Part::None,
         comment: false,
     };
 

@@ -12,7 +12,7 @@
 use super::hunt::{Format, Found, Hunter, Judgement, Starts};
 use super::lines::is_text;
 use super::upper::Upper;
-use super::{Protocol, Setup};
+use super::{Part, Protocol, Setup};
 use crate::dissect;
 use crate::exported_pdu;
 use crate::line::Line;
@@ -30,13 +30,14 @@ pub(super) static ROW: Protocol = Protocol {
     when_senseless: "check the rate: often -b 9600",
     dissector: dissect::at::words,
     proof,
+    part,
     ..Protocol::PLAIN
 };
 
 /// A command has its two letters, what commands are made of, and its end. Results are in boot logs too:
 /// they are not against it.
 fn proof(packet: &[u8]) -> u8 {
-    let line = exported_pdu::split(packet).map_or(packet, |(_, line)| line).trim_ascii_end();
+    let line = line_of(packet);
     if is_command(line) {
         if is_body(&line[2..]) { 20 } else { 0 }
     } else if is_information(line) {
@@ -46,6 +47,25 @@ fn proof(packet: &[u8]) -> u8 {
     } else {
         0
     }
+}
+
+/// A command asks, and one of the final results ends what is said to that.
+fn part(packet: &[u8]) -> Part {
+    let line = line_of(packet);
+    if is_command(line) && is_body(&line[2..]) {
+        Part::Question
+    } else if is_result(line)
+        || [&b"+CME ERROR"[..], b"+CMS ERROR"].iter().any(|it| line.starts_with(it))
+    {
+        Part::Result
+    } else {
+        Part::Line
+    }
+}
+
+/// The line without its end.
+fn line_of(packet: &[u8]) -> &[u8] {
+    exported_pdu::split(packet).map_or(packet, |(_, line)| line).trim_ascii_end()
 }
 
 /// Whether commands may be written so behind AT (V.250, clause 5.3): an extended one, a number to dial,
@@ -72,19 +92,33 @@ fn is_body(body: &[u8]) -> bool {
 }
 
 /// What an extended command is answered (clause 5.4.3): its name in capitals, a colon, values. Many
-/// modules leave out the space.
+/// modules leave out the space, and those of LoRa have an equals sign.
 fn is_information(line: &[u8]) -> bool {
     let [mark @ (b'+' | b'^' | b'#' | b'%'), rest @ ..] = line else { return false };
     let name = rest.iter().take_while(|octet| octet.is_ascii_uppercase()).count();
-    let colon = if *mark == b'+' { &b":"[..] } else { b": " };
-    name >= 2 && rest[name..].starts_with(colon)
+    let behind = &rest[name..];
+    name >= 2
+        && if *mark == b'+' {
+            matches!(behind, [b':' | b'=', ..])
+        } else {
+            behind.starts_with(b": ")
+        }
 }
 
 /// Characters of the longest line.
 const MOST: usize = 1024;
 /// Final results of V.250, clause 5.7.1, and of modules.
-const RESULTS: [&[u8]; 8] =
-    [b"OK", b"ERROR", b"RING", b"BUSY", b"NO CARRIER", b"NO ANSWER", b"NO DIALTONE", b"CONNECT"];
+const RESULTS: [&[u8]; 9] = [
+    b"OK",
+    b"ERROR",
+    b"RING",
+    b"BUSY",
+    b"NO CARRIER",
+    b"NO ANSWER",
+    b"NO DIALTONE",
+    b"CONNECT",
+    b"+OK",
+];
 
 /// Makes a framer.
 pub(super) fn framer(setup: &Setup) -> Hunter<At> {
@@ -101,7 +135,7 @@ pub(super) struct At {
 
 impl Format for At {
     fn find(&self, octets: &[u8]) -> usize {
-        static STARTS: Starts = Starts::of(b"AaOERBNC");
+        static STARTS: Starts = Starts::of(b"AaOERBNC+");
         STARTS.find(octets)
     }
 
@@ -190,5 +224,6 @@ mod tests {
         }
         assert_eq!((proof(b"+CSQ: 20,99\r"), proof(b"+CIFSR:STAIP,\"10.0.0.7\"\r")), (16, 16));
         assert_eq!((proof(b"OK\r"), proof(b"+x\r"), proof(b"Quectel\r")), (6, 0, 0));
+        assert_eq!((proof(b"+RCV=1,2,HI,-40,12\r"), proof(b"+OK\r")), (16, 6));
     }
 }

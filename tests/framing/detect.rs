@@ -262,6 +262,42 @@ fn a_master_that_only_writes_is_recognised_by_what_it_writes() {
     }
 }
 
+#[test]
+fn what_stands_between_a_command_and_its_result_is_of_the_talk() {
+    let module = "ATI\r\r\nMaker\r\nModel 25\r\nRevision: 25EFAR06A03M4G and more\r\n\r\nOK\r\n\
+                  AT+GSN\r\r\n860000000000000\r\n\r\nOK\r\n\
+                  AT+CIMI\r\r\n001010000000000\r\n\r\nOK\r\n\
+                  AT+CMGR=3\r\r\n+CMGR: \"REC READ\",\"+4400000\"\r\n\
+                  People write long messages, and these lines say nothing that modules say.\r\n\
+                  And on they go, for a second line.\r\n\r\nOK\r\n\
+                  AT+CSQ\r\r\n+CSQ: 20,99\r\n\r\nOK\r\n";
+    let lines = |text: &str| text.split_inclusive('\n').map(|it| it.into()).collect::<Vec<_>>();
+    assert_eq!(recognised(&lines(module)), Some("at"));
+    // Modules of LoRa have names of their own for what V.250 has.
+    let radio = "AT+SEND=0,5,HELLO\r\n+OK\r\n+RCV=50,5,HELLO,-99,40\r\n+RCV=50,5,AGAIN,-98,41\r\n";
+    assert_eq!(recognised(&lines(&radio.repeat(4))), Some("at"));
+    // A result that never comes: a console with a command here and there.
+    let console = "AT\r\nThe line is idle at night, and on it goes.\r\nNothing answers.\r\n";
+    assert_eq!(recognised(&lines(&console.repeat(20))), None);
+    let log = "The line is idle at night, and on it goes.\r\n".repeat(100);
+    assert_eq!(recognised(&lines(&format!("AT\r\n{log}OK\r\n").repeat(10))), None);
+}
+
+#[test]
+fn commands_inside_of_frames_are_no_talk() {
+    // The multiplexer's advanced option, which is not read.
+    let check = crc::Crc::<u8>::new(&crc::CRC_8_ROHC);
+    let frame = |address: u8, text: &str| {
+        let fcs = 0xff - check.checksum(&[address, 0xef]);
+        [&[0x7e, address, 0xef][..], text.as_bytes(), &[fcs, 0x7e]].concat()
+    };
+    let asks = frame(0x07, "AT+QICFG=\"transport/size\",1024,\"more than its frame\"\r");
+    let line = [asks, frame(0x05, "\r\nOK\r\n")];
+    for times in [2, 20] {
+        assert_eq!(recognised(&again(&line, times)), None, "{times}");
+    }
+}
+
 /// A frame in HDLC-like framing, as PPP has it.
 fn hdlc(data: &[u8]) -> Vec<u8> {
     let fcs = crc::Crc::<u16>::new(&crc::CRC_16_IBM_SDLC).checksum(data);
