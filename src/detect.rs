@@ -7,9 +7,9 @@
 //! log2(n) bits less.
 //!
 //! A protocol is recognised by several independent packets that together hold [`ENOUGH_BITS`], if
-//! they explain at least half of what is on the line since the first of them, and if no other
-//! protocol has half as much to say for itself. Until then listening goes on: the answer is right,
-//! or there is none.
+//! they explain at least half of what is on the line since the first of them (or less, where the row
+//! says so), and if no other protocol has half as much to say for itself. Until then listening goes on:
+//! the answer is right, or there is none.
 
 mod pulses;
 mod search;
@@ -34,8 +34,6 @@ const PLENTY_BITS: f64 = 80.0;
 const WHOLE_BITS: f64 = 96.0;
 /// Bits that are worth waiting for more.
 const LIKELY_BITS: f64 = 14.0;
-/// Octets of one protocol's packets among all since its first one, at least.
-const ENOUGH_SHARE: f64 = 0.5;
 /// How much less the second best has to say.
 const LEAD: f64 = 2.0;
 /// What packets that differ have to say at least, if the protocol's check is
@@ -73,7 +71,7 @@ impl Evidence {
 
     /// Whether it may well be this, and time will tell.
     pub fn is_likely(&self) -> bool {
-        self.bits >= LIKELY_BITS && self.share >= ENOUGH_SHARE
+        self.bits >= LIKELY_BITS && self.share >= self.protocol.least_share
     }
 
     /// Options that name it, such as `-p mstp -b 38400`.
@@ -86,7 +84,7 @@ impl Evidence {
         let is_certain = self.packets >= ENOUGH_PACKETS && self.bits >= ENOUGH_BITS
             || self.packets == 2 && self.bits >= PLENTY_BITS
             || self.packets == 1 && self.bits >= WHOLE_BITS;
-        is_certain && self.share >= ENOUGH_SHARE
+        is_certain && self.share >= self.protocol.least_share
     }
 }
 

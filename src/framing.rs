@@ -258,6 +258,9 @@ pub struct Protocol {
     pub weak: bool,
     /// Whether `proof` says anything of any packet: whether a line can be recognised by it.
     pub provable: bool,
+    /// Octets of its packets among all since the first one, at least, for a line to be recognised: half of
+    /// them, unless others are on the same line that prove nothing.
+    pub least_share: f64,
     /// Which part a packet has in a talk, of a protocol whose packets are lines of text and no more.
     pub part: fn(packet: &[u8]) -> Part,
 }
@@ -308,6 +311,7 @@ impl Protocol {
         proof: |_| 0,
         weak: false,
         provable: true,
+        least_share: 0.5,
         part: |_| Part::None,
         comment: false,
     };

@@ -29,6 +29,8 @@ pub(super) static ROW: Protocol = Protocol {
     dissector: dissect::rdm::words,
     // CC 01, the data's length, the sum.
     proof: |_| 40,
+    // All lamps have their levels between any two of its frames.
+    least_share: 0.02,
     ..Protocol::PLAIN
 };
 

@@ -342,6 +342,29 @@ fn buses_of_inverters_in_the_framing_of_ppp_are_nothing() {
     assert_eq!(recognised(&link), Some("ppp"));
 }
 
+/// A frame of RDM behind its break.
+fn rdm(destination: [u8; 6], source: [u8; 6], rest: &[u8]) -> Vec<u8> {
+    let mut frame = [&[0xcc, 1, 15 + rest.len() as u8][..], &destination, &source, rest].concat();
+    let sum = frame.iter().fold(0_u16, |sum, octet| sum.wrapping_add(u16::from(*octet)));
+    frame.extend(sum.to_be_bytes());
+    [&[0][..], &frame].concat()
+}
+
+#[test]
+fn rdm_is_recognised_between_frames_of_dmx_and_they_alone_are_nothing() {
+    let (console, lamp) = ([1, 4, 0x12, 0x34, 0x56, 0x78], [1, 4, 0x98, 0x76, 0x54, 0x32]);
+    let mut random = Random(3);
+    let mut levels = |n: usize| {
+        let mut frame = vec![0; 514];
+        frame[2 + n % 500..][..12].copy_from_slice(&random.octets(12));
+        frame
+    };
+    let asks = |n: usize| rdm(lamp, console, &[n as u8, 1, 0, 0, 0, 0x20, 0, 0x60, 0]);
+    let dmx: Vec<_> = (0..60).map(&mut levels).collect();
+    let both: Vec<_> = (0..60).flat_map(|n| [levels(n), asks(n)]).collect();
+    assert_eq!([recognised(&dmx), recognised(&both)], [None, Some("rdm")]);
+}
+
 /// A line of hexadecimal digits behind a colon, whose octets have the sum 0.
 fn digits(octets: &[u8]) -> Vec<u8> {
     let sum = octets.iter().fold(0_u8, |sum, octet| sum.wrapping_add(*octet));
