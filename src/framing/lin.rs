@@ -9,14 +9,19 @@
 //! PID (enhanced). A header that nobody answers is a good frame. If the octets up to the next header
 //! do not fit, those up to a break without header are tried, and those that the id had in LIN 1.3. A header whose parity is wrong is none.
 //!
+//! Some drivers and adapters keep the break to themselves. Without it 55 and a PID begin a frame only
+//! behind another such, or where two in a row that are not the same have checksums that fit; and the
+//! next header has to follow, so that id 15, whose PID is 55 too, is not read there.
+//!
 //! The record (`LINKTYPE_LIN`) has length, kind of checksum, PID, checksum and errors in front of
 //! the data.
 
-use super::hunt::{Format, Hunter, Judgement};
+use super::hunt::{Format, Found, Hunter, Judgement};
 use super::{Protocol, Setup};
 use crate::dissect;
 use crate::line::Line;
 use crate::packet::{Batch, LinkType, Notes};
+use std::cell::Cell;
 
 /// What the rest of the program knows about it.
 pub(super) static ROW: Protocol = Protocol {
@@ -36,6 +41,9 @@ pub(super) static ROW: Protocol = Protocol {
 
 /// Break, 55 and PID.
 const HEADER_LEN: usize = 3;
+/// The same where the break is not read.
+const BARE_LEN: usize = 2;
+const SYNC: u8 = 0x55;
 /// Data and checksum.
 const MOST: usize = 9;
 /// Errors in a record.
@@ -48,30 +56,63 @@ const ENHANCED: u8 = 2;
 
 /// Makes a framer.
 pub(super) fn framer(setup: &Setup) -> Hunter<Lin> {
-    Hunter::new(Lin, setup)
+    Hunter::new(Lin { was_bare: Cell::new(false), is_in_step: false }, setup)
 }
 
 /// The format for the [`Hunter`].
 #[derive(Debug)]
-pub(super) struct Lin;
+pub(super) struct Lin {
+    /// Whether the last frame had no break.
+    was_bare: Cell<bool>,
+    /// Whether such a frame ended directly before.
+    is_in_step: bool,
+}
 
 impl Format for Lin {
     fn find(&self, octets: &[u8]) -> usize {
-        memchr::memchr_iter(0, octets)
-            .find(|at| octets.get(at + 1).is_none_or(|sync| *sync == 0x55))
-            .unwrap_or(octets.len())
+        let may_start =
+            |at: &usize| octets[*at] == SYNC || octets.get(at + 1).is_none_or(|sync| *sync == SYNC);
+        memchr::memchr2_iter(0, SYNC, octets).find(may_start).unwrap_or(octets.len())
+    }
+
+    fn is_due(&self) -> bool {
+        self.is_in_step
     }
 
     fn judge(&self, octets: &[u8]) -> Judgement {
-        judge(octets, false)
+        match octets.first() {
+            Some(&SYNC) => judge_bare(octets, self.is_in_step, false),
+            _ => judge_with_break(octets, false),
+        }
+    }
+
+    fn judge_inside(&self, octets: &[u8]) -> Judgement {
+        match octets.first() {
+            Some(&SYNC) => judge_bare(octets, false, false),
+            _ => judge_with_break(octets, false),
+        }
     }
 
     fn judge_last(&self, octets: &[u8]) -> Judgement {
-        judge(octets, true)
+        match octets.first() {
+            Some(&SYNC) => judge_bare(octets, self.is_in_step, true),
+            _ => judge_with_break(octets, true),
+        }
+    }
+
+    fn found(&mut self, found: Found) {
+        self.is_in_step = matches!(found, Found::Good | Found::Damaged) && self.was_bare.get();
+    }
+
+    fn reset(&mut self) {
+        self.is_in_step = false;
     }
 
     fn record(&self, frame: &[u8], notes: Notes, out: &mut Batch) {
-        let &[_, _, pid, ref response @ ..] = frame else { return out.push(&[frame], notes) };
+        self.was_bare.set(frame.first() == Some(&SYNC));
+        let (&[0, _, pid, ref response @ ..] | &[SYNC, pid, ref response @ ..]) = frame else {
+            return out.push(&[frame], notes);
+        };
         let (checksum, data) = response.split_last().unwrap_or((&0, &[]));
         let (kind, errors) = match checksum_kind(pid, response) {
             _ if response.is_empty() => (NO_CHECKSUM, NO_RESPONSE),
@@ -83,7 +124,24 @@ impl Format for Lin {
     }
 }
 
-/// What starts at the first octet; with `is_last` nothing follows.
+/// What starts at the first octet: no frame where one without break is good from its 55 on, or from a 55
+/// that would be its PID.
+fn judge_with_break(octets: &[u8], is_last: bool) -> Judgement {
+    let judgement = judge(octets, is_last);
+    if !matches!(judgement, Judgement::Bad(_)) {
+        return judgement;
+    }
+    for at in 1..HEADER_LEN {
+        match judge_bare(&octets[at..], false, is_last) {
+            Judgement::Nothing => {}
+            Judgement::More(_) => return Judgement::More(None),
+            _ => return Judgement::Nothing,
+        }
+    }
+    judgement
+}
+
+/// The same, if it is a break; with `is_last` nothing follows.
 fn judge(octets: &[u8], is_last: bool) -> Judgement {
     let &[0, 0x55, pid, ref rest @ ..] = octets else {
         let is_open = octets.len() < HEADER_LEN && [0, 0x55].starts_with(octets);
@@ -120,6 +178,73 @@ fn judge(octets: &[u8], is_last: bool) -> Judgement {
     };
     let end = usual.filter(is_broken).filter(fits).unwrap_or(end);
     Judgement::Good(HEADER_LEN + end)
+}
+
+/// What starts at a 55 that no break is before.
+fn judge_bare(octets: &[u8], is_in_step: bool, is_last: bool) -> Judgement {
+    if starts_bare(octets) != Some(true) {
+        let is_open = !is_last && octets.len() < BARE_LEN;
+        return if is_open { Judgement::More(None) } else { Judgement::Nothing };
+    }
+    let (pid, rest) = (octets[1], &octets[BARE_LEN..]);
+    let fits = |end: usize| checksum_kind(pid, &rest[..end]).is_some();
+    let mut next = None;
+    for end in 0..=MOST.min(rest.len()) {
+        match starts_bare(&rest[end..]) {
+            Some(false) => {}
+            None if !is_last => return Judgement::More(None),
+            None if is_in_step && end == rest.len() && fits(end) => {
+                return Judgement::Good(BARE_LEN + end);
+            }
+            None => return Judgement::Nothing,
+            // Behind a checksum that fits, 00 fits as another one, and is the break of the next frame.
+            Some(true)
+                if end > 0 && rest[end - 1] == 0 && (!fits(end) || end > 1 && fits(end - 1)) =>
+            {
+                next = next.or(Some(end - 1));
+                break;
+            }
+            Some(true) if is_in_step && (end == 0 || fits(end)) => {
+                return Judgement::Good(BARE_LEN + end);
+            }
+            Some(true) if !is_in_step && fits(end) => {
+                // By itself a checksum of one octet says too little.
+                return match judge_bare(&rest[end..], true, is_last) {
+                    Judgement::Good(len) if len > BARE_LEN && differ(octets, end, len) => {
+                        Judgement::Good(BARE_LEN + end)
+                    }
+                    Judgement::More(_) => Judgement::More(None),
+                    _ => Judgement::Nothing,
+                };
+            }
+            Some(true) => next = next.or(Some(end)),
+        }
+    }
+    let Some(end) = next.filter(|_| is_in_step) else { return Judgement::Nothing };
+    if end == 0 || fits(end) {
+        return Judgement::Good(BARE_LEN + end);
+    }
+    let usual = usual_len(pid) + 1;
+    if usual < end && fits(usual) {
+        return Judgement::Good(BARE_LEN + usual);
+    }
+    Judgement::Bad(BARE_LEN + end)
+}
+
+/// Whether two frames in a row, of which the first has a response of `end` octets and the second `len`
+/// octets in all, are not the same.
+fn differ(octets: &[u8], end: usize, len: usize) -> bool {
+    let (first, rest) = octets.split_at(BARE_LEN + end);
+    *first != rest[..len]
+}
+
+/// Whether 55 and a PID begin here; `None` if that takes more octets.
+fn starts_bare(octets: &[u8]) -> Option<bool> {
+    match *octets {
+        [] | [SYNC] => None,
+        [SYNC, pid, ..] => Some(pid != SYNC && is_pid(pid)),
+        _ => Some(false),
+    }
 }
 
 /// Whether a header begins here; `None` if that takes more octets.
@@ -161,4 +286,98 @@ fn checksum_kind(pid: u8, response: &[u8]) -> Option<u8> {
     // Diagnostic frames have the classic one always.
     let is_diagnostic = matches!(pid & 0x3f, 0x3c | 0x3d);
     if fits(pid) && !is_diagnostic { Some(ENHANCED) } else { fits(0).then_some(CLASSIC) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framing::Framer as _;
+    use crate::packet::Damage;
+    use crate::time::Timestamp;
+
+    /// Headers of recorded frames from their PID on, with their data, and how many octets are none.
+    fn frames(line: &[u8]) -> (Vec<(u8, Vec<u8>, Damage)>, u64) {
+        let found = |size: usize| {
+            let mut framer = framer(&Setup::new(19_200));
+            let mut batch = Batch::new(0);
+            for chunk in line.chunks(size) {
+                framer.push(chunk, Timestamp::default(), &mut batch);
+            }
+            framer.finish(&mut batch);
+            let shown = |packet: crate::packet::Packet<'_>| {
+                (packet.data[5], packet.data[8..].to_vec(), packet.damage)
+            };
+            let found: Vec<_> = batch.packets().map(shown).collect();
+            (found, framer.tally().skipped_octets)
+        };
+        assert_eq!(found(1), found(line.len()));
+        found(line.len())
+    }
+
+    const SPEED: &[u8] = b"\x55\xa3\x11\x22\x29";
+    const DOORS: &[u8] = b"\x55\x50\x01\x02\xfc";
+
+    #[test]
+    fn frames_are_found_where_breaks_are_not_read() {
+        let good = |pid: u8, data: &[u8]| (pid, data.to_vec(), Damage::NONE);
+        let (speed, doors) = (good(0xa3, b"\x11\x22"), good(0x50, b"\x01\x02"));
+        let unanswered = b"\x55\x11";
+        let line = [b"\x07\x55", SPEED, DOORS, unanswered, SPEED, SPEED, DOORS].concat();
+        let all = vec![
+            speed.clone(),
+            doors.clone(),
+            good(0x11, b""),
+            speed.clone(),
+            speed.clone(),
+            doors.clone(),
+        ];
+        assert_eq!(frames(&line), (all, 2));
+        // A wrong checksum, and noise, behind which it takes two.
+        let mut bad = SPEED.to_vec();
+        bad[3] ^= 1;
+        let line = [SPEED, DOORS, &bad, DOORS, b"\x99", SPEED, DOORS, SPEED].concat();
+        let (found, skipped) = frames(&line);
+        let damages: Vec<_> = found.iter().map(|(pid, _, damage)| (*pid, *damage)).collect();
+        let (good, bad) = (Damage::NONE, Damage::CRC_ERROR);
+        let of = [
+            (0xa3, good),
+            (0x50, good),
+            (0xa3, bad),
+            (0x50, good),
+            (0xa3, good),
+            (0x50, good),
+            (0xa3, good),
+        ];
+        assert_eq!((damages, skipped), (of.to_vec(), 1));
+    }
+
+    #[test]
+    fn a_break_is_never_taken_for_a_checksum() {
+        let pids = |line: &[u8]| {
+            let (found, skipped) = frames(line);
+            (found.iter().map(|(pid, _, damage)| (*pid, *damage)).collect::<Vec<_>>(), skipped)
+        };
+        let good = |pids: &[u8]| pids.iter().map(|pid| (*pid, Damage::NONE)).collect::<Vec<_>>();
+        let with_break = |frame: &[u8]| [&[0], frame].concat();
+        // One break was lost, where the others are read.
+        let line = [&with_break(DOORS)[..], SPEED, &with_break(SPEED), &with_break(DOORS)].concat();
+        assert_eq!(pids(&line), (good(&[0x50, 0xa3, 0x50]), 5));
+        // One is read, where the others are not.
+        let line = [SPEED, DOORS, &with_break(SPEED), DOORS, SPEED, DOORS].concat();
+        assert_eq!(pids(&line), (good(&[0xa3, 0x50, 0xa3, 0x50, 0xa3, 0x50]), 1));
+        let (rest, break_) = ([DOORS, SPEED, DOORS].concat(), with_break(SPEED));
+        let line = [SPEED, DOORS, &break_, b"\x55\x11", &rest].concat();
+        let (found, skipped) = pids(&line);
+        assert_eq!((&found[..2], found[2].1), (&good(&[0xa3, 0x50])[..], Damage::TOO_SHORT));
+        assert_eq!((&found[3..], skipped), (&good(&[0x50, 0xa3, 0x50])[..], 0));
+        let line = [SPEED, DOORS, b"\x55\x11", &with_break(SPEED)].concat();
+        assert_eq!(pids(&line), (good(&[0xa3, 0x50, 0x11, 0xa3]), 0));
+    }
+
+    #[test]
+    fn without_breaks_one_checksum_is_no_frame() {
+        for line in [SPEED.repeat(20), vec![SYNC; 100], [SPEED, b"\x55\x50\x01\x02\xfd"].concat()] {
+            assert_eq!(frames(&line), (vec![], line.len() as u64));
+        }
+    }
 }

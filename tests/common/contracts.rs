@@ -222,7 +222,7 @@ fn lin_frame(record: &[u8]) -> Vec<u8> {
     const NO_RESPONSE: u8 = 1;
     let (header, data) = record.split_at(8);
     let checksum = (header[7] & NO_RESPONSE == 0).then_some(header[6]);
-    [&[0, 0x55, header[5]][..], data, checksum.as_slice()].concat()
+    [&[0x55, header[5]][..], data, checksum.as_slice()].concat()
 }
 
 /// What follows the tags of `LINKTYPE_WIRESHARK_UPPER_PDU`, the last of which is 0.

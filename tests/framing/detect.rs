@@ -342,6 +342,21 @@ fn buses_of_inverters_in_the_framing_of_ppp_are_nothing() {
     assert_eq!(recognised(&link), Some("ppp"));
 }
 
+#[test]
+fn lin_is_recognised_where_breaks_are_not_read() {
+    let frame = |pid: u8, data: [u8; 2]| {
+        let sum = [pid, data[0], data[1]].iter().fold(0_u16, |sum, octet| {
+            let sum = sum + u16::from(*octet);
+            if sum > 0xff { sum - 0xff } else { sum }
+        });
+        vec![0x55, pid, data[0], data[1], !(sum as u8)]
+    };
+    let line: Vec<_> = (0..8).flat_map(|n| [frame(0xa3, [n, 34]), frame(0x50, [1, n])]).collect();
+    assert_eq!(recognised(&line), Some("lin"));
+    // What always says the same may have a checksum that fits by accident.
+    assert_eq!(recognised(&again(&[frame(0xa3, [17, 34])], 50)), None);
+}
+
 /// A frame of RDM behind its break.
 fn rdm(destination: [u8; 6], source: [u8; 6], rest: &[u8]) -> Vec<u8> {
     let mut frame = [&[0xcc, 1, 15 + rest.len() as u8][..], &destination, &source, rest].concat();
