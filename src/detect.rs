@@ -36,8 +36,9 @@ const WHOLE_BITS: f64 = 96.0;
 const LIKELY_BITS: f64 = 14.0;
 /// How much less the second best has to say.
 const LEAD: f64 = 2.0;
-/// What packets that differ have to say at least, if the protocol's check is
+/// How many packets have to differ, and what these have to say at least, if the protocol's check is
 /// [weak](Protocol::weak).
+const VARIED_PACKETS: usize = 2;
 const VARIED_BITS: f64 = 20.0;
 /// What has less is not against a protocol, but does not speak for it either.
 const LEAST_BITS: f64 = 8.0;
@@ -163,7 +164,7 @@ struct Contender {
     bits: f64,
     /// Octets that were judged before its first packet.
     before: u64,
-    /// Bits of packets that are not the same, up to [`VARIED_BITS`], and which these were.
+    /// Bits of packets that are not the same, up to what is enough, and which these were.
     varied: f64,
     seen: Vec<u64>,
     talk: Talk,
@@ -232,10 +233,16 @@ impl Contender {
         }
     }
 
+    /// Whether enough of its packets are not the same, or need not be.
+    fn is_varied(&self) -> bool {
+        let is_enough = self.seen.len() >= VARIED_PACKETS && self.varied >= VARIED_BITS;
+        is_enough || !self.protocol.weak
+    }
+
     /// Notes what a packet proves that is not the same as one before.
     fn note_varied(&mut self, octets: &[u8], bits: f64) {
         // With this the few that are kept are enough.
-        if !self.protocol.weak || self.varied >= VARIED_BITS {
+        if self.is_varied() {
             return;
         }
         let mut hasher = DefaultHasher::new();
@@ -275,8 +282,7 @@ impl Contender {
         let since = judged(&tally).saturating_sub(self.before);
         let good = (tally.good_octets + tally.padding_octets) as f64;
         let share = if since == 0 { 0.0 } else { (good * fitting / since as f64).min(1.0) };
-        let is_varied = !self.protocol.weak || self.varied >= VARIED_BITS;
-        let bits = if is_varied { self.bits } else { self.bits.min(self.varied) };
+        let bits = if self.is_varied() { self.bits } else { self.bits.min(self.varied) };
         Evidence { protocol: self.protocol, line, packets: self.packets, bits, share }
     }
 }

@@ -254,7 +254,7 @@ pub struct Protocol {
     /// a packet once in 2 to the power of that. 0 if it says nothing.
     pub proof: fn(packet: &[u8]) -> u8,
     /// Whether octets of other protocols that come again and again often have its check by accident: long
-    /// packets with a check of one octet. Then the same packet again proves nothing.
+    /// packets with a check of one octet, or none. Then the same packet again proves nothing.
     pub weak: bool,
     /// Whether `proof` says anything of any packet: whether a line can be recognised by it.
     pub provable: bool,

@@ -37,6 +37,7 @@ pub(super) static ROW: Protocol = Protocol {
     comment: true,
     // AA, a master, NN, CRC, and FE, an ACK or AA behind it.
     proof: |_| 28,
+    weak: true,
     ..Protocol::PLAIN
 };
 

@@ -39,6 +39,7 @@ pub(super) static ROW: Protocol = Protocol {
                      BCSP are not read",
     dissector: dissect::h4::words,
     proof,
+    weak: true,
     ..Protocol::PLAIN
 };
 

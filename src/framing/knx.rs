@@ -33,6 +33,7 @@ pub(super) static ROW: Protocol = Protocol {
     when_senseless: "check rate and format: a TP-UART has 19200 or 9600 baud, 8E1",
     dissector: dissect::knx::words,
     proof,
+    weak: true,
     ..Protocol::PLAIN
 };
 
