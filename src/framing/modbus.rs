@@ -67,7 +67,7 @@ pub(super) static ROW: Protocol = Protocol {
 };
 
 /// The protocols of many meters have the same CRC, and units and functions at the same place. So
-/// what counts is an answer, and a request that asks for as many registers as one may or says twice how
+/// what counts is an answer, and a request that asks for as much as one may or says twice how
 /// much it writes, since a master whose devices are silent has no other; other requests are only not
 /// against it. What has no layout of its function is. An answer has 16 bits of CRC, and half of its kind
 /// need no request before them.

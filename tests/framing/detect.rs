@@ -247,6 +247,15 @@ fn the_same_packet_again_and_again_is_no_new_proof_of_a_weak_check() {
 }
 
 #[test]
+fn a_master_that_asks_for_coils_and_hears_nothing_is_recognised() {
+    let line: Vec<_> =
+        [modbus_rtu(&[5, 1, 0, 0, 0, 16]), modbus_rtu(&[6, 2, 0, 0, 7, 0xd0])].into();
+    assert_eq!(recognised(&again(&line, 10)), Some("modbus"));
+    let too_many = modbus_rtu(&[5, 1, 0, 0, 7, 0xd1]);
+    assert_eq!(recognised(&again(&[too_many], 20)), None);
+}
+
+#[test]
 fn a_master_that_only_writes_is_recognised_by_what_it_writes() {
     // To all units, which nobody answers, and to one that is silent.
     let registers = |n: u8| modbus_rtu(&[0, 0x10, 0, 0x20, 0, 2, 4, 0x0f, n, 1, n]);

@@ -131,11 +131,14 @@ pub(super) fn request(octets: &[u8]) -> Extent {
     }
 }
 
-/// Whether this is a request that other octets with the CRC seldom are: for registers, as many as an answer
-/// holds, or one that writes what it says twice, a coil that is on or off, or as many as it counts.
+/// Whether this is a request that other octets with the CRC seldom are: for registers or coils, as many as
+/// an answer holds, or one that writes what it says twice, a coil that is on or off, or as many as it counts.
 pub(super) fn is_certain_request(octets: &[u8]) -> bool {
     match *octets {
         [_, READ_HOLDING_REGISTERS | READ_INPUT_REGISTERS, _, _, 0, 1..=125, _, _] => true,
+        [_, READ_COILS | READ_DISCRETE_INPUTS, _, _, 0..=7, _, _, _] => {
+            matches!(number(octets, 4), Some(1..=2000))
+        }
         [_, WRITE_COIL, _, _, 0 | 0xff, 0, _, _] => true,
         [_, WRITE_COILS | WRITE_REGISTERS, ..] => request(octets) == Extent::Of(octets.len()),
         _ => false,
