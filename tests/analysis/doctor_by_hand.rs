@@ -146,6 +146,41 @@ fn who_seldom_hears_the_token_leaves_the_ring_because_of_it() {
     assert_eq!(effects(&report, "token-retries"), ["node-flapping"]);
 }
 
+/// Who tells unasked what it is, and somebody else asked once.
+#[test]
+fn one_question_does_not_explain_many_answers() {
+    let i_am = [1, 0, 16, 0, 0xc4, 2, 0, 0, 7, 0x22, 1, 0xe0, 0x91, 3, 0x21, 8];
+    let mut script = Script::new();
+    for n in 0..300 {
+        script.rounds(10, &[0, 1, 2]);
+        if n == 5 {
+            script.octets(3, &mstp(6, 255, 0, &[1, 32, 255, 255, 0, 255, 16, 8, 9, 5, 25, 5]));
+        }
+        script.token(3, 0, 1);
+        script.octets(3, &mstp(6, 255, 1, &i_am));
+        script.token(3, 1, 2);
+        script.token(3, 2, 0);
+    }
+    let report = script.report();
+    let storm = (String::from("i-am-storm"), vec![1]);
+    assert!(named(&report).contains(&storm), "{:?}", named(&report));
+}
+
+/// All nodes tell of changes as often as the others.
+#[test]
+fn nobody_is_to_blame_for_what_all_do() {
+    let mut script = Script::new();
+    let told = [1, 0, 16, 2, 9, 1, 0x1c, 2, 0, 0, 7, 0x2c, 0, 0, 0, 1, 0x39, 0, 0x4e, 0x4f];
+    for _ in 0..100 {
+        for from in 0..10 {
+            script.octets(3, &mstp(6, 0, from, &told));
+            script.token(3, from, (from + 1) % 10);
+        }
+        script.rounds(20, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    }
+    assert_eq!(named(&script.report()), [("cov-flood".to_owned(), vec![])]);
+}
+
 #[test]
 fn that_nobody_is_there_any_more_is_one_finding() {
     let mut script = Script::new();

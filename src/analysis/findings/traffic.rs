@@ -70,16 +70,20 @@ fn i_am_storm(case: &Case<'_>) -> Option<Finding> {
     if rate <= limits::I_AM_PER_MIN || rate <= limits::I_AM_PER_NODE * nodes.len() as f64 {
         return None;
     }
-    let (_, askers) = talkers(case, |node| node.said.who_is);
-    let asker = askers.first().map(|(_, mac)| *mac);
-    let nodes: Vec<u8> = asker.or(nodes.first().map(|(_, mac)| *mac)).into_iter().collect();
+    // Who is asked answers once: most of them must be answers for somebody to be the one who asks.
+    let (asked, askers) = talkers(case, |node| node.said.who_is);
+    let is_asked = asked.n.saturating_mul(2 * nodes.len() as u32) >= all.n;
+    let asker = askers.first().filter(|_| is_asked).map(|(_, mac)| *mac);
+    let most = nodes.first().map_or(0, |(n, _)| *n);
+    let loud = nodes.iter().take_while(|(n, _)| n * 4 >= most).map(|(_, mac)| *mac);
+    let nodes: Vec<u8> = asker.map_or_else(|| loud.take(4).collect(), |mac| vec![mac]);
     Some(
         Finding::new("i-am-storm", Warning, Probable, all)
             .text(format!(
                 "{rate:.0} I-Am a minute; {}",
                 match asker {
                     Some(mac) => format!("MAC {mac} asks for them"),
-                    None => "nobody on this trunk asks for them".to_owned(),
+                    None => format!("most from {}, and hardly anybody asks for them", macs(&nodes)),
                 }
             ))
             .means("a client looks for all devices again and again, or devices restart")
@@ -89,6 +93,8 @@ fn i_am_storm(case: &Case<'_>) -> Option<Finding> {
     )
 }
 
+const COV: &str = "bacapp.unconfirmed_service == 2 || bacapp.confirmed_service == 1";
+
 fn cov_flood(case: &Case<'_>) -> Option<Finding> {
     let (all, nodes) = talkers(case, |node| node.said.notifications);
     let (n, mac) = *nodes.first()?;
@@ -96,16 +102,19 @@ fn cov_flood(case: &Case<'_>) -> Option<Finding> {
     if rate <= limits::COV_PER_MIN && of_one <= limits::COV_PER_MIN_OF_ONE {
         return None;
     }
+    // Where all say as much as the others none of them is to blame alone.
+    let is_one = of_one > limits::COV_PER_MIN_OF_ONE || n * 2 > all.n;
+    let whose = if is_one { macs(&[mac]) } else { "the nodes that tell most".to_owned() };
     Some(
         Finding::new("cov-flood", Warning, Certain, all)
-            .of([mac])
+            .of(is_one.then_some(mac))
             .text(format!(
                 "{rate:.0} notifications of changed values a minute (limit 500), {of_one:.0} of them \
                  from MAC {mac} (limit 200)"
             ))
             .means("a value that is never still, or a COV increment that is too small")
-            .action(format!("raise the COV increment of the values of MAC {mac}, or its minimum send time"))
-            .filter(format!("mstp.src == {mac} && (bacapp.unconfirmed_service == 2 || bacapp.confirmed_service == 1)")),
+            .action(format!("raise the COV increment of the values of {whose}, or the minimum send time"))
+            .filter(if is_one { format!("mstp.src == {mac} && ({COV})") } else { COV.to_owned() }),
     )
 }
 
