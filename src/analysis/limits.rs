@@ -130,6 +130,8 @@ pub const DAMAGE_SHARE: f64 = 0.6;
 pub const FRAME_SHARE: f64 = 0.4;
 /// The probability that this is chance.
 pub const CHANCE: f64 = 1e-4;
+/// As many times more than its share of what hits all nodes is a node's own trouble.
+pub const OUTSTANDING: f64 = 3.0;
 /// Frames with stray octets right behind them: this share.
 pub const TAIL_SHARE: f64 = 0.05;
 /// Different octets that make up nearly all of them.

@@ -65,6 +65,17 @@ impl Script {
         }
     }
 
+    /// The holder asks another for a value.
+    fn request(&mut self, from: u8, to: u8, id: u8) {
+        self.octets(1, &mstp(5, to, from, &[1, 4, 0, 3, id, 12, 12, 0, 0, 0, 1, 25, 85]));
+    }
+
+    /// Who was asked tells it.
+    fn answer(&mut self, pause_ms: u64, from: u8, to: u8, id: u8) {
+        let data = [1, 0, 0x30, id, 12, 12, 0, 0, 0, 1, 25, 85, 62, 0x44, 66, 145, 0, 0, 63];
+        self.octets(pause_ms, &mstp(6, to, from, &data));
+    }
+
     fn report(mut self) -> Value {
         document::of_trunk(&self.doctor.report())
     }
@@ -144,6 +155,112 @@ fn who_seldom_hears_the_token_leaves_the_ring_because_of_it() {
     let report = script.report();
     assert_eq!(named(&report), [("token-retries".to_owned(), vec![2])]);
     assert_eq!(effects(&report, "token-retries"), ["node-flapping"]);
+}
+
+/// A round of nodes 0 to 7 in which the token of one of them is damaged, and all take it.
+fn damaged_round(script: &mut Script, from: u8) {
+    for node in 0..8 {
+        let mut token = mstp(0, (node + 1) % 8, node, &[]);
+        if node == from {
+            token[5] ^= 0x10;
+        }
+        script.octets(3, &token);
+    }
+}
+
+/// Noise hits all alike: what happens to one node alone has another cause.
+#[test]
+fn noise_does_not_explain_what_one_node_does() {
+    let mut script = Script::new();
+    let ring = [0, 1, 2, 3, 4, 5, 6, 7];
+    for n in 0..120_u8 {
+        script.rounds(2, &ring);
+        damaged_round(&mut script, n % 8);
+        let to = 1 + n % 7;
+        script.request(0, to, n);
+        if to != 3 || n % 2 == 0 {
+            script.answer(10, to, 0, n);
+        } else {
+            script.now_ns += 260_000_000;
+        }
+        for round in 0..20 {
+            script.rounds(1, &ring[..4]);
+            // Node 5 hears one token in twenty badly.
+            script.token(3, 0, 4);
+            script.token(3, 4, 5);
+            if round == 7 {
+                script.token(25, 4, 5);
+            }
+            script.token(3, 5, 0);
+        }
+    }
+    let report = script.report();
+    let found = named(&report);
+    for expected in [("noise", vec![]), ("no-answer", vec![3]), ("token-retries", vec![5])] {
+        let (id, nodes) = expected;
+        assert!(found.contains(&(id.to_owned(), nodes)), "{id}: {found:?}");
+    }
+}
+
+/// Neighbours may be sick each by itself.
+#[test]
+fn what_a_neighbour_does_is_its_own() {
+    let mut script = Script::new();
+    script.rounds(1000, &[0, 1, 2, 3]);
+    // Node 2 goes, and node 3 does not answer half of what it is asked.
+    script.token(3, 0, 1);
+    script.token(3, 1, 2);
+    script.token(25, 1, 2);
+    script.poll(25, 1, 3);
+    script.frame(3, 2, 3, 1);
+    script.token(3, 1, 3);
+    script.token(3, 3, 0);
+    for n in 0..20 {
+        script.rounds(100, &[0, 1, 3]);
+        script.request(0, 3, n);
+        if n % 2 == 0 {
+            script.answer(10, 3, 0, n);
+        } else {
+            script.now_ns += 260_000_000;
+        }
+    }
+    let expected = [("no-answer".to_owned(), vec![3]), ("node-gone".to_owned(), vec![2])];
+    let mut found = named(&script.report());
+    found.sort();
+    assert_eq!(found, expected);
+}
+
+/// A token that is lost once explains no node that comes and goes all the time.
+#[test]
+fn what_happens_once_does_not_explain_what_happens_often() {
+    let mut script = Script::new();
+    for n in 0..6 {
+        script.rounds(60, &[0, 1, 2, 3]);
+        script.token(3, 0, 1);
+        script.token(3, 1, 2);
+        if n == 3 {
+            script.frame(2, 6, 2, 255);
+            script.poll(500, 0, 1);
+            script.frame(3, 2, 1, 0);
+            script.token(3, 0, 1);
+            script.token(3, 1, 2);
+        }
+        script.token(25, 1, 2);
+        script.poll(25, 1, 3);
+        script.frame(3, 2, 3, 1);
+        script.token(3, 1, 3);
+        script.token(3, 3, 0);
+        script.rounds(60, &[0, 1, 3]);
+        script.token(3, 0, 1);
+        script.poll(3, 1, 2);
+        script.frame(3, 2, 2, 1);
+        script.token(3, 1, 2);
+        script.token(3, 2, 3);
+        script.token(3, 3, 0);
+    }
+    let report = script.report();
+    let found = named(&report);
+    assert!(found.contains(&("node-flapping".to_owned(), vec![2])), "{found:?}");
 }
 
 /// Who tells unasked what it is, and somebody else asked once.

@@ -1,29 +1,45 @@
 //! One cause, many effects: the cause stays, the rest is listed beneath it.
 
+use super::wire::chance;
 use super::{Case, Confidence, Finding};
+use crate::analysis::limits;
+use crate::analysis::trunk::node::Node;
 
-/// What a finding explains, and whether only of nodes that have to do with it.
+/// Whose effects a cause explains. Effects that name no node are those of any.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Of all nodes.
+    All,
+    /// Of all nodes, but not of one that has far more of them than the others.
+    Spread,
+    /// Of the node and of two in the ring on each side of it.
+    Near,
+    /// Of the node and of the two behind it in the ring, to which it sends.
+    Onward,
+    /// Of the node itself.
+    Own,
+    /// Of the node itself, unless it is hit far more often by them.
+    Alike,
+}
+
+/// What a finding explains.
 struct Rule {
     cause: &'static str,
+    reach: Reach,
     effects: &'static [&'static str],
-    /// Whether effects name the node of the cause or its neighbours in the ring, if they name any.
-    is_local: bool,
     /// As many times more often must the cause be there than the effect.
     times: u32,
 }
 
-const fn everywhere(cause: &'static str, effects: &'static [&'static str]) -> Rule {
-    Rule { cause, effects, is_local: false, times: 0 }
-}
-
-const fn nearby(cause: &'static str, effects: &'static [&'static str]) -> Rule {
-    Rule { cause, effects, is_local: true, times: 0 }
+const fn rule(cause: &'static str, reach: Reach, effects: &'static [&'static str]) -> Rule {
+    Rule { cause, reach, effects, times: 0 }
 }
 
 /// In this order: what is explained by one does not explain anything itself any more.
-const RULES: [Rule; 20] = [
-    everywhere(
+const RULES: [Rule; 33] = [
+    rule(
         "sole-master",
+        Reach::All,
         &[
             "node-gone",
             "no-answer",
@@ -34,8 +50,9 @@ const RULES: [Rule; 20] = [
             "slow-replies",
         ],
     ),
-    nearby(
+    rule(
         "duplicate-mac",
+        Reach::Near,
         &[
             "token-retries",
             "lost-token",
@@ -55,9 +72,10 @@ const RULES: [Rule; 20] = [
             "collisions",
         ],
     ),
-    nearby("impatient-node", &["token-retries", "duplicate-mac", "two-tokens"]),
-    everywhere(
+    rule("impatient-node", Reach::Near, &["token-retries", "duplicate-mac", "two-tokens"]),
+    rule(
         "two-tokens",
+        Reach::All,
         &[
             "out-of-turn",
             "no-answer",
@@ -73,40 +91,43 @@ const RULES: [Rule; 20] = [
             "collisions",
         ],
     ),
-    nearby("slow-token-use", &["token-retries", "node-flapping", "two-tokens", "noise"]),
-    nearby(
-        "early-turnaround",
-        &["token-retries", "bad-transmitter", "lost-token", "no-answer", "node-flapping"],
-    ),
-    nearby(
-        "bad-transmitter",
-        &["token-retries", "no-answer", "lost-token", "node-flapping", "slow-replies"],
-    ),
-    everywhere(
+    rule("slow-token-use", Reach::Own, &["token-retries", "node-flapping"]),
+    rule("slow-token-use", Reach::Near, &["two-tokens", "noise"]),
+    // Who is not heard is asked or passed the token once more, and so is who does not hear it.
+    rule("early-turnaround", Reach::Onward, &["token-retries", "node-flapping"]),
+    rule("early-turnaround", Reach::Own, &["bad-transmitter", "lost-token", "no-answer"]),
+    rule("bad-transmitter", Reach::Onward, &["token-retries", "node-flapping"]),
+    rule("bad-transmitter", Reach::Own, &["no-answer", "lost-token", "slow-replies"]),
+    rule("wrong-baud", Reach::All, &["noise", "bad-transmitter", "missing-terminator"]),
+    rule(
         "wrong-baud",
-        &[
-            "noise",
-            "bad-transmitter",
-            "token-retries",
-            "missing-terminator",
-            "no-answer",
-            "lost-token",
-            "node-flapping",
-        ],
+        Reach::Spread,
+        &["token-retries", "no-answer", "lost-token", "node-flapping"],
     ),
-    everywhere("missing-terminator", &["no-answer", "noise", "slow-replies", "token-retries"]),
-    everywhere("noise", &["token-retries", "no-answer", "lost-token", "node-flapping"]),
-    nearby("lost-token", &["node-flapping", "token-held", "no-answer"]),
-    nearby("node-gone", &["no-answer", "token-retries", "absent-peer", "node-flapping"]),
+    rule("missing-terminator", Reach::All, &["noise"]),
+    rule("missing-terminator", Reach::Spread, &["no-answer", "slow-replies", "token-retries"]),
+    rule("noise", Reach::Spread, &["token-retries", "no-answer", "lost-token", "node-flapping"]),
+    // It may have had the token when it fell silent.
+    Rule { cause: "node-gone", reach: Reach::Own, effects: &["lost-token"], times: 1 },
+    rule("lost-token", Reach::Own, &["token-held", "no-answer"]),
+    Rule { cause: "lost-token", reach: Reach::Own, effects: &["node-flapping"], times: 1 },
+    Rule { cause: "node-flapping", reach: Reach::Own, effects: &["lost-token"], times: 1 },
+    rule("node-gone", Reach::Own, &["no-answer", "token-retries", "absent-peer", "node-flapping"]),
     // Who does not hear a token twice in a row leaves the ring, and is found again.
-    Rule { cause: "token-retries", effects: &["node-flapping"], is_local: true, times: 3 },
-    nearby("node-flapping", &["token-retries", "no-answer"]),
-    everywhere("slow-replies", &["out-of-turn", "slow-loop", "no-answer", "collisions"]),
-    everywhere("collisions", &["out-of-turn", "no-answer", "token-retries", "bad-transmitter"]),
-    everywhere("max-info-frames", &["slow-loop", "busy-trunk"]),
-    nearby("token-held", &["slow-loop", "slow-token-use"]),
-    everywhere("i-am-storm", &["broadcast-share"]),
-    everywhere("who-is-storm", &["broadcast-share", "i-am-storm", "slow-loop"]),
+    Rule { cause: "token-retries", reach: Reach::Own, effects: &["node-flapping"], times: 3 },
+    // Who does not hear each token does not hear each request.
+    rule("token-retries", Reach::Alike, &["no-answer"]),
+    rule("node-flapping", Reach::Own, &["token-retries", "no-answer"]),
+    rule("slow-replies", Reach::Own, &["out-of-turn", "no-answer"]),
+    rule("slow-replies", Reach::All, &["slow-loop", "collisions"]),
+    rule("collisions", Reach::All, &["out-of-turn", "bad-transmitter"]),
+    rule("collisions", Reach::Spread, &["no-answer", "token-retries"]),
+    rule("max-info-frames", Reach::All, &["slow-loop", "busy-trunk"]),
+    rule("token-held", Reach::All, &["slow-loop"]),
+    rule("token-held", Reach::Own, &["slow-token-use"]),
+    rule("segmentation-timeouts", Reach::Own, &["error-replies"]),
+    rule("i-am-storm", Reach::All, &["broadcast-share"]),
+    rule("who-is-storm", Reach::All, &["broadcast-share", "i-am-storm", "slow-loop"]),
 ];
 
 /// Of these nothing is said when the capture itself has lost octets.
@@ -161,18 +182,23 @@ fn explain(case: &Case<'_>, rule: &Rule, findings: &mut Vec<Finding>) {
         if explained[cause] {
             continue;
         }
-        let near = neighbours(case, &findings[cause].nodes);
+        let reached = reached(case, rule.reach, &findings[cause].nodes);
         for at in 0..findings.len() {
             let effect = &findings[at];
-            let is_near =
-                effect.nodes.is_empty() || effect.nodes.iter().all(|mac| near.contains(mac));
+            let is_reached = match rule.reach {
+                Reach::All => true,
+                Reach::Spread => !stands_out(case, effect),
+                Reach::Alike => is_alike(case, &findings[cause], effect),
+                Reach::Near if effect.id == "noise" => is_there(case, &reached),
+                _ => effect.nodes.iter().all(|mac| reached.contains(mac)),
+            };
             let is_weaker = effect.id != rule.cause || effect.confidence < Confidence::Certain;
             if at != cause
                 && !explained[at]
                 && is_weaker
                 && effect.seen.n.saturating_mul(rule.times) <= findings[cause].seen.n
                 && rule.effects.contains(&effect.id)
-                && (is_near || !rule.is_local)
+                && is_reached
             {
                 explained[at] = true;
                 let id = effect.id;
@@ -189,19 +215,67 @@ fn explain(case: &Case<'_>, rule: &Rule, findings: &mut Vec<Finding>) {
     findings.retain(|_| !explained.next().unwrap_or(false));
 }
 
-/// Nodes, who passes the token to them and to whom they pass it, two steps each way.
-fn neighbours(case: &Case<'_>, nodes: &[u8]) -> Vec<u8> {
-    let mut near = nodes.to_vec();
+/// Nodes to which a cause at these nodes reaches.
+fn reached(case: &Case<'_>, reach: Reach, nodes: &[u8]) -> Vec<u8> {
+    let mut reached = nodes.to_vec();
+    if !matches!(reach, Reach::Near | Reach::Onward) {
+        return reached;
+    }
     for _ in 0..2 {
         let after: Vec<u8> =
-            near.iter().filter_map(|mac| case.trunk.node(*mac).successor).collect();
-        let before = case
-            .trunk
-            .by_mac()
-            .filter(|(_, node)| node.successor.is_some_and(|mac| near.contains(&mac)));
+            reached.iter().filter_map(|mac| case.trunk.node(*mac).successor).collect();
+        let before = case.trunk.by_mac().filter(|(_, node)| {
+            reach == Reach::Near && node.successor.is_some_and(|mac| reached.contains(&mac))
+        });
         let before: Vec<u8> = before.map(|(mac, _)| mac).collect();
-        near.extend(after);
-        near.extend(before);
+        reached.extend(after);
+        reached.extend(before);
     }
-    near
+    reached
+}
+
+/// Whether most damage is that of these nodes, and hardly anything else is heard between frames.
+fn is_there(case: &Case<'_>, nodes: &[u8]) -> bool {
+    let wire = &case.trunk.wire;
+    let of_nodes = case.heard().filter(|(mac, _)| nodes.contains(mac));
+    let damaged: u32 = of_nodes.map(|(_, node)| node.damaged.n).sum();
+    damaged * 2 >= wire.damaged.n && wire.strays.n <= wire.damaged.n
+}
+
+/// How often what a finding is about happened to a node, and how often it could have.
+fn frequency(id: &str, node: &Node) -> (u32, u32) {
+    match id {
+        "token-retries" => (node.retries_to.n, node.tokens_received),
+        "lost-token" => (node.lost_tokens.n, node.tokens_received),
+        "no-answer" => {
+            (node.unanswered.n + node.long_unanswered.n, node.requests_to + node.long_requests_to)
+        }
+        "node-flapping" => (node.rejoins.n, u32::from(node.tokens_sent > 0)),
+        _ => (0, 0),
+    }
+}
+
+/// Whether both are of one node, and the effect is not far more frequent there than the cause.
+fn is_alike(case: &Case<'_>, cause: &Finding, effect: &Finding) -> bool {
+    let [mac] = effect.nodes[..] else { return false };
+    let share = |finding: &Finding| {
+        let (n, of) = frequency(finding.id, case.trunk.node(mac));
+        f64::from(n) / f64::from(of.max(1))
+    };
+    cause.nodes == effect.nodes && share(effect) <= limits::OUTSTANDING * share(cause)
+}
+
+/// Whether the node that an effect names has far more of it than what hits all alike would give it.
+fn stands_out(case: &Case<'_>, effect: &Finding) -> bool {
+    let [mac] = effect.nodes[..] else { return false };
+    let of = |node: &Node| frequency(effect.id, node);
+    // Who was never heard is another finding.
+    let all = case.heard().map(|(_, node)| of(node)).fold((0, 0), |sum: (u32, u32), it| {
+        (sum.0.saturating_add(it.0), sum.1.saturating_add(it.1))
+    });
+    let own = of(case.trunk.node(mac));
+    let share = f64::from(own.1) / f64::from(all.1.max(1));
+    let expected = share * f64::from(all.0);
+    f64::from(own.0) > limits::OUTSTANDING * expected
+        && chance(own.0, all.0, share) < limits::CHANCE
 }

@@ -40,8 +40,8 @@ fn no_answer(mac: u8, node: &Node) -> Option<Finding> {
         return None;
     }
     let seen = node.unanswered.and(node.long_unanswered);
-    let wire =
-        if node.tokens_sent > 0 { "; it takes the token, so its wires are good" } else { "" };
+    let takes_token = node.tokens_sent > 0 && node.retries_to.n < limits::RETRIES;
+    let wire = if takes_token { "; it takes the token, so its wires are good" } else { "" };
     Some(
         Finding::new("no-answer", Fault, Certain, seen)
             .of([mac])

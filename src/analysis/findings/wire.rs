@@ -101,7 +101,7 @@ fn bad_transmitter(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
 }
 
 /// The probability that of `all` errors `n` or more hit a node with this share of frames.
-fn chance(n: u32, all: u32, share: f64) -> f64 {
+pub(super) fn chance(n: u32, all: u32, share: f64) -> f64 {
     let share = share.clamp(1e-9, 1.0 - 1e-9);
     let log_choose =
         |k: u32| -> f64 { (1..=k).map(|i| (f64::from(all - k + i) / f64::from(i)).ln()).sum() };
