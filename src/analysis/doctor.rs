@@ -293,10 +293,15 @@ fn grade(figures: &Figures, findings: &[Finding], trunk: &Trunk) -> (Grade, Stri
 fn not_judged(trunk: &Trunk, figures: &Figures, latency_ms: f64, withheld: &[&str]) -> Vec<String> {
     let mut said = Vec::new();
     let Stamps { baud, baud_from, at_end } = *trunk.stamps();
-    if latency_ms >= 5.0 {
+    if trunk.latency.is_coarse() {
         said.push(format!(
-            "delays below {:.0} ms: the adapter hands bytes over every {latency_ms:.0} ms, so each time may \
-             be late by as much. Set its latency_timer to 1 and capture again to see usage delays, \
+            "delays below {:.0} ms, and lost tokens: the times of the capture are in steps of {latency_ms:.0} ms",
+            2.0 * latency_ms
+        ));
+    } else if latency_ms >= 5.0 {
+        said.push(format!(
+            "delays below {:.0} ms: the adapter seems to hand bytes over every {latency_ms:.0} ms, so each time \
+             may be late by as much. Set its latency_timer to 1 and capture again to see usage delays, \
              impatient nodes and tokens sent twice",
             2.0 * latency_ms
         ));

@@ -33,6 +33,11 @@ const CLEAR_NS: u64 = 2_000_000;
 const LONG_OCTETS: usize = 64;
 /// As many of them are no chance.
 const FEWEST_LONG: usize = 3;
+/// Frames that the slowest adapter would hand over together, from which on it says something if they
+/// are not.
+const FEWEST_EXPECTED: u64 = 12;
+/// Times that are multiples of this, or of more, are rounded.
+const COARSE_NS: u64 = 2_000_000;
 /// How late times of the slowest adapter are.
 const SLOWEST_NS: i64 = 16_000_000;
 
@@ -202,12 +207,25 @@ fn is_at_end(pairs: &[(Point, Point)], ways: &[Stamps; 2]) -> bool {
     let overlap =
         |way: &Stamps, by_ns: i64| pairs.iter().filter(|pair| gap_ns(pair, way) < -by_ns).count();
     let octet = ways[0].octets_ns(1).cast_signed();
+    // What stands exactly there was dated back to its first octet; only frames of one length do so
+    // both ways.
+    let [first, last] = ways.map(|way| touching(pairs, &way));
+    if first >= FEWEST_PAIRS && last * 2 < first {
+        return false;
+    }
     let counts = [
         ways.map(|way| too_close(pairs, &way)),
         ways.map(|way| overlap(&way, octet)),
         ways.map(|way| overlap(&way, SLOWEST_NS + octet)),
     ];
     counts.iter().any(|[first, last]| last * 4 < *first && *first > FEWEST_PAIRS / 2)
+}
+
+/// How many stand end to end. What was dated back octet by octet stands exactly there; what only happens
+/// to be near does not.
+fn touching(pairs: &[(Point, Point)], way: &Stamps) -> usize {
+    let near = (way.octets_ns(1).cast_signed() / 64).max(2_000);
+    pairs.iter().filter(|pair| (-near..=near).contains(&gap_ns(pair, way))).count()
 }
 
 /// The rate at which frames stand end to end that an adapter handed over at once: at a lower one they
@@ -218,11 +236,8 @@ fn end_to_end(pairs: &[(Point, Point)]) -> Option<(usize, Stamps)> {
     });
     let touching = |way: &Stamps| {
         let octet = way.octets_ns(1).cast_signed();
-        // What was dated back octet by octet stands exactly there; what only happens to be near does not.
-        let near = (octet / 64).max(2_000);
-        let gaps = || pairs.iter().map(|pair| gap_ns(pair, way));
-        let overlapping = gaps().filter(|gap| *gap < -octet).count();
-        let touching = gaps().filter(|gap| (-near..=near).contains(gap)).count();
+        let overlapping = pairs.iter().filter(|pair| gap_ns(pair, way) < -octet).count();
+        let touching = touching(pairs, way);
         let is_so = touching >= FEWEST_PAIRS
             && touching * 100 >= pairs.len() * touching_percent(octet)
             && overlapping * 100 <= pairs.len() * CLOSE_PERCENT;
@@ -262,22 +277,48 @@ pub struct Latency {
     /// Answers of another node, and how many of them stood end to end with what they answer.
     turns: u64,
     touching: u64,
+    /// How many would do so if the adapter were the slowest one, times its period in nanoseconds.
+    expected_ns: u64,
     octet_ns: i64,
+    /// What all times are multiples of.
+    step_ns: u64,
 }
 
 impl Latency {
-    /// An intact frame of another node followed after `gap_ns`.
-    pub fn add(&mut self, gap_ns: i64, octet_ns: u64) {
+    /// A record has this time.
+    pub fn add_time(&mut self, time_ns: u64) {
+        let (mut step, mut rest) = (time_ns, self.step_ns);
+        while rest > 0 {
+            (step, rest) = (rest, step % rest);
+        }
+        self.step_ns = step;
+    }
+
+    /// An intact frame of another node followed after `gap_ns`, and began `between_ns` later.
+    pub fn add(&mut self, gap_ns: i64, between_ns: u64, octet_ns: u64) {
         self.octet_ns = octet_ns.cast_signed();
         self.turns += 1;
         self.touching += u64::from(gap_ns < TOUCHING_OCTETS * self.octet_ns);
+        // Its period ends between both with a probability that grows with the time between them.
+        let left_ns = SLOWEST_NS.unsigned_abs().saturating_sub(between_ns);
+        self.expected_ns = self.expected_ns.saturating_add(left_ns);
     }
 
-    /// How late a time may be, in milliseconds. If nothing shows it is 1 or less; otherwise it is
-    /// taken for the 16 that adapters have unless they are told otherwise.
+    /// How late a time may be, in milliseconds: the 16 that adapters have unless they are told
+    /// otherwise, or 1 if that shows. Where all nodes answer too late for frames to be handed over
+    /// together nothing shows, and it may be 16.
     pub fn ms(&self) -> f64 {
         let percent = touching_percent(self.octet_ns) as u64;
-        let shows = self.turns >= FEWEST_PAIRS as u64 && self.touching * 100 > self.turns * percent;
-        if shows { 16.0 } else { 1.0 }
+        let is_told = self.turns >= FEWEST_PAIRS as u64;
+        let shows = self.touching * 100 > self.turns * percent;
+        let expected = self.expected_ns / SLOWEST_NS.unsigned_abs();
+        let is_refuted = expected >= FEWEST_EXPECTED && self.touching * 3 < expected;
+        let ms = if is_told && (shows || !is_refuted) { SLOWEST_NS as f64 / 1e6 } else { 1.0 };
+        if self.is_coarse() { ms.max(self.step_ns as f64 / 1e6) } else { ms }
+    }
+
+    /// Whether times are given in steps that are longer than what is to be told.
+    pub fn is_coarse(&self) -> bool {
+        self.turns >= FEWEST_PAIRS as u64 && self.step_ns >= COARSE_NS
     }
 }

@@ -43,6 +43,7 @@ const LATEST: Timestamp = Timestamp::from_ns(1 << 62);
 struct Last {
     from: u8,
     len: usize,
+    start_ns: u64,
     end_ns: u64,
 }
 
@@ -186,6 +187,7 @@ impl Trunk {
         let start_ns = time.as_ns();
         self.note_time(record, at, start_ns, start_ns + octets_ns);
         self.records += 1;
+        self.latency.add_time(record.time.as_ns());
         self.octets += (len + record.skipped_before as usize) as u64;
         self.skip(record.skipped_before as usize, at);
         let is_cut = record.original_len as usize > record.octets.len();
@@ -338,7 +340,8 @@ impl Trunk {
         if let (Some(gap_ns), Some(last), true) = (gap_ns, self.last, is_clean)
             && last.from != frame.from
         {
-            self.latency.add(gap_ns, self.stamps.octets_ns(1));
+            let between_ns = start_ns.saturating_sub(last.start_ns);
+            self.latency.add(gap_ns, between_ns, self.stamps.octets_ns(1));
         }
         let next = self.turn.holder.and_then(|holder| self.node(holder).successor);
         let is_lost = self.note_lost_token(&frame, at, gap_ns.unwrap_or(0));
@@ -352,7 +355,7 @@ impl Trunk {
         self.note_role(&heard);
         self.note_frame(&heard);
         self.note_message(&heard);
-        self.last = Some(Last { from: frame.from, len: frame.len, end_ns });
+        self.last = Some(Last { from: frame.from, len: frame.len, start_ns, end_ns });
         self.dirt = Dirt::default();
     }
 
@@ -360,7 +363,7 @@ impl Trunk {
     /// gives the token to who polls.
     fn note_lost_token(&mut self, frame: &Frame<'_>, at: Moment, gap_ns: i64) -> bool {
         let gap_ms = gap_ns / 1_000_000;
-        if frame.kind != kind::POLL || gap_ms < limits::NO_TOKEN_MS {
+        if frame.kind != kind::POLL || gap_ms < limits::NO_TOKEN_MS || self.latency.is_coarse() {
             return false;
         }
         let Some(holder) = self.turn.holder.filter(|_| self.last_token.is_some()) else {

@@ -1,7 +1,7 @@
 //! The trunk doctor on trunks that are written down frame by frame: what is a cause and what comes
 //! of it, and how times are read that a capture does not explain.
 
-use crate::common::mstp;
+use crate::common::{Random, mstp};
 use crate::trunk;
 use crate::trunk::{FIVE_MINUTES, Listening, findings};
 use serde_json::Value;
@@ -296,6 +296,85 @@ fn nobody_is_to_blame_for_what_all_do() {
         script.rounds(20, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
     assert_eq!(named(&script.report()), [("cov-flood".to_owned(), vec![])]);
+}
+
+/// Where the slowest adapter could not hand frames over together, times may be those of one.
+#[test]
+fn a_latency_that_cannot_show_is_not_taken_for_none() {
+    let late = |latency_ms: u64| {
+        let known = Known { baud: Some((9_600, BaudFrom::User)), latency_ms: None };
+        let mut doctor = Doctor::new(known);
+        let (mut now_us, mut random) = (0, Random(7));
+        for number in 0..6000_u64 {
+            let node = (number % 6) as u8;
+            let octets = mstp(0, (node + 1) % 6, node, &[]);
+            now_us += 9_500 + random.below(4_000);
+            let end_us = now_us + 8_333;
+            let arrived_us = match latency_ms {
+                0 => end_us,
+                ms => end_us.div_ceil(ms * 1000) * ms * 1000,
+            };
+            let time = Timestamp::from_ns(trunk::BEGIN_NS + (arrived_us - 8_333) * 1000);
+            let original_len = 8;
+            doctor.push(&Record {
+                number,
+                time,
+                octets: &octets,
+                original_len,
+                ..Record::default()
+            });
+            now_us = end_us;
+        }
+        document::of_trunk(&doctor.report())
+    };
+    for latency_ms in [0, 16] {
+        let report = late(latency_ms);
+        assert_eq!(named(&report), [], "{latency_ms}");
+        assert_eq!(report["timing_uncertainty_ms"], 16.0);
+    }
+}
+
+/// Times in whole seconds say nothing of delays.
+#[test]
+fn times_in_steps_accuse_nobody() {
+    let mut script = Script::new();
+    let mut records = Vec::new();
+    for n in 0..600 {
+        for from in 0..4 {
+            script.token(20, from, (from + 1) % 4);
+            records.push((script.now_ns, mstp(0, (from + 1) % 4, from, &[])));
+        }
+        script.now_ns += 1_000_000;
+        records.push((script.now_ns, mstp(5, 1 + n as u8 % 3, 0, &[1, 4, 0, 3, 1, 12, 12])));
+        script.now_ns += 60_000_000;
+        records.push((script.now_ns, mstp(6, 0, 1 + n as u8 % 3, &[1, 0, 0x20, 1, 12])));
+        script.now_ns += 30_000_000;
+        records.push((script.now_ns, mstp(1, 9, 0, &[])));
+        script.now_ns += 20_000_000;
+    }
+    let mut doctor = Doctor::new(Known { baud: Some((BAUD, BaudFrom::User)), latency_ms: None });
+    for (number, (ns, octets)) in (1..).zip(&records) {
+        let time = Timestamp::from_ns(ns / 1_000_000_000 * 1_000_000_000);
+        let original_len = octets.len() as u32;
+        doctor.push(&Record { number, time, octets, original_len, ..Record::default() });
+    }
+    let report = document::of_trunk(&doctor.report());
+    assert_eq!(named(&report), []);
+    let said = report["not_judged"].to_string();
+    assert!(said.contains("in steps of 1000 ms"), "{said}");
+}
+
+/// An adapter hands requests and answers over together, which are of different lengths.
+#[test]
+fn frames_of_different_lengths_that_stand_end_to_end_have_times_of_first_octets() {
+    let mut script = Script::new();
+    for id in 0..255 {
+        script.request(3, 10, id);
+        script.answer(if id % 8 == 0 { 0 } else { 30 }, 10, 3, id);
+        script.now_ns -= 1_000_000;
+    }
+    let said = script.report()["not_judged"].to_string();
+    assert!(!said.contains("last bytes"), "{said}");
 }
 
 #[test]
