@@ -298,6 +298,67 @@ fn nobody_is_to_blame_for_what_all_do() {
     assert_eq!(named(&script.report()), [("cov-flood".to_owned(), vec![])]);
 }
 
+/// A window of segments is sent again as a whole.
+#[test]
+fn segments_of_a_window_time_out_as_single_ones_do() {
+    let mut script = Script::new();
+    for id in 0..5 {
+        script.rounds(30, &[0, 1, 2]);
+        script.request(0, 2, id);
+        script.frame(5, 7, 2, 0);
+        script.token(3, 0, 1);
+        script.token(3, 1, 2);
+        for segment in [0, 1, 2, 0, 1, 2, 0, 1, 2] {
+            script.octets(3, &mstp(6, 0, 2, &[1, 0, 0x3c, id, segment, 3, 14, 1, 2, 3]));
+        }
+        script.octets(3, &mstp(6, 0, 2, &[1, 0, 0x71, id, 5]));
+        script.token(3, 2, 0);
+    }
+    assert_eq!(named(&script.report()), [("segmentation-timeouts".to_owned(), vec![2])]);
+    // The same numbers in one message after the other are no repetition.
+    let mut script = Script::new();
+    for _ in 0..9 {
+        script.rounds(30, &[0, 1, 2]);
+        script.request(0, 2, 7);
+        for segment in [0, 1, 2] {
+            script.octets(3, &mstp(6, 0, 2, &[1, 0, 0x3c, 7, segment, 3, 14, 1, 2, 3]));
+            script.token(3, 0, 1);
+            script.token(3, 1, 2);
+        }
+        script.token(3, 2, 0);
+    }
+    script.request(0, 2, 7);
+    script.octets(3, &mstp(6, 0, 2, &[1, 0, 0x71, 7, 5]));
+    assert!(!named(&script.report()).iter().any(|(id, _)| id == "segmentation-timeouts"));
+}
+
+/// A slow gateway postpones all answers; its client asks again, and gets both.
+#[test]
+fn answers_that_come_late_and_twice_are_of_one_node() {
+    let mut script = Script::new();
+    let ask = |script: &mut Script, id: u8| {
+        script.request(0, 1, id);
+        script.frame(5, 7, 1, 0);
+    };
+    for n in 0..8 {
+        for _ in 0..2 {
+            script.rounds(20, &[0, 1, 2]);
+            // More questions lie in between than are kept.
+            for id in 0..20 {
+                ask(&mut script, n * 20 + id);
+            }
+        }
+        for id in 0..20 {
+            script.token(3, 0, 1);
+            script.answer(3, 1, 0, n * 20 + id);
+            script.answer(3, 1, 0, n * 20 + id);
+            script.token(3, 1, 2);
+            script.token(3, 2, 0);
+        }
+    }
+    assert_eq!(named(&script.report()), []);
+}
+
 /// Where the slowest adapter could not hand frames over together, times may be those of one.
 #[test]
 fn a_latency_that_cannot_show_is_not_taken_for_none() {

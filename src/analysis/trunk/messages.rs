@@ -3,7 +3,7 @@
 use super::super::npdu::{self, Npdu, Says};
 use super::super::{Moment, Seen};
 use super::frame::{BROADCAST, Frame, kind};
-use super::node::Request;
+use super::node::Segments;
 use super::{Heard, Trunk};
 use std::collections::HashMap;
 
@@ -125,15 +125,18 @@ impl Trunk {
             Says::Request { invoke_id, segment, .. } => {
                 self.note_segment(frame.from, invoke_id, segment);
                 let node = &mut self.nodes[usize::from(frame.to)];
-                let (by, client) = (frame.from, npdu.from);
-                let before = node.last_request.filter(|it| it.is(by, client, invoke_id));
-                let sent = before.map_or(0, |it| it.sent) + 1;
-                let request = Request { by, client, invoke_id, sent, answered: 0 };
-                node.last_request = Some(request).filter(|_| segment.is_none());
+                // Segments that it sent before under this number are of another message.
+                node.segments.take_if(|it| it.invoke_id == invoke_id && segment.is_none());
+                if segment.is_none() {
+                    node.asked.add(frame.from, npdu.from, invoke_id);
+                }
             }
             Says::Answer { invoke_id, segment } => {
                 node.answers += 1;
                 self.note_segment(frame.from, invoke_id, segment);
+                // Its request was heard, with all of its segments.
+                let asker = &mut self.nodes[usize::from(frame.to)];
+                asker.segments.take_if(|it| it.invoke_id == invoke_id);
                 if segment.is_none() {
                     self.note_answer(frame, npdu.to, invoke_id, at);
                 }
@@ -159,10 +162,7 @@ impl Trunk {
         at: Moment,
     ) {
         let node = &mut self.nodes[usize::from(frame.from)];
-        let request = node.last_request.as_mut().filter(|it| it.is(frame.to, client, invoke_id));
-        let Some(request) = request else { return };
-        request.answered += 1;
-        if request.answered > request.sent {
+        if node.asked.answer(frame.to, client, invoke_id) {
             node.second_replies.add(at, 0);
         }
     }
@@ -170,22 +170,19 @@ impl Trunk {
     fn note_segment(&mut self, from: u8, invoke_id: u8, segment: Option<u8>) {
         let node = &mut self.nodes[usize::from(from)];
         let Some(number) = segment else { return };
-        let times = match node.segment {
-            Some((id, last, times)) if (id, last) == (invoke_id, number) => times + 1,
-            _ => 1,
-        };
-        node.segment = Some((invoke_id, number, times));
+        if node.segments.is_none_or(|segments| segments.invoke_id != invoke_id) {
+            node.segments = Some(Segments::new(invoke_id));
+        }
+        if let Some(segments) = &mut node.segments {
+            segments.add(number);
+        }
     }
 
     fn note_abort(&mut self, mac: u8, invoke_id: u8, at: Moment) {
         let node = &mut self.nodes[usize::from(mac)];
-        if let Some((id, _, times)) = node.segment
-            && id == invoke_id
-        {
-            node.segment = None;
-            if times >= 3 {
-                node.segment_timeouts.add(at, times.into());
-            }
+        let sent = node.segments.take_if(|it| it.invoke_id == invoke_id).map(|it| it.most());
+        if let Some(times) = sent.filter(|times| *times >= 3) {
+            node.segment_timeouts.add(at, times.into());
         }
     }
 }

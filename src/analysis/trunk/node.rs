@@ -3,6 +3,7 @@
 use super::super::distribution::Distribution;
 use super::super::npdu::Refusal;
 use super::super::{Moment, Seen};
+use std::collections::VecDeque;
 
 /// Counts, delays in microseconds, and what was strange about a node.
 #[derive(Clone, Debug, Default)]
@@ -99,16 +100,16 @@ pub struct Node {
     pub wrong_answers: Seen,
     /// Second answers of it to one request.
     pub second_replies: Seen,
-    /// The last request to it.
-    pub last_request: Option<Request>,
+    /// The last requests to it.
+    pub asked: Asked,
     /// Answers and refusals.
     pub answers: u32,
     /// Refusals: Error, Reject, Abort.
     pub refusals: Seen,
     /// The last of them.
     pub last_refusal: Option<Refusal>,
-    /// The segment that it sent last: invoke ID, number, how often.
-    pub segment: Option<(u8, u8, u32)>,
+    /// The segments that it sent last.
+    pub segments: Option<Segments>,
     /// Aborts after a segment was sent three times.
     pub segment_timeouts: Seen,
 
@@ -152,10 +153,93 @@ pub struct Request {
     pub answered: u32,
 }
 
+/// The last requests to a node, and what is known of earlier ones.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    last: VecDeque<Request>,
+    /// Numbers of earlier ones that were not answered by then: slow nodes answer them later.
+    owed: [u64; 4],
+}
+
+impl Asked {
+    const MOST: usize = 16;
+
+    /// A request, for the first time or once more.
+    pub fn add(&mut self, by: u8, client: Option<(u16, u64)>, invoke_id: u8) {
+        if let Some(known) = self.last.iter_mut().find(|it| it.is(by, client, invoke_id)) {
+            known.sent = known.sent.saturating_add(1);
+            return;
+        }
+        if self.last.len() >= Self::MOST
+            && let Some(earlier) = self.last.pop_front().filter(|it| it.answered < it.sent)
+        {
+            self.owed[usize::from(earlier.invoke_id / 64)] |= 1 << (earlier.invoke_id % 64);
+        }
+        let sent = 1 + u32::from(self.take_owed(invoke_id));
+        self.last.push_back(Request { by, client, invoke_id, sent, answered: 0 });
+    }
+
+    /// An answer. Returns whether it is one more than there were requests.
+    pub fn answer(&mut self, to: u8, client: Option<(u16, u64)>, invoke_id: u8) -> bool {
+        let Some(request) = self.last.iter_mut().find(|it| it.is(to, client, invoke_id)) else {
+            self.take_owed(invoke_id);
+            return false;
+        };
+        request.answered = request.answered.saturating_add(1);
+        request.answered > request.sent
+    }
+
+    fn take_owed(&mut self, invoke_id: u8) -> bool {
+        let (owed, bit) = (&mut self.owed[usize::from(invoke_id / 64)], 1 << (invoke_id % 64));
+        let is_owed = *owed & bit != 0;
+        *owed &= !bit;
+        is_owed
+    }
+
+    /// Octets of memory behind it.
+    pub fn memory(&self) -> usize {
+        self.last.capacity() * size_of::<Request>()
+    }
+}
+
 impl Request {
     /// Whether it is this one of this client.
     pub fn is(&self, by: u8, client: Option<(u16, u64)>, invoke_id: u8) -> bool {
         (self.by, self.client, self.invoke_id) == (by, client, invoke_id)
+    }
+}
+
+/// Segments of a message, each of which is sent again until it is acknowledged: of a window all of
+/// them are, one behind the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Segments {
+    /// The number of the request that they are of.
+    pub invoke_id: u8,
+    /// Numbers of the last ones, and how often each was sent.
+    sent: [(u8, u8); 16],
+    next: usize,
+}
+
+impl Segments {
+    /// None yet of this message.
+    pub fn new(invoke_id: u8) -> Self {
+        Self { invoke_id, sent: [(0, 0); 16], next: 0 }
+    }
+
+    /// One was sent.
+    pub fn add(&mut self, number: u8) {
+        let known = self.sent.iter_mut().find(|(known, times)| *known == number && *times > 0);
+        if let Some((_, times)) = known {
+            *times = times.saturating_add(1);
+            return;
+        }
+        self.sent[self.next] = (number, 1);
+        self.next = (self.next + 1) % self.sent.len();
+    }
+
+    /// How often the one was sent that was sent most.
+    pub fn most(&self) -> u8 {
+        self.sent.iter().map(|(_, times)| *times).max().unwrap_or(0)
     }
 }
 
@@ -214,6 +298,7 @@ impl Node {
             &self.frames_per_token,
             &self.wait,
         ];
-        all.iter().map(|distribution| distribution.memory()).sum()
+        let distributions: usize = all.iter().map(|distribution| distribution.memory()).sum();
+        distributions + self.asked.memory()
     }
 }
