@@ -13,6 +13,11 @@ pub const USAGE_DELAY_US: u64 = 15_000;
 pub const DOUBLE_TOKEN_US: u64 = 15_000;
 /// The least that a node waits before it sends a token again, in milliseconds (135).
 pub const USAGE_TIMEOUT_MS: f64 = 20.0;
+/// After this time who is polled does not answer any more, in microseconds: between the 15 ms that it
+/// has and the 20 that are waited for it (135).
+pub const POLL_WAIT_US: u64 = 18_000;
+/// The same for requests: the least that an asker waits (135).
+pub const REPLY_WAIT_US: u64 = 255_000;
 /// From request to reply, in microseconds (135).
 pub const REPLY_DELAY_US: u64 = 250_000;
 /// A mean of replies from which on they slow down everybody, in milliseconds.

@@ -263,7 +263,7 @@ impl Trunk {
             self.end_run();
             let (is_cut, has_data) = self.wire.add_damaged(at, octets);
             self.timeline.at(at.time.as_ns()).damaged += 1;
-            if let Some(speaker) = self.turn.speaker() {
+            if let Some(speaker) = self.turn.speaker(at.time.as_ns()) {
                 self.node_mut(speaker).damaged.add(at, octets.len() as u64);
             }
             self.dirt.damaged += 1;
@@ -306,7 +306,7 @@ impl Trunk {
         let frame_end_ns = self.last.filter(|_| self.dirt.damaged == 0).map(|last| last.end_ns);
         let mut stray = run.judge(frame_end_ns);
         if let Stray::Headless(None) = stray {
-            stray = Stray::Headless(self.turn.speaker());
+            stray = Stray::Headless(self.turn.speaker(run.at.time.as_ns()));
         }
         self.wire.add_run(run, stray);
         let bin = self.timeline.at(run.at.time.as_ns());
@@ -319,7 +319,7 @@ impl Trunk {
             (Stray::Headless(Some(mac)), _) => {
                 self.dirt.has_data |= run.len > HEADER_LEN;
                 self.node_mut(mac).headless.add(run.at, run.len as u64);
-                let speaker = self.turn.speaker().unwrap_or(mac);
+                let speaker = self.turn.speaker(run.at.time.as_ns()).unwrap_or(mac);
                 self.node_mut(speaker).damaged.add(run.at, run.len as u64);
             }
             (Stray::Tail, Some(last)) => {
@@ -350,7 +350,7 @@ impl Trunk {
         // Who waits its turn begins after 40 bit times at least (clause 9.5.5.1).
         let turnaround_ns = 4 * self.stamps.octets_ns(1);
         let cuts_in = self.dirt.cut_end_ns.is_some_and(|end| start_ns < end + turnaround_ns)
-            && self.turn.speaker().is_some_and(|speaker| speaker != frame.from);
+            && self.turn.speaker(start_ns).is_some_and(|speaker| speaker != frame.from);
         let heard = Heard { frame, at, start_ns, end_ns, gap_us, role, cuts_in };
         self.note_role(&heard);
         self.note_frame(&heard);
@@ -621,7 +621,10 @@ impl Trunk {
         let received = node.tokens_received;
         if polls == 1
             && since_ns.is_some()
-            && let Some(before) = node.tokens_at_poll.replace(received)
+            && let Some((before, damaged)) =
+                node.tokens_at_poll.replace((received, node.damaged.n))
+            // A poll that was damaged is missing in between.
+            && damaged == node.damaged.n
         {
             let tokens = received - before;
             match tokens {

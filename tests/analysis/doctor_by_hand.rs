@@ -263,6 +263,34 @@ fn what_happens_once_does_not_explain_what_happens_often() {
     assert!(found.contains(&("node-flapping".to_owned(), vec![2])), "{found:?}");
 }
 
+/// After a poll that nobody answers who polled is the next to send; and a poll that was damaged is
+/// none that is missing.
+#[test]
+fn damage_behind_a_poll_is_of_who_polled() {
+    let mut script = Script::new();
+    let ring = [0, 1, 2, 3, 4];
+    for n in 0..60 {
+        script.rounds(2, &ring);
+        for polled in 5..60 {
+            for node in 0..4 {
+                script.token(3, node, node + 1);
+            }
+            let mut poll = mstp(1, polled, 4, &[]);
+            let mut token = mstp(0, 0, 4, &[]);
+            if polled % 16 == n % 8 {
+                poll[4] ^= 4;
+            }
+            if polled % 10 == 7 {
+                token[5] ^= 0x10;
+            }
+            script.octets(3, &poll);
+            script.octets(24, &token);
+        }
+        script.rounds(48, &ring);
+    }
+    assert_eq!(named(&script.report()), [("bad-transmitter".to_owned(), vec![4])]);
+}
+
 /// Who tells unasked what it is, and somebody else asked once.
 #[test]
 fn one_question_does_not_explain_many_answers() {

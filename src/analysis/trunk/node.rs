@@ -48,8 +48,8 @@ pub struct Node {
     pub has_polled: [u64; 4],
     /// Time that its polls took to which nobody replied.
     pub poll_waste_ns: u64,
-    /// Tokens that it had received at its last maintenance poll.
-    pub tokens_at_poll: Option<u32>,
+    /// Tokens that it had received at its last maintenance poll, and damage in its turns.
+    pub tokens_at_poll: Option<(u32, u32)>,
     /// Maintenance polls that came 1, or 45 and more, tokens after the one before.
     pub polls_in_time: u32,
     /// Those that came 2 to 44 tokens after it.

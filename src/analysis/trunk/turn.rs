@@ -1,5 +1,6 @@
 //! Whose turn it is on a trunk.
 
+use super::super::limits;
 use super::frame::{Frame, kind};
 use super::wire::Dirt;
 
@@ -95,9 +96,16 @@ impl Turn {
             .map(|alternate| Alternate { age: alternate.age + 1, ..alternate });
     }
 
-    /// Who is to speak next: to whom damage belongs that is heard now.
-    pub fn speaker(&self) -> Option<u8> {
-        self.asked.map(|asked| asked.to).or(self.holder)
+    /// Who is to speak at this time: to whom damage belongs that is heard then. Who asked does so
+    /// again when the time for an answer is over.
+    pub fn speaker(&self, at_ns: u64) -> Option<u8> {
+        let speaker = |asked: Asked| {
+            let waited_us = at_ns.saturating_sub(asked.end_ns) / 1000;
+            let is_poll = asked.kind == kind::POLL;
+            let patience_us = if is_poll { limits::POLL_WAIT_US } else { limits::REPLY_WAIT_US };
+            if waited_us > patience_us { asked.by } else { asked.to }
+        };
+        self.asked.map(speaker).or(self.holder)
     }
 
     /// What a frame is, if `dirt` is between the last good frame and it. `next`: to whom the holder
