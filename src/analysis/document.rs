@@ -100,7 +100,7 @@ fn of_node(report: &Report<'_>, mac: u8, node: &Node) -> Value {
         "lost_tokens": node.lost_tokens.n,
         "out_of_turn": node.out_of_turn.n + node.tokens_out_of_turn.n,
         "polls": node.polls,
-        "polled": node.polled,
+        "polled": node.polled.n,
         "poll_replies": node.poll_replies,
         "max_master": node.polled_addresses().last(),
         "rejoins": node.rejoins.n,

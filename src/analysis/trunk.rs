@@ -443,7 +443,7 @@ impl Trunk {
                 let node = self.node_mut(asked.by);
                 node.poll_waste_ns += took_ns;
                 if let Some(gap_us) = gap_us.filter(|_| frame.from == asked.by) {
-                    node.wait.add(gap_us);
+                    node.add_wait(at, gap_us);
                 }
             }
             return;
@@ -491,7 +491,7 @@ impl Trunk {
         self.turn.retried = true;
         let Some(gap_us) = gap_us else { return };
         self.timeline.at(at.time.as_ns()).second_tokens += 1;
-        self.node_mut(frame.from).wait.add(gap_us);
+        self.node_mut(frame.from).add_wait(at, gap_us);
         if gap_us < limits::DOUBLE_TOKEN_US {
             self.node_mut(frame.from).double_tokens.add(at, gap_us);
         } else {
@@ -502,7 +502,7 @@ impl Trunk {
     fn note_in_vain(&mut self, heard: &Heard<'_>) {
         let Heard { frame, at, gap_us, .. } = *heard;
         if let (Some(gap_us), Some(holder)) = (gap_us, self.turn.holder) {
-            self.node_mut(frame.from).wait.add(gap_us);
+            self.node_mut(frame.from).add_wait(at, gap_us);
             let node = self.node_mut(holder);
             node.in_vain.add(at, gap_us);
             node.gone_since.get_or_insert(at);
@@ -527,6 +527,9 @@ impl Trunk {
         if gap_us > limits::REPLY_DELAY_US {
             node.slow_replies.add(at, gap_us);
         }
+        if gap_us as f64 > limits::REPLY_MEAN_MS * 1000.0 {
+            node.long_replies.add(at, gap_us);
+        }
     }
 
     /// What the frame itself does to the turn.
@@ -547,7 +550,8 @@ impl Trunk {
                 node.has_polled[usize::from(frame.to / 64)] |= 1 << (frame.to % 64);
                 node.last_polled = [frame.to, node.last_polled[0]];
                 let node = self.node_mut(frame.to);
-                node.polled += 1;
+                node.polled.add(at, 0);
+                node.polled_by = Some(frame.from);
                 node.polled_in_vain += 1;
                 self.turn.holder = Some(frame.from);
                 self.turn.polls += 1;
@@ -639,6 +643,9 @@ impl Trunk {
         let Some(since_ns) = since_ns else { return };
         node.hold.add(end_ns.saturating_sub(since_ns) / 1000);
         node.frames_per_token.add(frames.into());
+        if frames > limits::FRAMES_PER_SLOW_TOKEN {
+            node.long_turns.add(at, frames.into());
+        }
         node.silence.add(silence_ns / 1000);
         if silence_ns / 1000 > limits::HOLD_SILENCE_US {
             node.long_silence.add(at, silence_ns / 1000);

@@ -76,6 +76,12 @@ impl Script {
         self.octets(pause_ms, &mstp(6, to, from, &data));
     }
 
+    /// Who polls its gap finds nobody there, and passes the token on.
+    fn poll_in_vain(&mut self, from: u8, to: u8) {
+        self.poll(3, from, to);
+        self.now_ns += 22_000_000;
+    }
+
     fn report(mut self) -> Value {
         document::of_trunk(&self.doctor.report())
     }
@@ -385,6 +391,50 @@ fn answers_that_come_late_and_twice_are_of_one_node() {
         }
     }
     assert_eq!(named(&script.report()), []);
+}
+
+/// A finding counts what it is about, and names those packets.
+#[test]
+fn evidence_is_what_a_finding_is_about() {
+    let mut script = Script::new();
+    let mut above = Vec::new();
+    for n in (0..200_u8).chain(0..200) {
+        script.rounds(2, &[0, 1, 5]);
+        script.token(3, 0, 1);
+        // Both poll, and node 1 only below the top.
+        script.poll_in_vain(1, 2 + n % 3);
+        script.token(3, 1, 5);
+        script.poll_in_vain(5, 6 + n % 20);
+        above.push(script.number);
+        script.token(3, 5, 0);
+    }
+    let report = script.report();
+    let all = report["findings"].as_array().unwrap();
+    let high = all.iter().find(|finding| finding["id"] == "max-master-high").unwrap();
+    assert_eq!((&high["n"], &high["nodes"]), (&400.into(), &serde_json::json!([5])));
+    for packet in high["packets"].as_array().unwrap() {
+        assert!(above.contains(&packet.as_u64().unwrap()), "{packet}");
+    }
+    let gaps = all.iter().find(|finding| finding["id"] == "address-gaps").unwrap();
+    assert_eq!((&gaps["n"], &gaps["nodes"]), (&400.into(), &serde_json::json!([1])));
+}
+
+/// Late replies are slow ones, and count once.
+#[test]
+fn a_late_reply_is_one_slow_reply() {
+    let mut script = Script::new();
+    for id in 0..6 {
+        script.rounds(100, &[0, 1, 2]);
+        script.request(0, 2, id);
+        script.token(256, 0, 1);
+        script.answer(9, 2, 0, id);
+        script.token(20, 1, 2);
+        script.token(3, 2, 0);
+    }
+    let report = script.report();
+    let all = report["findings"].as_array().unwrap();
+    let slow = all.iter().find(|finding| finding["id"] == "slow-replies").unwrap();
+    assert_eq!(slow["n"], 6, "{slow}");
 }
 
 /// Where the slowest adapter could not hand frames over together, times may be those of one.

@@ -34,14 +34,20 @@ pub(super) fn poll_waste(trunk: &Trunk, seconds: f64) -> [f64; 2] {
     [above, below].map(|waste| waste.iter().sum::<u64>() as f64 / (seconds * 1e9).max(1.0))
 }
 
-fn pollers(case: &Case<'_>, polls: impl Fn(u8) -> bool) -> (Vec<u8>, Seen) {
-    let polls = |node: &Node| node.polled_addresses().any(&polls);
-    let mut nodes: Vec<_> =
-        case.heard().filter(|(_, node)| polls(node)).map(|(mac, node)| (node.polls, mac)).collect();
+/// Who polls these addresses, the most first, and those polls.
+fn pollers(case: &Case<'_>, addresses: &[u8]) -> (Vec<u8>, Seen) {
+    let polled = addresses.iter().map(|mac| case.trunk.node(*mac));
+    let mut seen = Seen::default();
+    let mut nodes: Vec<(u32, u8)> = Vec::new();
+    for node in polled {
+        seen = seen.and(node.polled);
+        let Some(by) = node.polled_by else { continue };
+        match nodes.iter_mut().find(|(_, mac)| *mac == by) {
+            Some((n, _)) => *n = n.saturating_add(node.polled.n),
+            None => nodes.push((node.polled.n, by)),
+        }
+    }
     nodes.sort_unstable_by(|a, b| b.cmp(a));
-    let n = nodes.iter().map(|(n, _)| *n).sum();
-    let at = nodes.first().map(|(_, mac)| case.trunk.node(*mac).last_heard).unwrap_or_default();
-    let seen = Seen { n, first: at, last: at, worst: at, largest: 0 };
     (nodes.iter().map(|(_, mac)| *mac).take(4).collect(), seen)
 }
 
@@ -51,8 +57,10 @@ fn max_master_high(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let top = top(case.trunk)?;
-    let (nodes, seen) = pollers(case, |mac| mac > top && mac < MASTERS);
-    let highest = case.heard().flat_map(|(_, node)| node.polled_addresses().last()).max()?;
+    let above: Vec<u8> =
+        (top + 1..MASTERS).filter(|mac| case.trunk.node(*mac).polled.n > 0).collect();
+    let (nodes, seen) = pollers(case, &above);
+    let highest = above.last()?;
     Some(
         Finding::new("max-master-high", Advice, Certain, seen)
             .text(format!(
@@ -72,16 +80,18 @@ fn max_master_high(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn address_gaps(case: &Case<'_>) -> Option<Finding> {
-    let [_, share] = poll_waste(case.trunk, case.seconds);
+    let top = top(case.trunk)?;
+    let waste = |mac: u8| case.trunk.poll_waste_ns[usize::from(mac)];
+    // Who is away for a while leaves no gap.
+    let empty = (0..top).filter(|mac| waste(*mac) > 0 && case.trunk.node(*mac).frames == 0);
+    let empty: Vec<u8> = empty.collect();
+    let wasted: u64 = empty.iter().map(|mac| waste(*mac)).sum();
+    let share = wasted as f64 / (case.seconds * 1e9).max(1.0);
     if share <= limits::POLL_WASTE {
         return None;
     }
-    let top = top(case.trunk)?;
-    let waste = &case.trunk.poll_waste_ns;
-    let empty =
-        (0..top).filter(|mac| waste[usize::from(*mac)] > 0 && case.trunk.node(*mac).frames == 0);
+    let (nodes, seen) = pollers(case, &empty);
     let gaps = ranges(empty);
-    let (nodes, seen) = pollers(case, |mac| mac < top);
     Some(
         Finding::new("address-gaps", Advice, Certain, seen)
             .text(format!(
@@ -96,7 +106,7 @@ fn address_gaps(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn max_master_low(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
-    if node.tokens_sent > 0 || node.tokens_received > 0 || node.polled > 0 || node.polls > 0 {
+    if node.tokens_sent > 0 || node.tokens_received > 0 || node.polled.n > 0 || node.polls > 0 {
         return None;
     }
     let polled: Vec<u8> =
@@ -130,18 +140,17 @@ fn not_in_ring(mac: u8, node: &Node) -> Option<Finding> {
     let answers = node.reply.n() > 0 || node.frames > 0;
     let was_master =
         node.tokens_sent > 0 && node.gone_since.is_some_and(|since| node.last_heard > since);
-    let ignores = node.polled >= limits::IGNORED_POLLS && node.poll_replies == 0;
+    let ignores = node.polled.n >= limits::IGNORED_POLLS && node.poll_replies == 0;
     if !(answers && ignores && (node.tokens_sent == 0 || was_master)) {
         return None;
     }
-    let at = node.last_heard;
-    let seen = Seen { n: node.polled, first: at, last: at, worst: at, largest: 0 };
+    let seen = node.polled;
     Some(
         Finding::new("not-in-ring", if was_master { Fault } else { Advice }, Probable, seen)
             .of([mac])
             .text(format!(
                 "MAC {mac} answers requests, but did not reply to any of {} polls: it is not in the ring",
-                node.polled
+                node.polled.n
             ))
             .means("it is set as a slave, or the part of it that handles the token hangs")
             .action(format!("if MAC {mac} is to send by itself, set it as a master, or restart it"))

@@ -91,19 +91,16 @@ fn slow_replies(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
         return None;
     }
     let severity = if above >= limits::SLOW_REPLIES { Fault } else { Warning };
-    let mut seen = node.slow_replies.and(node.late_replies);
-    if seen.n == 0 {
-        seen.n = node.reply.n() as u32;
-        (seen.first, seen.last, seen.worst) = (node.last_heard, node.last_heard, node.last_heard);
-    }
+    let seen = if above > 0 { node.slow_replies } else { node.long_replies };
     let share = node.reply.sum() as f64 / (case.seconds * 1e6).max(1.0);
     Some(
         Finding::new("slow-replies", severity, Certain, seen)
             .of([mac])
             .text(format!(
                 "MAC {mac} replies after {mean_ms:.0} ms on average, at most {}; allowed are 250 ms, \
-                 and {above} of {} replies took longer. All wait for it {} of the time",
+                 and {} of {} replies took longer. All wait for it {} of the time",
                 ms(node.reply.max().into()),
+                node.slow_replies.n,
                 node.reply.n(),
                 percent(share)
             ))

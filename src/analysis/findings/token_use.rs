@@ -49,10 +49,11 @@ fn slow_token_use(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
         .of([mac])
         .text(format!(
             "MAC {mac} takes {mean_ms:.1} ms on average and up to {} (99 of 100: {}) to use the \
-                 token; allowed are 15 ms; {} of its turns are above that",
+                 token; allowed are 15 ms; {} of its turns are above {}",
             ms(node.usage.max().into()),
             ms(p99.into()),
-            percent(share)
+            percent(share),
+            ms(limit_us)
         ))
         .means(
             "a busy or old processor, a gateway, or a PC with a USB adapter as a node; a little \
@@ -85,14 +86,7 @@ fn impatient_node(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
     if !is_short || !(is_impatient(node) || doubles == 0) {
         return None;
     }
-    let seen = Seen {
-        n: short.min(u32::MAX.into()) as u32,
-        first: node.last_heard,
-        last: node.last_heard,
-        worst: node.last_heard,
-        largest: 0,
-    };
-    let seen = if node.double_tokens.n > 0 { node.double_tokens } else { seen };
+    let seen = Seen { n: short.min(u32::MAX.into()) as u32, ..node.short_waits };
     Some(
         Finding::new("impatient-node", Warning, Certain, seen)
             .of([mac])
@@ -118,8 +112,8 @@ fn token_held(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
         Finding::new("token-held", Warning, Certain, node.long_silence)
             .of([mac])
             .text(format!(
-                "MAC {mac} was silent for more than 50 ms with the token in hand {above} times, for \
-                 up to {}",
+                "MAC {mac} was silent for more than 50 ms with the token in hand {} times, for up to {}",
+                node.long_silence.n,
                 ms(node.long_silence.largest)
             ))
             .means("its application waits for something while nobody else may send")
@@ -136,15 +130,8 @@ fn max_info_frames(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
     if p99 <= limits::FRAMES_PER_TOKEN && !is_greedy {
         return None;
     }
-    let seen = Seen {
-        n: 1,
-        first: node.last_heard,
-        last: node.last_heard,
-        worst: node.last_heard,
-        largest: p99.into(),
-    };
     Some(
-        Finding::new("max-info-frames", Warning, Certain, seen)
+        Finding::new("max-info-frames", Warning, Certain, node.long_turns)
             .of([mac])
             .text(format!(
                 "MAC {mac} sends up to {p99} frames in a turn (99 of 100 turns; at most 20 to 40 \

@@ -1,6 +1,7 @@
 //! What is known of one address of a trunk: a few kB, however long it is listened to.
 
 use super::super::distribution::Distribution;
+use super::super::limits;
 use super::super::npdu::Refusal;
 use super::super::{Moment, Seen};
 use std::collections::VecDeque;
@@ -36,10 +37,12 @@ pub struct Node {
     /// Times that the token was lost in its turn.
     pub lost_tokens: Seen,
 
-    /// Polls from it, and polls to it.
+    /// Polls from it.
     pub polls: u32,
     /// Polls to it.
-    pub polled: u32,
+    pub polled: Seen,
+    /// Who polled it last.
+    pub polled_by: Option<u8>,
     /// Those to which it has not reacted since it was heard last.
     pub polled_in_vain: u32,
     /// Replies to polls from it.
@@ -71,6 +74,8 @@ pub struct Node {
     pub reply: Distribution,
     /// Replies after more than 250 ms.
     pub slow_replies: Seen,
+    /// Those after more than 150 ms.
+    pub long_replies: Seen,
     /// From a token to it to the next one.
     pub loop_time: Distribution,
     /// From the token to it to its own.
@@ -81,8 +86,12 @@ pub struct Node {
     pub long_silence: Seen,
     /// Its frames in a turn, token and polls left out.
     pub frames_per_token: Distribution,
+    /// Turns with more than 20 of them.
+    pub long_turns: Seen,
     /// From its own token or poll to its next frame, when nobody answered.
     pub wait: Distribution,
+    /// Waits of less than 20 ms; their value is by how many microseconds.
+    pub short_waits: Seen,
 
     /// Requests to it of types that all nodes know.
     pub requests_to: u32,
@@ -267,6 +276,15 @@ pub struct Said {
 }
 
 impl Node {
+    /// It waited for an answer that did not come.
+    pub fn add_wait(&mut self, at: Moment, gap_us: u64) {
+        self.wait.add(gap_us);
+        let limit_us = (limits::USAGE_TIMEOUT_MS * 1000.0) as u64;
+        if gap_us < limit_us {
+            self.short_waits.add(at, limit_us - gap_us);
+        }
+    }
+
     /// It begins to poll its gap once more.
     pub fn note_polling_round(&mut self, at: Moment) {
         let received = self.tokens_received;
