@@ -444,6 +444,11 @@ impl Trunk {
                 node.poll_waste_ns += took_ns;
                 if let Some(gap_us) = gap_us.filter(|_| frame.from == asked.by) {
                     node.add_wait(at, gap_us);
+                    // It left together with the one before it, and only that one got a token in vain.
+                    let polled = self.node_mut(asked.to);
+                    if polled.tokens_sent > 0 {
+                        polled.gone_since.get_or_insert(at);
+                    }
                 }
             }
             return;

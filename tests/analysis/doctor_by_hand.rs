@@ -236,6 +236,38 @@ fn what_a_neighbour_does_is_its_own() {
     assert_eq!(found, expected);
 }
 
+/// Whom a token in vain shows to be away, and who is away with it and is only polled.
+#[test]
+fn nodes_that_come_and_go_together_are_all_named() {
+    let mut script = Script::new();
+    for n in 0..6 {
+        script.rounds(60, &[0, 1, 2, 3, 4]);
+        script.token(3, 0, 1);
+        script.token(3, 1, 2);
+        script.token(25, 1, 2);
+        script.poll(25, 1, 3);
+        script.poll(25, 1, 4);
+        script.frame(3, 2, 4, 1);
+        script.token(3, 1, 4);
+        script.token(3, 4, 0);
+        script.rounds(60, &[0, 1, 4]);
+        // Node 3 answers before it is in the ring again.
+        script.request(0, 3, n);
+        script.answer(10, 3, 0, n);
+        script.token(3, 0, 1);
+        script.poll(3, 1, 2);
+        script.frame(3, 2, 2, 1);
+        script.token(3, 1, 2);
+        script.poll(3, 2, 3);
+        script.frame(3, 2, 3, 2);
+        script.token(3, 2, 3);
+        script.token(3, 3, 4);
+        script.token(3, 4, 0);
+    }
+    let expected = [("node-flapping".to_owned(), vec![2]), ("node-flapping".to_owned(), vec![3])];
+    assert_eq!(named(&script.report()), expected);
+}
+
 /// A token that is lost once explains no node that comes and goes all the time.
 #[test]
 fn what_happens_once_does_not_explain_what_happens_often() {
