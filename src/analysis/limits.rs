@@ -48,6 +48,8 @@ pub const GONE_TOKENS: u32 = 5;
 pub const REJOINS: u32 = 2;
 /// No token for so long, and polls: nobody else is there.
 pub const SOLE_SECONDS: f64 = 10.0;
+/// It has polled as often.
+pub const SOLE_POLLS: u32 = 20;
 /// Frames out of turn.
 pub const OUT_OF_TURN: u32 = 5;
 /// Signs of two nodes with one address.

@@ -301,6 +301,18 @@ fn what_happens_once_does_not_explain_what_happens_often() {
     assert!(found.contains(&("node-flapping".to_owned(), vec![2])), "{found:?}");
 }
 
+#[test]
+fn who_is_alone_is_so_whatever_its_max_master_is() {
+    let mut script = Script::new();
+    script.rounds(1000, &[0, 1, 2]);
+    script.token(3, 0, 1);
+    script.poll(550, 0, 1);
+    for n in 0..200 {
+        script.poll(70, 0, 1 + n % 5);
+    }
+    assert_eq!(named(&script.report()), [("sole-master".to_owned(), vec![0])]);
+}
+
 /// After a poll that nobody answers who polled is the next to send; and a poll that was damaged is
 /// none that is missing.
 #[test]

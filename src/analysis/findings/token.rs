@@ -73,7 +73,7 @@ fn sole_master(case: &Case<'_>) -> Option<Finding> {
     let mut pollers =
         trunk.by_mac().filter(|(_, node)| node.polls > 0 && !long_ago(node.last_heard));
     let (Some((mac, node)), None) = (pollers.next(), pollers.next()) else { return None };
-    if node.polled_addresses().count() < 20 {
+    if node.polls < limits::SOLE_POLLS {
         return None;
     }
     // Slaves that answer it are all that it needs, and show that the wires are whole.
