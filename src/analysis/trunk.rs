@@ -346,7 +346,8 @@ impl Trunk {
         let next = self.turn.holder.and_then(|holder| self.node(holder).successor);
         let is_lost = self.note_lost_token(&frame, at, gap_ns.unwrap_or(0));
         let role = if is_lost { Role::Own } else { self.turn.role(&frame, &self.dirt, next) };
-        let gap_us = gap_ns.filter(|_| is_clean).map(|gap| gap.max(0).unsigned_abs() / 1000);
+        let gap_us =
+            gap_ns.filter(|_| is_clean).map(|gap| (gap.max(0).unsigned_abs() + 500) / 1000);
         // Who waits its turn begins after 40 bit times at least (clause 9.5.5.1).
         let turnaround_ns = 4 * self.stamps.octets_ns(1);
         let cuts_in = self.dirt.cut_end_ns.is_some_and(|end| start_ns < end + turnaround_ns)
@@ -605,7 +606,7 @@ impl Trunk {
         if role != Role::Retry
             && let Some(last_ns) = node.last_token_ns.replace(start_ns)
         {
-            let round_us = start_ns.saturating_sub(last_ns) / 1000;
+            let round_us = (start_ns.saturating_sub(last_ns) + 500) / 1000;
             node.loop_time.add(round_us);
             // A round ends where addresses begin again.
             if frame.to < frame.from {
