@@ -381,7 +381,11 @@ impl Trunk {
         if self.losses.len() > EVENTS {
             self.losses.pop_front();
         }
-        self.node_mut(holder).lost_tokens.add(at, gap_ms.unsigned_abs());
+        // Who waits for an answer and hears anything else drops the token (clause 9.5.6.4).
+        match self.turn.disturbed_by {
+            Some(mac) => self.node_mut(mac).lost_by_it.add(at, gap_ms.unsigned_abs()),
+            None => self.node_mut(holder).lost_tokens.add(at, gap_ms.unsigned_abs()),
+        }
         self.turn = Turn { holder: Some(frame.from), ..Turn::default() };
         true
     }
@@ -455,7 +459,8 @@ impl Trunk {
             return;
         }
         self.request_ns += took_ns;
-        if frame.from == asked.by && gap_us.is_some() {
+        // Who is disturbed answers no more.
+        if frame.from == asked.by && gap_us.is_some() && self.turn.disturbed_by.is_none() {
             let node = self.node_mut(asked.to);
             let is_long = asked.kind == kind::LONG_REQUEST;
             let unanswered = if is_long { &mut node.long_unanswered } else { &mut node.unanswered };
@@ -585,6 +590,7 @@ impl Trunk {
         {
             let (by, to, kind) = (frame.from, frame.to, frame.kind);
             self.turn.asked = Some(Asked { by, to, kind, start_ns, end_ns });
+            self.turn.disturbed_by = None;
         }
     }
 

@@ -268,6 +268,33 @@ fn nodes_that_come_and_go_together_are_all_named() {
     assert_eq!(named(&script.report()), expected);
 }
 
+/// Who waits for an answer and hears something else drops the token, and is not to blame for it.
+#[test]
+fn a_token_that_is_lost_since_another_talks_is_lost_by_the_other() {
+    let mut script = Script::new();
+    for id in 0..20 {
+        script.rounds(100, &[0, 1, 2]);
+        script.request(0, 1, id);
+        script.octets(5, &mstp(6, 255, 60, &[1, 0, 16, 8]));
+        if id % 2 == 0 {
+            // The asker goes on.
+            script.token(250, 0, 1);
+        } else {
+            script.poll(500, 0, 1);
+            script.frame(3, 2, 1, 0);
+            script.token(3, 0, 1);
+        }
+        script.token(3, 1, 2);
+        script.token(3, 2, 0);
+    }
+    let report = script.report();
+    let all = report["findings"].as_array().unwrap();
+    let lost = all.iter().find(|finding| finding["id"] == "lost-token").unwrap();
+    assert_eq!((&lost["n"], &lost["nodes"]), (&10.into(), &serde_json::json!([60])), "{lost}");
+    let accused = named(&report).into_iter().flat_map(|(_, nodes)| nodes);
+    assert!(accused.into_iter().all(|mac| mac == 60), "{:?}", named(&report));
+}
+
 /// A token that is lost once explains no node that comes and goes all the time.
 #[test]
 fn what_happens_once_does_not_explain_what_happens_often() {

@@ -29,16 +29,24 @@ fn lost_token(case: &Case<'_>) -> Option<Finding> {
     }
     let per_min = case.per_min(seen.n);
     let severity = if per_min >= limits::LOST_CRITICAL_PER_MIN { Critical } else { Fault };
-    let blamed = case.trunk.by_mac().max_by_key(|(_, node)| node.lost_tokens.n);
-    let blamed = blamed.filter(|(_, node)| node.lost_tokens.n * 2 >= seen.n);
+    let lost = |node: &Node| node.lost_tokens.n.saturating_add(node.lost_by_it.n);
+    let blamed = case.trunk.by_mac().max_by_key(|(_, node)| lost(node));
+    let blamed = blamed.filter(|(_, node)| lost(node).saturating_mul(2) >= seen.n);
     let confidence =
-        if blamed.is_some_and(|(_, node)| node.lost_tokens.n >= 2) { Certain } else { Probable };
-    let (mac, n) = blamed.map(|(mac, node)| (mac, node.lost_tokens.n)).unzip();
+        if blamed.is_some_and(|(_, node)| lost(node) >= 2) { Certain } else { Probable };
+    let (mac, n) = blamed.map(|(mac, node)| (mac, lost(node))).unzip();
+    let talks = blamed.is_some_and(|(_, node)| node.lost_by_it.n > node.lost_tokens.n);
     let whose = match (mac, n) {
+        (Some(mac), Some(n)) if talks => {
+            format!("{n} of them after MAC {mac} had sent something without having it")
+        }
         (Some(mac), Some(n)) => format!("{n} of them in the turn of MAC {mac}"),
         _ => "in the turns of different nodes".to_owned(),
     };
     let action = match mac {
+        Some(mac) if talks => {
+            format!("see why MAC {mac} sends without the token: its firmware, its settings")
+        }
         Some(mac) => format!("look at MAC {mac}: its power supply, its firmware, its connector"),
         None => "look at the cable: connectors, stubs, shield".to_owned(),
     };

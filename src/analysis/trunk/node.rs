@@ -36,6 +36,8 @@ pub struct Node {
     pub rejoins: Seen,
     /// Times that the token was lost in its turn.
     pub lost_tokens: Seen,
+    /// Times that it was lost in the turn of another, after this node had sent something in it.
+    pub lost_by_it: Seen,
 
     /// Polls from it.
     pub polls: u32,

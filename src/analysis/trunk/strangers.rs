@@ -28,6 +28,11 @@ impl Trunk {
         if self.swap_tokens(heard) {
             return;
         }
+        let is_like_loss = self.is_like_loss(heard);
+        let is_token = matches!(frame.kind, kind::TOKEN | kind::POLL);
+        if gap_us.is_some() && !is_like_loss && !is_token {
+            self.turn.disturbed_by = Some(frame.from);
+        }
         let owes =
             self.node(frame.from).owes.filter(|owed| owed.0 == frame.to && frame.may_reply());
         if let Some((_, end_ns)) = owes {
@@ -42,7 +47,6 @@ impl Trunk {
         if self.turn.answered == Some((frame.to, frame.from)) && frame.may_reply() {
             self.node_mut(frame.from).second_replies.add(at, 0);
         }
-        let is_like_loss = self.is_like_loss(heard);
         if gap_us.is_some() || self.dirt.is_cut_only() {
             self.strangers.n += 1;
             if is_like_loss {
@@ -51,7 +55,6 @@ impl Trunk {
             }
         }
         let node = self.node_mut(frame.from);
-        let is_token = matches!(frame.kind, kind::TOKEN | kind::POLL);
         if gap_us.is_some() {
             let seen = if is_token { &mut node.tokens_out_of_turn } else { &mut node.out_of_turn };
             seen.add(at, 0);

@@ -21,6 +21,8 @@ pub struct Turn {
     pub alternate: Option<Alternate>,
     /// Who may have the token if the capture has lost frames.
     pub maybe: Option<u8>,
+    /// Who sent something in it without having the token.
+    pub disturbed_by: Option<u8>,
     /// When the token to the holder ended, if all of the turn was heard.
     pub since_ns: Option<u64>,
     /// Frames of the holder, token and polls left out.
