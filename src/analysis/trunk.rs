@@ -325,6 +325,11 @@ impl Trunk {
             (Stray::Tail, Some(last)) => {
                 self.node_mut(last.from).tails.add(run.at, run.len as u64);
             }
+            (Stray::Noise, _) => {
+                if let Some(speaker) = self.turn.speaker(run.at.time.as_ns()) {
+                    self.node_mut(speaker).strays += 1;
+                }
+            }
             _ => {}
         }
     }

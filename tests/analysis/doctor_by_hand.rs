@@ -208,6 +208,28 @@ fn noise_does_not_explain_what_one_node_does() {
     }
 }
 
+/// Where the frames of two nodes with one address collide hardly anything is left of them.
+#[test]
+fn what_twins_leave_of_their_frames_is_no_noise() {
+    let mut script = Script::new();
+    for id in 0..60 {
+        script.rounds(20, &[0, 1, 2, 3, 4, 5, 6, 7]);
+        script.request(0, 3, id);
+        script.answer(5, 3, 0, id);
+        script.answer(2, 3, 0, id);
+        for node in 0..8 {
+            script.token(3, node, (node + 1) % 8);
+            if node == 2 && id % 2 == 0 {
+                script.octets(2, &[0x51, 0xa3, id, 0x9c, 0x77]);
+                script.now_ns += 16_000_000;
+            }
+        }
+    }
+    let report = script.report();
+    assert_eq!(named(&report), [("duplicate-mac".to_owned(), vec![3])]);
+    assert!(effects(&report, "duplicate-mac").contains(&"noise".to_owned()));
+}
+
 /// Neighbours may be sick each by itself.
 #[test]
 fn what_a_neighbour_does_is_its_own() {

@@ -234,12 +234,13 @@ fn reached(case: &Case<'_>, reach: Reach, nodes: &[u8]) -> Vec<u8> {
     reached
 }
 
-/// Whether most damage is that of these nodes, and hardly anything else is heard between frames.
+/// Whether most damage, and what is heard between frames, is in the turns of these nodes.
 fn is_there(case: &Case<'_>, nodes: &[u8]) -> bool {
     let wire = &case.trunk.wire;
     let of_nodes = case.heard().filter(|(mac, _)| nodes.contains(mac));
-    let damaged: u32 = of_nodes.map(|(_, node)| node.damaged.n).sum();
-    damaged * 2 >= wire.damaged.n && wire.strays.n <= wire.damaged.n
+    let of_nodes: u32 = of_nodes.map(|(_, node)| node.damaged.n.saturating_add(node.strays)).sum();
+    let all = wire.damaged.n.saturating_add(wire.strays.n);
+    f64::from(of_nodes) >= limits::DAMAGE_SHARE * f64::from(all)
 }
 
 /// How often what a finding is about happened to a node, and how often it could have.

@@ -132,6 +132,8 @@ pub struct Node {
     pub cut_in: Seen,
     /// Damage in its turns.
     pub damaged: Seen,
+    /// Runs of stray octets in its turns, tails left out.
+    pub strays: u32,
     /// Its frames without their first octets.
     pub headless: Seen,
     /// Stray octets right behind its frames.
