@@ -187,6 +187,8 @@ pub const BROADCAST_SHARE: f64 = 0.2;
 pub const BROADCASTS_PER_MIN: f64 = 60.0;
 /// The share of time in which somebody sends.
 pub const UTILISATION: f64 = 0.8;
+/// Seconds that are no mere burst of traffic.
+pub const BUSY_SECONDS: f64 = 5.0;
 /// A slow trunk with more nodes than this could be faster.
 pub const NODES_AT_LOW_BAUD: usize = 15;
 /// What a slow trunk is.

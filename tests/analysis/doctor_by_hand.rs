@@ -708,3 +708,19 @@ fn a_rate_that_is_told_from_times_is_the_right_one() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// A burst of traffic fills a line too, for a moment.
+#[test]
+fn a_burst_is_no_busy_trunk() {
+    let is_busy = |tokens| {
+        let mut script = Script::new();
+        for n in 0..tokens {
+            let [from, to] = if n % 2 == 0 { [1, 2] } else { [2, 1] };
+            script.token(0, from, to);
+        }
+        findings(&script.report()).iter().any(|(id, ..)| id == "busy-trunk")
+    };
+    // Each takes two milliseconds.
+    assert!(!is_busy(500));
+    assert!(is_busy(5000));
+}

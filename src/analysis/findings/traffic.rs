@@ -175,6 +175,9 @@ fn whole(case: &Case<'_>) -> Option<Seen> {
 
 fn busy_trunk(case: &Case<'_>) -> Option<Finding> {
     let share = case.utilisation.filter(|share| *share > limits::UTILISATION)?;
+    if case.seconds < limits::BUSY_SECONDS {
+        return None;
+    }
     Some(
         Finding::new("busy-trunk", Advice, Certain, whole(case)?)
             .text(format!("the line is in use {} of the time", percent(share)))
