@@ -144,9 +144,9 @@ pub struct Config {
     pub follows: bool,
     /// Reports on the line of the first port.
     pub reporting: Option<Reporting>,
-    /// The broker that is told of the line of the first port.
+    /// The brokers that are told of the lines of ports, one for a port at most.
     #[cfg(feature = "mqtt")]
-    pub mqtt: Option<Broker>,
+    pub mqtt: Vec<Broker>,
     /// Whether the line of the first port is shown on the terminal, and where log lines go then.
     pub screen: Option<Pane>,
 }

@@ -78,7 +78,7 @@ complete -c serialshark -l mode -d 'Permissions of new FIFOs, sockets and files,
 complete -c serialshark -l record -d 'Store the raw bytes and their times in this file; read it later as PORT to get the same packets. If it exists, a number is added to the name' -r -F
 complete -c serialshark -l report-every -d 'Every DURATION, such as 1h, 15m or 30s, write a report on that time, as JSON like that of report --json, and as a page beside it (.html). Log lines say when a finding appears and when it is over' -r
 complete -c serialshark -l report -d 'The file that --report-every replaces [default: serialshark-report.json beside the first file of -w, else in the working directory]' -r -F
-complete -c serialshark -l mqtt -d 'Tell an MQTT broker of the line, mqtt://[USER@]HOST[:PORT]/PREFIX, or mqtts:// for TLS: the report and its chief figures at PREFIX/report, PREFIX/grade and so on, findings at PREFIX/findings' -r
+complete -c serialshark -l mqtt -d 'Tell an MQTT broker of the line, mqtt://[USER@]HOST[:PORT]/PREFIX, or mqtts:// for TLS: the report and its chief figures at PREFIX/report, PREFIX/grade and so on, findings at PREFIX/findings. {port} in it is the port\'s short name, for several ports: SITE/{port}' -r
 complete -c serialshark -l mqtt-password-file -d 'The file with the password of USER in --mqtt' -r -F
 complete -c serialshark -l mqtt-ca -d 'Certificates (PEM) of the authorities that the broker\'s certificate is checked against, instead of those of the system' -r -F
 complete -c serialshark -l nats -d 'Store the packets on a NATS server with JetStream, nats://[USER@]HOST[:PORT]/SITE.TRUNK; to read them anywhere: serialshark nats://HOST/SITE.TRUNK. {port} in it is the port\'s short name, so that each of several ports is a trunk: SITE.{port}' -r

@@ -1,5 +1,5 @@
-//! What a broker is told of the line: the report and its chief figures, on the last one to two hours,
-//! and each finding when it appears and when it is over.
+//! What a broker is told of a line: the report and its chief figures, on the last one to two hours,
+//! and each finding when it appears and when it is over. Of several ports each has its own.
 
 use super::intake::Intake;
 use super::shared::Shared;
@@ -39,42 +39,55 @@ struct Bulletin<'a> {
     shown: Option<Instant>,
 }
 
-/// Closes the desk however the thread ends, or who talks to the broker would be waited for forever.
-struct Closing<'a>(&'a Desk);
+/// Closes the desks however the thread ends, or who talks to the broker would be waited for forever.
+struct Closing<'a>(&'a [Desk]);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.iter().for_each(Desk::close);
     }
 }
 
-/// Listens until no more packets come, and closes the desk.
-/// With `remarks` packets tell of findings, too.
-pub fn run(shared: &Shared, mut intake: Intake<'_>, desk: &Desk, known: Known, remarks: bool) {
-    let _closing = Closing(desk);
-    if let Some(interface) = shared.interfaces.first() {
-        let mut bulletin = Bulletin::new(desk, interface.protocol, known);
-        bulletin.remarks = remarks.then_some(shared);
-        let mut look = Instant::now();
-        loop {
-            let any = intake.take(A_WHILE, |record, is_damaged| {
+/// Listens until no more packets come, and closes the desks. `known` is of each port. Packets tell of
+/// findings, too, but those of the first port if `others_remark` on it.
+pub fn run(
+    shared: &Shared,
+    mut intake: Intake<'_>,
+    desks: &[Desk],
+    known: &[Known],
+    others_remark: bool,
+) {
+    let _closing = Closing(desks);
+    let bulletin = |desk| -> Option<Bulletin<'_>> {
+        let port = Desk::port(desk);
+        let (interface, known) = shared.interfaces.get(port).zip(known.get(port))?;
+        let remarks = (port > 0 || !others_remark).then_some(shared);
+        Some(Bulletin { remarks, ..Bulletin::new(desk, interface.protocol, *known) })
+    };
+    let mut bulletins: Vec<_> = desks.iter().filter_map(bulletin).collect();
+    let mut look = Instant::now();
+    loop {
+        let any = intake.take_all(A_WHILE, |port, record, is_damaged| {
+            if let Some(bulletin) = bulletins.iter_mut().find(|it| it.desk.port() == port) {
                 bulletin.recent.push(record, is_damaged);
-            });
-            if intake.is_over() {
-                bulletin.look(true);
-                break;
             }
-            let now = Instant::now();
-            if now >= look {
-                bulletin.look(false);
+        });
+        let is_over = intake.is_over();
+        let now = Instant::now();
+        if is_over || now >= look {
+            for bulletin in &mut bulletins {
+                bulletin.look(is_over);
                 bulletin.recent.turn(now);
-                look = now + LOOK;
             }
-            if any {
-                shared.pause(GATHER);
-            } else {
-                intake.wait(look);
-            }
+            look = now + LOOK;
+        }
+        if is_over {
+            break;
+        }
+        if any {
+            shared.pause(GATHER);
+        } else {
+            intake.wait(look);
         }
     }
 }
@@ -119,7 +132,7 @@ impl<'a> Bulletin<'a> {
                 is_news = true;
                 self.desk.tell(json!({ "event": "begin", "finding": said }).to_string());
                 if let Some(shared) = self.remarks {
-                    shared.streams().remark(finding.in_comment());
+                    shared.streams().remark(self.desk.port(), finding.in_comment());
                 }
             }
             let (id, nodes) = (finding.id, finding.nodes.clone());

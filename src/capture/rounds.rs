@@ -126,7 +126,7 @@ impl Rounds<'_> {
             }
             let level =
                 if finding.severity == Severity::Advice { Level::Info } else { Level::Warn };
-            self.shared.streams().remark(finding.in_comment());
+            self.shared.streams().remark(0, finding.in_comment());
             log!(level, "{}: {}; to do: {}", self.port(), finding.in_words(), finding.action);
             self.told.push(Told { id: finding.id, nodes: finding.nodes.clone() });
         }

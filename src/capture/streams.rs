@@ -23,8 +23,8 @@ pub struct Streams {
     pub troubles: Vec<Option<String>>,
     /// What is wrong with the line, if reports on it are asked for.
     pub diagnosis: Option<String>,
-    /// What the next packets of the first port have to tell, one each.
-    remarks: VecDeque<String>,
+    /// What the next packets of each port have to tell, one each.
+    remarks: Vec<VecDeque<String>>,
     /// Ports whose frames have left late for the first time, to be told of.
     pub late: Vec<usize>,
     told_late: Vec<bool>,
@@ -55,7 +55,7 @@ impl Streams {
             tallies: vec![Tally::default(); merger.ports()],
             troubles: vec![None; merger.ports()],
             diagnosis: None,
-            remarks: VecDeque::new(),
+            remarks: vec![VecDeque::new(); merger.ports()],
             late: Vec::new(),
             told_late: vec![false; merger.ports()],
             merger,
@@ -87,9 +87,7 @@ impl Streams {
                 range.truncate(usize::try_from(self.remaining).unwrap_or(usize::MAX));
                 self.remaining -= range.len() as u64;
             }
-            if port == 0
-                && let Some(remark) = self.remarks.pop_front()
-            {
+            if let Some(remark) = self.remarks[port].pop_front() {
                 range.set_remark(remark);
             }
             range.set_number(self.left);
@@ -106,10 +104,11 @@ impl Streams {
         false
     }
 
-    /// A packet of the first port that has still to come tells this, in every stream.
-    pub fn remark(&mut self, remark: String) {
-        if self.remarks.len() < MOST_REMARKS {
-            self.remarks.push_back(remark);
+    /// A packet of this port that has still to come tells this, in every stream.
+    pub fn remark(&mut self, port: usize, remark: String) {
+        let remarks = &mut self.remarks[port];
+        if remarks.len() < MOST_REMARKS {
+            remarks.push_back(remark);
         }
     }
 

@@ -61,9 +61,9 @@ pub struct Capture<'a> {
     /// Those that put streams into a store.
     #[cfg(all(target_os = "linux", feature = "nats"))]
     publishers: Vec<Publisher>,
-    /// What a broker is to be told.
+    /// What brokers are to be told, for each port that they are told of.
     #[cfg(feature = "mqtt")]
-    broker: Option<mqtt::Desk>,
+    desks: Vec<mqtt::Desk>,
 }
 
 /// What the threads take with them.
@@ -124,7 +124,7 @@ impl<'a> Capture<'a> {
             #[cfg(all(target_os = "linux", feature = "nats"))]
             publishers: opened.publishers,
             #[cfg(feature = "mqtt")]
-            broker: config.mqtt.clone().map(mqtt::Desk::new),
+            desks: config.mqtt.iter().cloned().map(mqtt::Desk::new).collect(),
         };
         let ends = Ends {
             sources,
@@ -376,28 +376,32 @@ fn make_figures<'scope, 'env>(
     spawn_or_end(scope, capture.shared, "figures", make)
 }
 
-/// The threads that tell a broker of the line, if there is one: one listens, one talks.
+/// The threads that tell brokers of the lines, if there are any: one listens, one talks for each.
 #[cfg(feature = "mqtt")]
 fn tell_broker<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     capture: &'env Capture<'env>,
 ) -> Vec<Thread<'scope>> {
     let shared = capture.shared;
-    let Some((desk, port)) = capture.broker.as_ref().zip(capture.ports.first()) else {
+    let desks = &capture.desks;
+    if desks.is_empty() {
         return Vec::new();
-    };
+    }
     let cannot = |error| Error::new("mqtt", "cannot begin").because(error);
     let Some(intake) = shared.or_end(Intake::open(shared, "mqtt", false).map_err(cannot)) else {
         return Vec::new();
     };
-    // Reports see to the remarks on packets where they are made.
-    let remarks = capture.config.reporting.is_none();
-    let listen = move || bulletin::run(shared, intake, desk, known(port), remarks);
-    let talk = move || {
-        shared.or_end(desk.run().map_err(cannot));
-    };
+    let known: Vec<_> = capture.ports.iter().map(known).collect();
+    let others_remark = capture.config.reporting.is_some();
+    let listen = move || bulletin::run(shared, intake, desks, &known, others_remark);
     let Some(listens) = spawn_or_end(scope, shared, "mqtt", listen) else { return Vec::new() };
-    [listens].into_iter().chain(spawn_or_end(scope, shared, "broker", talk)).collect()
+    let talk = |desk: &'env mqtt::Desk| {
+        let talk = move || {
+            shared.or_end(desk.run().map_err(cannot));
+        };
+        spawn_or_end(scope, shared, "broker", talk)
+    };
+    [listens].into_iter().chain(desks.iter().filter_map(talk)).collect()
 }
 
 /// The thread that shows the line on a terminal.

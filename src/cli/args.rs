@@ -168,7 +168,7 @@ pub(super) struct Args {
         value_name = "URL",
         help = "Tell an MQTT broker of the line, mqtt://[USER@]HOST[:PORT]/PREFIX, or mqtts:// for TLS: the \
                   report and its chief figures at PREFIX/report, PREFIX/grade and so on, findings at \
-                  PREFIX/findings"
+                  PREFIX/findings. {port} in it is the port's short name, for several ports: SITE/{port}"
     )]
     pub(super) mqtt: Option<String>,
 

@@ -97,44 +97,55 @@ fn add_files(args: &Args, outputs: &mut Vec<Formatted>) {
 #[cfg(all(target_os = "linux", feature = "nats"))]
 fn add_store(args: &Args, ports: &[Port], outputs: &mut Vec<Formatted>) -> Result<(), clap::Error> {
     let Some(url) = &args.nats else { return Ok(()) };
-    if !url.contains(PORT_FIELD) {
-        if ports.len() > 1 {
-            return Err(usage(format!(
-                "--nats stores each port as a trunk of its own: nats://HOST/SITE.{PORT_FIELD}"
-            )));
-        }
-        outputs.push((Output::Nats(target(args, url, None)?), Format::Pcapng));
-        return Ok(());
+    if url.contains(PORT_FIELD) && ports.iter().any(|port| port.query.is_some()) {
+        return Err(usage(format!("--nats: {PORT_FIELD} is for ports, not for nats://")));
     }
-    let mut named: Vec<(String, &str)> = Vec::new();
-    for (number, port) in ports.iter().enumerate() {
-        if port.query.is_some() {
-            return Err(usage(format!("--nats: {PORT_FIELD} is for ports, not for nats://")));
-        }
-        let word = trunk_name(&port.name);
-        if let Some((_, other)) = named.iter().find(|(same, _)| *same == word) {
-            return Err(usage(format!(
-                "--nats: {other} and {} would both be stored as {word}; start serialshark for each",
-                port.name
-            )));
-        }
-        let target = target(args, &url.replace(PORT_FIELD, &word), Some(number))?;
+    for (number, url) in of_each_port(("--nats", "nats://HOST/SITE.{port}"), url, ports)? {
+        let target = target(args, &url, (ports.len() > 1).then_some(number))?;
         outputs.push((Output::Nats(target), Format::Pcapng));
-        named.push((word, &port.name));
     }
     Ok(())
 }
 
-/// What stands for a port's short name in `--nats`.
-#[cfg(all(target_os = "linux", feature = "nats"))]
+/// What stands for a port's short name in `--nats` and `--mqtt`.
+#[cfg(any(feature = "mqtt", feature = "nats"))]
 const PORT_FIELD: &str = "{port}";
 
-/// The last part of a port's name, as the name of a trunk.
-#[cfg(all(target_os = "linux", feature = "nats"))]
-fn trunk_name(port: &str) -> String {
+/// A URL for each port, with the port's number: the one that was typed, where `{port}` is the port's
+/// short name. `form` is how an option and its URL look for several ports.
+#[cfg(any(feature = "mqtt", feature = "nats"))]
+pub(super) fn of_each_port(
+    (option, form): (&str, &str),
+    url: &str,
+    ports: &[Port],
+) -> Result<Vec<(usize, String)>, clap::Error> {
+    if !url.contains(PORT_FIELD) && ports.len() > 1 {
+        return Err(usage(format!("{option} takes each of several ports for itself: {form}")));
+    }
+    let mut named: Vec<(String, &str)> = Vec::new();
+    let mut urls = Vec::new();
+    for (number, port) in ports.iter().enumerate() {
+        let word = short_name(&port.name);
+        if let Some((_, other)) = named.iter().find(|(same, _)| *same == word) {
+            return Err(usage(format!(
+                "{option}: {other} and {} would both be {word}; start serialshark for each",
+                port.name
+            )));
+        }
+        urls.push((number, url.replace(PORT_FIELD, &word)));
+        named.push((word, &port.name));
+    }
+    Ok(urls)
+}
+
+/// The last part of a port's name, of characters that a name may have everywhere.
+#[cfg(any(feature = "mqtt", feature = "nats"))]
+fn short_name(port: &str) -> String {
+    /// Of a trunk's name.
+    const LONGEST: usize = 64;
     let last = port.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
-    let name: String = last.chars().map(plain).take(address::LONGEST).collect();
+    let name: String = last.chars().map(plain).take(LONGEST).collect();
     if name.is_empty() { "-".to_owned() } else { name }
 }
 

@@ -1,6 +1,8 @@
 //! What the options of a capture mean together: a configuration, or what is wrong with them.
 
 use super::args::Args;
+#[cfg(feature = "mqtt")]
+use super::outputs::of_each_port;
 use super::outputs::{is_same_file, outputs};
 #[cfg(feature = "mqtt")]
 use super::values;
@@ -35,7 +37,7 @@ pub(super) fn validate(args: Args) -> Result<Request, clap::Error> {
     let (permissions, remark) = permissions_of(&args, &outputs);
     remarks.extend(remark);
     #[cfg(feature = "mqtt")]
-    let mqtt = broker(&args, &mut remarks)?;
+    let mqtt = brokers(&args, &ports, &mut remarks)?;
     let config = Config {
         ports,
         outputs,
@@ -120,37 +122,45 @@ fn reporting(args: &Args, outputs: &[(Output, Format)]) -> Result<Option<Reporti
     Ok(Some(Reporting { every, file }))
 }
 
-/// The broker that is told of the line, if there is one.
+/// The broker that is told of the lines, if there is one, for each port.
 #[cfg(feature = "mqtt")]
-fn broker(args: &Args, remarks: &mut Vec<String>) -> Result<Option<Broker>, clap::Error> {
-    let Some(url) = &args.mqtt else { return Ok(None) };
-    let mut broker = Broker::parse(url).map_err(|why| usage(format!("--mqtt: {why}")))?;
-    if args.ports.len() > 1 {
-        return Err(usage("--mqtt takes one port"));
+fn brokers(
+    args: &Args,
+    ports: &[Port],
+    remarks: &mut Vec<String>,
+) -> Result<Vec<Broker>, clap::Error> {
+    let Some(url) = &args.mqtt else { return Ok(Vec::new()) };
+    let mut brokers = Vec::new();
+    for (port, url) in of_each_port(("--mqtt", "mqtt://HOST/SITE/{port}"), url, ports)? {
+        let broker = Broker::parse(&url).map_err(|why| usage(format!("--mqtt: {why}")))?;
+        brokers.push(Broker { port, discovery: args.mqtt_discovery, ..broker });
     }
     let is_typed = std::env::args_os().any(|arg| arg.to_string_lossy().contains(url));
-    if broker.server.password.is_some() && is_typed {
+    if let Some(broker) = brokers.first()
+        && broker.server.password.is_some()
+        && is_typed
+    {
         remarks.push(format!(
             "{broker}: everybody on this machine sees a password that is typed: see \
              --mqtt-password-file"
         ));
     }
     if let Some(path) = &args.mqtt_password_file {
-        if broker.server.user.is_none() {
+        if brokers.iter().any(|broker| broker.server.user.is_none()) {
             return Err(usage("--mqtt-password-file needs a user: mqtt://USER@HOST/PREFIX"));
         }
-        broker.server.password = Some(values::password("--mqtt-password-file", path)?);
+        let password = values::password("--mqtt-password-file", path)?;
+        brokers.iter_mut().for_each(|it| it.server.password = Some(password.clone()));
     }
     #[cfg(target_os = "linux")]
     if let Some(path) = &args.mqtt_ca {
-        if !broker.tls {
+        if brokers.iter().any(|broker| !broker.tls) {
             return Err(usage("--mqtt-ca is for TLS: mqtts://HOST/PREFIX"));
         }
         tls::of_file(path).map_err(|why| usage(format!("--mqtt-ca {why}")))?;
-        broker.authorities = Some(path.clone());
+        brokers.iter_mut().for_each(|it| it.authorities = Some(path.clone()));
     }
-    broker.discovery = args.mqtt_discovery;
-    Ok(Some(broker))
+    Ok(brokers)
 }
 
 /// What is said of a password for a NATS server that everybody on this machine sees.

@@ -74,6 +74,11 @@ impl Desk {
         Self { broker, state: Mutex::default(), news: Notify::new(), closing: Notify::new() }
     }
 
+    /// The number of the port whose line it is about.
+    pub fn port(&self) -> usize {
+        self.broker.port
+    }
+
     /// Shows this from now on at `PREFIX/topic`, retained.
     pub fn show(&self, topic: &'static str, text: String) {
         let mut state = self.state();

@@ -193,6 +193,40 @@ fn a_broker_has_the_report_the_figures_and_each_finding() {
     assert_eq!(sensors.len(), 3, "{sensors:?}");
 }
 
+/// Each of two lines is told of below a prefix of its own, whichever is sick.
+#[test]
+fn each_of_two_ports_has_a_prefix_of_its_own() {
+    let Some(mosquitto) = Mosquitto::start(None) else { return };
+    let (dir, healthy, sick) = (TempDir::new().unwrap(), Pty::new(), Pty::new());
+    let link = |name: &str, pty: &Pty| {
+        let path = dir.path().join(name);
+        std::os::unix::fs::symlink(pty.path(), &path).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (west, east) = (link("west", &healthy), link("east", &sick));
+    let url = mosquitto.url().replace("trunk1", "{port}");
+    let mut subscriber = mosquitto.subscribe(&[]);
+    let capture = dir.path().join("both.pcapng");
+    let capture = capture.to_str().unwrap();
+    let args = [&*west, &*east, "-b", "38400", "-c", "2003", "-w", capture, "--mqtt", &url];
+    let mut program = Program::start(args);
+    subscriber.wait_for("0 site/east/status online");
+    healthy.send(&[mstp(0, 1, 2, b""), mstp(0, 2, 1, b""), mstp(0, 1, 2, b"")].concat());
+    sick.send(&sick_trunk());
+    assert!(program.wait().success());
+    let report = |port: &str| -> Value {
+        let report = mosquitto.subscribe(&[]).wait_for(&format!("1 site/{port}/report "));
+        serde_json::from_str(&report).unwrap()
+    };
+    let (east, west) = (report("east"), report("west"));
+    assert_eq!((&east["frames"], &west["frames"]), (&2000.into(), &3.into()));
+    subscriber.wait_for("0 site/east/status offline");
+    let of = |port: &str| subscriber.texts(&format!("site/{port}/findings")).len();
+    assert!(!east["findings"].as_array().unwrap().is_empty());
+    assert_eq!(of("east"), east["findings"].as_array().unwrap().len());
+    assert_eq!(of("west"), 0, "{:#?}", subscriber.past);
+}
+
 #[test]
 fn a_death_is_told_by_the_last_will_and_a_broker_that_was_away_is_told_all_again() {
     let Some(mut mosquitto) = Mosquitto::start(None) else { return };
@@ -269,7 +303,8 @@ fn what_cannot_be_is_said_before_anything_begins() {
     refused(&["mqtts://h/a", "--mqtt-ca", "Cargo.toml"], "no certificate in it");
     refused(&["mqtt://me:s3cret@h"], "a prefix for the topics is missing");
     refused(&["mqtt://h/a/#"], "no wildcards");
-    refused(&["mqtt://h/a", "sim:mstp"], "takes one port");
+    refused(&["mqtt://h/a", "sim:mstp"], "mqtt://HOST/SITE/{port}");
+    refused(&["mqtt://h/{port}", "sim:mstp"], "would both be sim-mstp");
     refused(&["mqtt://h/a", "--mqtt-password-file", "/none"], "needs a user");
     refused(&["mqtt://me@h/a", "--mqtt-password-file", "/none"], "cannot read");
 }

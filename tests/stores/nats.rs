@@ -153,8 +153,8 @@ fn ports_that_would_be_one_trunk_are_refused_in_one_line() {
     let field = "nats://127.0.0.1:1/campus.{port}";
     let whole = "nats://127.0.0.1:1/campus.a";
     for (args, says) in [
-        (&["/a/ttyUSB0", "/b/ttyUSB0", "--nats", field][..], "both be stored as ttyUSB0"),
-        (&["sim:mstp", "sim:mstp", "--nats", field], "both be stored as sim-mstp"),
+        (&["/a/ttyUSB0", "/b/ttyUSB0", "--nats", field][..], "both be ttyUSB0"),
+        (&["sim:mstp", "sim:mstp", "--nats", field], "both be sim-mstp"),
         (&["sim:mstp", "sim:modbus", "--nats", whole], "nats://HOST/SITE.{port}"),
         (&["nats://127.0.0.1:1/a.*", "--nats", field], "{port} is for ports"),
         (&["sim:mstp", "--nats", "nats://127.0.0.1:1/campus.{line}"], "letters, digits"),

@@ -19,6 +19,8 @@ pub struct Broker {
     pub tls: bool,
     /// Certificates (PEM) that the broker's may be signed by, instead of those of the system.
     pub authorities: Option<PathBuf>,
+    /// The number of the port whose line it is told of.
+    pub port: usize,
     /// All topics are below it.
     pub prefix: String,
     /// Whether Home Assistant is told what there is.
@@ -48,7 +50,7 @@ impl Broker {
         let (server, prefix) = Server::parse(rest, if tls { 8883 } else { 1883 })?;
         check_prefix(prefix)?;
         let prefix = prefix.to_owned();
-        Ok(Self { server, tls, authorities: None, prefix, discovery: false })
+        Ok(Self { server, tls, authorities: None, port: 0, prefix, discovery: false })
     }
 
     /// This topic below the prefix.
