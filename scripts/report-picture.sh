@@ -2,7 +2,7 @@
 # Makes the picture of a report for the README, tests/data/report.png: the page on a simulated trunk
 # that loses its token, its beginning and its plots side by side. It takes two minutes.
 #
-#     tests/page.sh [path of serialshark]
+#     scripts/report-picture.sh [path of serialshark]
 #
 # Debian: apt-get install chromium imagemagick fonts-dejavu-core
 set -eu

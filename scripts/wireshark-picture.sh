@@ -2,7 +2,7 @@
 # Makes the picture for the README, tests/data/wireshark.png: Wireshark on the FIFO of a
 # simulated trunk, with the answer to a ReadProperty selected.
 #
-#     tests/screenshot.sh [path of serialshark]
+#     scripts/wireshark-picture.sh [path of serialshark]
 #
 # Debian: apt-get install xvfb openbox xdotool imagemagick wireshark tshark fonts-dejavu-core
 set -eu
