@@ -486,6 +486,27 @@ fn answers_that_come_late_and_twice_are_of_one_node() {
     assert_eq!(named(&script.report()), []);
 }
 
+/// A question that was not heard, and a client that counts to a few only.
+#[test]
+fn an_answer_to_a_damaged_question_is_no_second_one() {
+    for numbers in [1, 5, 16] {
+        let mut script = Script::new();
+        for n in 0..200_u8 {
+            script.rounds(20, &[0, 1, 2]);
+            if n == 70 {
+                let mut damaged =
+                    mstp(5, 1, 0, &[1, 4, 0, 3, n % numbers, 12, 12, 0, 0, 0, 1, 25, 85]);
+                damaged[12] ^= 0x10;
+                script.octets(1, &damaged);
+            } else {
+                script.request(0, 1, n % numbers);
+            }
+            script.answer(10, 1, 0, n % numbers);
+        }
+        assert_eq!(named(&script.report()), [], "{numbers}");
+    }
+}
+
 /// A finding counts what it is about, and names those packets.
 #[test]
 fn evidence_is_what_a_finding_is_about() {

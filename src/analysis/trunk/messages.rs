@@ -4,6 +4,7 @@ use super::super::npdu::{self, Npdu, Says};
 use super::super::{Moment, Seen};
 use super::frame::{BROADCAST, Frame, kind};
 use super::node::Segments;
+use super::turn::Role;
 use super::{Heard, Trunk};
 use std::collections::HashMap;
 
@@ -96,11 +97,12 @@ impl Trunk {
             node.name = Some(name);
         }
         if let Some(npdu) = Npdu::parse(&octets) {
-            self.note_npdu(&frame, &npdu, at);
+            self.note_npdu(heard, &npdu);
         }
     }
 
-    fn note_npdu(&mut self, frame: &Frame<'_>, npdu: &Npdu, at: Moment) {
+    fn note_npdu(&mut self, heard: &Heard<'_>, npdu: &Npdu) {
+        let Heard { ref frame, at, role, .. } = *heard;
         let node = &mut self.nodes[usize::from(frame.from)];
         if npdu.is_notification() {
             node.said.notifications.add(at, 0);
@@ -137,7 +139,8 @@ impl Trunk {
                 // Its request was heard, with all of its segments.
                 let asker = &mut self.nodes[usize::from(frame.to)];
                 asker.segments.take_if(|it| it.invoke_id == invoke_id);
-                if segment.is_none() {
+                // The question before it was not heard if that was damaged, or before the begin.
+                if segment.is_none() && !matches!(role, Role::ReplyToDamaged | Role::Beginning) {
                     self.note_answer(frame, npdu.to, invoke_id, at);
                 }
             }

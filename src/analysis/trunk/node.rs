@@ -160,10 +160,8 @@ pub struct Request {
     pub client: Option<(u16, u64)>,
     /// Its number.
     pub invoke_id: u8,
-    /// How often it was sent.
-    pub sent: u32,
-    /// How often it was answered.
-    pub answered: u32,
+    /// Answers that are still to come: one for each time that it was sent.
+    pub open: u32,
 }
 
 /// The last requests to a node, and what is known of earlier ones.
@@ -180,26 +178,28 @@ impl Asked {
     /// A request, for the first time or once more.
     pub fn add(&mut self, by: u8, client: Option<(u16, u64)>, invoke_id: u8) {
         if let Some(known) = self.last.iter_mut().find(|it| it.is(by, client, invoke_id)) {
-            known.sent = known.sent.saturating_add(1);
+            known.open = known.open.saturating_add(1);
             return;
         }
         if self.last.len() >= Self::MOST
-            && let Some(earlier) = self.last.pop_front().filter(|it| it.answered < it.sent)
+            && let Some(earlier) = self.last.pop_front().filter(|it| it.open > 0)
         {
             self.owed[usize::from(earlier.invoke_id / 64)] |= 1 << (earlier.invoke_id % 64);
         }
-        let sent = 1 + u32::from(self.take_owed(invoke_id));
-        self.last.push_back(Request { by, client, invoke_id, sent, answered: 0 });
+        let open = 1 + u32::from(self.take_owed(invoke_id));
+        self.last.push_back(Request { by, client, invoke_id, open });
     }
 
-    /// An answer. Returns whether it is one more than there were requests.
+    /// An answer. Returns whether it is one more than there were requests. It is so once: what was
+    /// not heard of a client that counts to a few only would be missing in all that follows.
     pub fn answer(&mut self, to: u8, client: Option<(u16, u64)>, invoke_id: u8) -> bool {
         let Some(request) = self.last.iter_mut().find(|it| it.is(to, client, invoke_id)) else {
             self.take_owed(invoke_id);
             return false;
         };
-        request.answered = request.answered.saturating_add(1);
-        request.answered > request.sent
+        let is_second = request.open == 0;
+        request.open = request.open.saturating_sub(1);
+        is_second
     }
 
     fn take_owed(&mut self, invoke_id: u8) -> bool {
