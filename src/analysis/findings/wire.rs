@@ -103,13 +103,29 @@ fn bad_transmitter(case: &Case<'_>, mac: u8, node: &Node) -> Option<Finding> {
 /// The probability that of `all` errors `n` or more hit a node with this share of frames.
 pub(super) fn chance(n: u32, all: u32, share: f64) -> f64 {
     let share = share.clamp(1e-9, 1.0 - 1e-9);
-    let log_choose =
-        |k: u32| -> f64 { (1..=k).map(|i| (f64::from(all - k + i) / f64::from(i)).ln()).sum() };
+    let Some(others) = all.checked_sub(n) else { return 0.0 };
+    let (n, others, all) = (f64::from(n), f64::from(others), f64::from(all));
+    let mut log_term = log_factorial(all) - log_factorial(n) - log_factorial(others)
+        + n * share.ln()
+        + others * (1.0 - share).ln();
+    let log_odds = (share / (1.0 - share)).ln();
     // Terms fall quickly; beyond a few hundred they count for nothing.
-    let terms = (n..=all.min(n.saturating_add(300))).map(|k| {
-        (log_choose(k) + f64::from(k) * share.ln() + f64::from(all - k) * (1.0 - share).ln()).exp()
-    });
-    terms.sum()
+    let mut sum = log_term.exp();
+    for more in (0..300).map(f64::from).take_while(|more| *more < others) {
+        log_term += ((others - more) / (n + more + 1.0)).ln() + log_odds;
+        sum += log_term.exp();
+    }
+    sum
+}
+
+/// The logarithm of a factorial: findings are told anew every second, and counts of years are large.
+fn log_factorial(n: f64) -> f64 {
+    const SMALL: f64 = 32.0;
+    if n < SMALL {
+        return (1..=n as u32).map(|i| f64::from(i).ln()).sum();
+    }
+    // Stirling's series; what is left out is below a millionth.
+    n * n.ln() - n + 0.5 * (std::f64::consts::TAU * n).ln() + 1.0 / (12.0 * n)
 }
 
 fn missing_bias(case: &Case<'_>) -> Option<Finding> {
@@ -349,5 +365,22 @@ mod tests {
         assert!((chance(2, 3, 0.5) - 0.5).abs() < 1e-9);
         assert!(chance(10, 10, 0.1) < 1e-9);
         assert!((chance(0, 5, 0.3) - 1.0).abs() < 1e-9);
+    }
+
+    /// Against sums of terms that were worked out one by one.
+    #[test]
+    fn chance_is_exact_for_any_count() {
+        for (n, all, share, expected) in [
+            (0, 10, 0.1, 1.0),
+            (3, 10, 0.1, 0.070_190_826_4),
+            (5, 8, 0.3, 0.057_967_65),
+            (40, 100, 0.2, 3.608_420_114_6e-6),
+            (7, 7, 0.5, 0.007_812_5),
+        ] {
+            let is = chance(n, all, share);
+            assert!((is / expected - 1.0).abs() < 1e-6, "{n} of {all}: {is}");
+        }
+        assert!(chance(8, 7, 0.5) < 1e-9);
+        assert!(chance(u32::MAX, u32::MAX, 0.5) < 1e-9);
     }
 }
