@@ -407,6 +407,10 @@ impl Trunk {
         }
         self.note_asked(heard);
         self.turn.age();
+        if matches!(role, Role::First | Role::Own) {
+            // It has the token still.
+            self.turn.disturbed_by = None;
+        }
         match role {
             Role::First | Role::PollReply => {
                 let is_sure = role == Role::PollReply || !self.turn.retried;

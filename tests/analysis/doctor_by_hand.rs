@@ -317,6 +317,27 @@ fn a_token_that_is_lost_since_another_talks_is_lost_by_the_other() {
     assert!(accused.into_iter().all(|mac| mac == 60), "{:?}", named(&report));
 }
 
+/// Who has gone on after another talked loses the token by itself.
+#[test]
+fn a_token_that_is_lost_after_the_holder_went_on_is_lost_by_the_holder() {
+    let mut script = Script::new();
+    for _ in 0..10 {
+        script.rounds(100, &[0, 1, 2]);
+        script.token(3, 0, 1);
+        script.octets(1, &mstp(6, 255, 60, &[1, 0, 16, 8]));
+        script.octets(5, &mstp(6, 255, 1, &[1, 0, 16, 8]));
+        script.poll(500, 0, 1);
+        script.frame(3, 2, 1, 0);
+        script.token(3, 0, 1);
+        script.token(3, 1, 2);
+        script.token(3, 2, 0);
+    }
+    let report = script.report();
+    let all = report["findings"].as_array().unwrap();
+    let lost = all.iter().find(|finding| finding["id"] == "lost-token").unwrap();
+    assert_eq!(lost["nodes"], serde_json::json!([1]), "{lost}");
+}
+
 /// A token that is lost once explains no node that comes and goes all the time.
 #[test]
 fn what_happens_once_does_not_explain_what_happens_often() {

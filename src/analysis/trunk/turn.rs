@@ -21,7 +21,7 @@ pub struct Turn {
     pub alternate: Option<Alternate>,
     /// Who may have the token if the capture has lost frames.
     pub maybe: Option<u8>,
-    /// Who sent something in it without having the token.
+    /// Who sent something in it without having the token, until the holder is heard again.
     pub disturbed_by: Option<u8>,
     /// When the token to the holder ended, if all of the turn was heard.
     pub since_ns: Option<u64>,
