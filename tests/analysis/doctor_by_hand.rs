@@ -338,6 +338,27 @@ fn a_token_that_is_lost_after_the_holder_went_on_is_lost_by_the_holder() {
     assert_eq!(lost["nodes"], serde_json::json!([1]), "{lost}");
 }
 
+/// Noise does not make one node talk without the token.
+#[test]
+fn noise_does_not_explain_tokens_that_one_node_loses_for_others() {
+    let mut script = Script::new();
+    for n in 0..60_u8 {
+        script.rounds(10, &[0, 1, 2, 3, 4, 5, 6, 7]);
+        damaged_round(&mut script, n % 8);
+        script.request(0, 1, n);
+        script.octets(5, &mstp(6, 255, 60, &[1, 0, 16, 8]));
+        script.poll(500, 0, 1);
+        script.frame(3, 2, 1, 0);
+        script.token(3, 0, 1);
+        for node in 1..8 {
+            script.token(3, node, (node + 1) % 8);
+        }
+    }
+    let found = named(&script.report());
+    assert!(found.contains(&("noise".to_owned(), vec![])), "{found:?}");
+    assert!(found.contains(&("lost-token".to_owned(), vec![60])), "{found:?}");
+}
+
 /// A token that is lost once explains no node that comes and goes all the time.
 #[test]
 fn what_happens_once_does_not_explain_what_happens_often() {

@@ -1,5 +1,6 @@
 //! One cause, many effects: the cause stays, the rest is listed beneath it.
 
+use super::token::lost_by;
 use super::wire::chance;
 use super::{Case, Confidence, Finding};
 use crate::analysis::limits;
@@ -247,7 +248,7 @@ fn is_there(case: &Case<'_>, nodes: &[u8]) -> bool {
 fn frequency(id: &str, node: &Node) -> (u32, u32) {
     match id {
         "token-retries" => (node.retries_to.n, node.tokens_received),
-        "lost-token" => (node.lost_tokens.n, node.tokens_received),
+        "lost-token" => (lost_by(node), node.tokens_received),
         "no-answer" => {
             (node.unanswered.n + node.long_unanswered.n, node.requests_to + node.long_requests_to)
         }

@@ -22,6 +22,11 @@ pub(super) fn find(case: &Case<'_>) -> Vec<Finding> {
     found
 }
 
+/// Tokens that were lost in its turn, or in that of another since it talked.
+pub(super) fn lost_by(node: &Node) -> u32 {
+    node.lost_tokens.n.saturating_add(node.lost_by_it.n)
+}
+
 fn lost_token(case: &Case<'_>) -> Option<Finding> {
     let seen = case.trunk.lost_tokens;
     if seen.n == 0 {
@@ -29,12 +34,11 @@ fn lost_token(case: &Case<'_>) -> Option<Finding> {
     }
     let per_min = case.per_min(seen.n);
     let severity = if per_min >= limits::LOST_CRITICAL_PER_MIN { Critical } else { Fault };
-    let lost = |node: &Node| node.lost_tokens.n.saturating_add(node.lost_by_it.n);
-    let blamed = case.trunk.by_mac().max_by_key(|(_, node)| lost(node));
-    let blamed = blamed.filter(|(_, node)| lost(node).saturating_mul(2) >= seen.n);
+    let blamed = case.trunk.by_mac().max_by_key(|(_, node)| lost_by(node));
+    let blamed = blamed.filter(|(_, node)| lost_by(node).saturating_mul(2) >= seen.n);
     let confidence =
-        if blamed.is_some_and(|(_, node)| lost(node) >= 2) { Certain } else { Probable };
-    let (mac, n) = blamed.map(|(mac, node)| (mac, lost(node))).unzip();
+        if blamed.is_some_and(|(_, node)| lost_by(node) >= 2) { Certain } else { Probable };
+    let (mac, n) = blamed.map(|(mac, node)| (mac, lost_by(node))).unzip();
     let talks = blamed.is_some_and(|(_, node)| node.lost_by_it.n > node.lost_tokens.n);
     let whose = match (mac, n) {
         (Some(mac), Some(n)) if talks => {
