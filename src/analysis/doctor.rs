@@ -4,7 +4,7 @@ use super::distribution::Distribution;
 use super::findings::{self, Case, Finding, Severity, addresses_waste, causes};
 use super::limits;
 use super::mstpcap::Tables;
-use super::timing::{BaudFrom, Stamps, Survey};
+use super::timing::{BaudFrom, Latency, Stamps, Survey};
 use super::trunk::Trunk;
 use super::trunk::frame::Frame;
 use super::{Moment, Record};
@@ -152,7 +152,8 @@ impl Doctor {
         let trunk = self.begin();
         trunk.finish();
         let trunk = &*trunk;
-        let latency_ms = known_ms.unwrap_or_else(|| trunk.latency.ms());
+        let latency_ms =
+            known_ms.map_or_else(|| trunk.latency.ms(), |ms| trunk.latency.or_step_ms(ms));
         let figures = Figures::of(trunk);
         let is_enough = figures.loop_time.n() >= limits::LOOPS;
         let p50 = figures.loop_time.percentile(50).filter(|_| is_enough);
@@ -169,7 +170,9 @@ impl Doctor {
             introduce(trunk, finding);
         }
         let (grade, reason) = grade(&figures, &findings, trunk);
-        let not_judged = not_judged(trunk, &figures, latency_ms, &withheld);
+        let mut not_judged: Vec<String> =
+            blurred(&trunk.latency, latency_ms, known_ms.is_some()).into_iter().collect();
+        not_judged.extend(not_told(trunk, &figures, &withheld));
         Report { trunk, figures, latency_ms, grade, reason, findings, mstpcap, not_judged }
     }
 }
@@ -289,23 +292,37 @@ fn grade(figures: &Figures, findings: &[Finding], trunk: &Trunk) -> (Grade, Stri
     }
 }
 
-/// What could not be judged, and why.
-fn not_judged(trunk: &Trunk, figures: &Figures, latency_ms: f64, withheld: &[&str]) -> Vec<String> {
-    let mut said = Vec::new();
-    let Stamps { baud, baud_from, at_end } = *trunk.stamps();
-    if trunk.latency.is_coarse() {
-        said.push(format!(
-            "delays below {:.0} ms, and lost tokens: the times of the capture are in steps of {latency_ms:.0} ms",
-            2.0 * latency_ms
-        ));
-    } else if latency_ms >= 5.0 {
-        said.push(format!(
-            "delays below {:.0} ms: the adapter seems to hand bytes over every {latency_ms:.0} ms, so each time \
-             may be late by as much. Set its latency_timer to 1 and capture again to see usage delays, \
-             impatient nodes and tokens sent twice",
-            2.0 * latency_ms
+/// Which delays could not be judged, and what to do about it.
+fn blurred(latency: &Latency, latency_ms: f64, is_known: bool) -> Option<String> {
+    let delays = format!("delays below {:.0} ms", 2.0 * latency_ms);
+    if let Some(step_ms) = latency.step_ms() {
+        let tokens = if latency.hides_silence() { ", and lost tokens" } else { "" };
+        return Some(format!(
+            "{delays}{tokens}: the times of the capture are in steps of {step_ms:.0} ms"
         ));
     }
+    if latency_ms < 5.0 {
+        return None;
+    }
+    Some(if is_known || latency.shows() {
+        format!(
+            "{delays}: the adapter hands bytes over every {latency_ms:.0} ms, so each time may be late by as \
+             much. Set its latency_timer to 1 and capture again to see usage delays, impatient nodes and \
+             tokens sent twice"
+        )
+    } else {
+        format!(
+            "{delays}: nothing in the capture tells whether the adapter hands bytes over at once, so each time \
+             may be late by {latency_ms:.0} ms. If its latency_timer was 1, say so with --latency 1 to see usage \
+             delays, impatient nodes and tokens sent twice"
+        )
+    })
+}
+
+/// What else could not be judged, and why.
+fn not_told(trunk: &Trunk, figures: &Figures, withheld: &[&str]) -> Vec<String> {
+    let mut said = Vec::new();
+    let Stamps { baud, baud_from, at_end } = *trunk.stamps();
     if baud_from == BaudFrom::Unknown && trunk.frames > 0 {
         said.push(format!(
             "utilisation: the rate of the line is not known ({baud} baud was taken for delays); name it with -b"

@@ -38,6 +38,9 @@ const FEWEST_LONG: usize = 3;
 const FEWEST_EXPECTED: u64 = 12;
 /// Times that are multiples of this, or of more, are rounded.
 const COARSE_NS: u64 = 2_000_000;
+/// In steps of more than this a wait for a reply may look like a token that is lost: 300 ms at most,
+/// and 480.
+const LONGEST_STEP_MS: f64 = 100.0;
 /// How late times of the slowest adapter are.
 const SLOWEST_NS: i64 = 16_000_000;
 
@@ -308,17 +311,32 @@ impl Latency {
     /// otherwise, or 1 if that shows. Where all nodes answer too late for frames to be handed over
     /// together nothing shows, and it may be 16.
     pub fn ms(&self) -> f64 {
-        let percent = touching_percent(self.octet_ns) as u64;
         let is_told = self.turns >= FEWEST_PAIRS as u64;
-        let shows = self.touching * 100 > self.turns * percent;
         let expected = self.expected_ns / SLOWEST_NS.unsigned_abs();
         let is_refuted = expected >= FEWEST_EXPECTED && self.touching * 3 < expected;
-        let ms = if is_told && (shows || !is_refuted) { SLOWEST_NS as f64 / 1e6 } else { 1.0 };
-        if self.is_coarse() { ms.max(self.step_ns as f64 / 1e6) } else { ms }
+        let is_slow = self.shows() || is_told && !is_refuted;
+        self.or_step_ms(if is_slow { SLOWEST_NS as f64 / 1e6 } else { 1.0 })
     }
 
-    /// Whether times are given in steps that are longer than what is to be told.
-    pub fn is_coarse(&self) -> bool {
-        self.turns >= FEWEST_PAIRS as u64 && self.step_ns >= COARSE_NS
+    /// Whether frames stand end to end that no node can send so.
+    pub fn shows(&self) -> bool {
+        let percent = touching_percent(self.octet_ns) as u64;
+        self.turns >= FEWEST_PAIRS as u64 && self.touching * 100 > self.turns * percent
+    }
+
+    /// This, but no less than the steps of times that are coarse.
+    pub fn or_step_ms(&self, ms: f64) -> f64 {
+        self.step_ms().map_or(ms, |step| step.max(ms))
+    }
+
+    /// Whether times are in steps so long that they do not tell whether the token is lost.
+    pub fn hides_silence(&self) -> bool {
+        self.step_ms().is_some_and(|step| step > LONGEST_STEP_MS)
+    }
+
+    /// The steps of times, in milliseconds, if they are longer than what is to be told.
+    pub fn step_ms(&self) -> Option<f64> {
+        let is_coarse = self.turns >= FEWEST_PAIRS as u64 && self.step_ns >= COARSE_NS;
+        is_coarse.then_some(self.step_ns as f64 / 1e6)
     }
 }

@@ -369,7 +369,8 @@ impl Trunk {
     /// gives the token to who polls.
     fn note_lost_token(&mut self, frame: &Frame<'_>, at: Moment, gap_ns: i64) -> bool {
         let gap_ms = gap_ns / 1_000_000;
-        if frame.kind != kind::POLL || gap_ms < limits::NO_TOKEN_MS || self.latency.is_coarse() {
+        if frame.kind != kind::POLL || gap_ms < limits::NO_TOKEN_MS || self.latency.hides_silence()
+        {
             return false;
         }
         let Some(holder) = self.turn.holder.filter(|_| self.last_token.is_some()) else {

@@ -626,6 +626,8 @@ fn a_latency_that_cannot_show_is_not_taken_for_none() {
         let report = late(latency_ms);
         assert_eq!(named(&report), [], "{latency_ms}");
         assert_eq!(report["timing_uncertainty_ms"], 16.0);
+        let said = report["not_judged"].to_string();
+        assert!(said.contains("--latency"), "{said}");
     }
 }
 
@@ -657,6 +659,54 @@ fn times_in_steps_accuse_nobody() {
     assert_eq!(named(&report), []);
     let said = report["not_judged"].to_string();
     assert!(said.contains("in steps of 1000 ms"), "{said}");
+}
+
+/// The times of a trunk that loses its token now and then, as a clock has them that goes in steps.
+fn in_steps(step_ms: u64, latency_ms: Option<f64>) -> Value {
+    let known = Known { baud: Some((BAUD, BaudFrom::User)), latency_ms };
+    let (mut doctor, mut now_ms, mut number) = (Doctor::new(known), 0, 0);
+    let mut push = |pause_ms: u64, kind, from, to| {
+        now_ms += pause_ms;
+        number += 1;
+        let octets = mstp(kind, to, from, &[]);
+        let time = Timestamp::from_ns(trunk::BEGIN_NS + now_ms / step_ms * step_ms * 1_000_000);
+        let octets = octets.as_slice();
+        doctor.push(&Record { number, time, octets, original_len: 8, ..Record::default() });
+    };
+    for _ in 0..30 {
+        for n in 0..200 {
+            push(5, 0, n % 4, (n + 1) % 4);
+        }
+        push(5, 0, 0, 1);
+        push(503, 1, 0, 1);
+        push(5, 2, 1, 0);
+        for n in 0..4 {
+            push(5, 0, n, (n + 1) % 4);
+        }
+    }
+    document::of_trunk(&doctor.report())
+}
+
+/// Half a second of silence is seen in times of ten milliseconds as well.
+#[test]
+fn lost_tokens_are_seen_in_short_steps() {
+    for step_ms in [1, 10, 20] {
+        let report = in_steps(step_ms, None);
+        let lost = named(&report).iter().any(|(id, _)| id == "lost-token");
+        assert!(lost, "{step_ms} ms: {:?}", named(&report));
+        assert!(!report["not_judged"].to_string().contains("lost tokens"), "{step_ms} ms");
+    }
+    let report = in_steps(1000, None);
+    assert!(report["not_judged"].to_string().contains("lost tokens"));
+}
+
+/// An adapter that is known to be quick does not make up for times in steps.
+#[test]
+fn times_in_steps_are_so_whatever_the_adapter_is() {
+    let report = in_steps(10, Some(1.0));
+    assert_eq!(report["timing_uncertainty_ms"], 10.0);
+    let said = report["not_judged"].to_string();
+    assert!(said.contains("in steps of 10 ms"), "{said}");
 }
 
 /// An adapter hands requests and answers over together, which are of different lengths.
