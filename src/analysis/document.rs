@@ -97,7 +97,7 @@ fn of_node(report: &Report<'_>, mac: u8, node: &Node) -> Value {
         "unanswered": node.unanswered.n + node.long_unanswered.n,
         "late_replies": node.late_replies.n,
         "damaged_in_turn": node.damaged.n,
-        "lost_tokens": node.lost_tokens.n,
+        "lost_tokens": node.lost_tokens.n.saturating_add(node.lost_by_it.n),
         "out_of_turn": node.out_of_turn.n + node.tokens_out_of_turn.n,
         "polls": node.polls,
         "polled": node.polled.n,

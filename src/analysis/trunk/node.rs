@@ -112,7 +112,7 @@ pub struct Node {
     /// Second answers of it to one request.
     pub second_replies: Seen,
     /// The last requests to it.
-    pub asked: Asked,
+    pub asked: Requests,
     /// Answers and refusals.
     pub answers: u32,
     /// Refusals: Error, Reject, Abort.
@@ -166,13 +166,13 @@ pub struct Request {
 
 /// The last requests to a node, and what is known of earlier ones.
 #[derive(Clone, Debug, Default)]
-pub struct Asked {
+pub struct Requests {
     last: VecDeque<Request>,
     /// Numbers of earlier ones that were not answered by then: slow nodes answer them later.
     owed: [u64; 4],
 }
 
-impl Asked {
+impl Requests {
     const MOST: usize = 16;
 
     /// A request, for the first time or once more.
