@@ -11,7 +11,7 @@
 //!
 //! Some drivers and adapters keep the break to themselves. Without it 55 and a PID begin a frame only
 //! behind another such, or where two in a row that are not the same have checksums that fit; and the
-//! next header has to follow, so that id 15, whose PID is 55 too, is not read there.
+//! next header has to follow. Id 21, whose PID is 55 too, is not read there.
 //!
 //! The record (`LINKTYPE_LIN`) has length, kind of checksum, PID, checksum and errors in front of
 //! the data.
@@ -188,19 +188,24 @@ fn judge_bare(octets: &[u8], is_in_step: bool, is_last: bool) -> Judgement {
     }
     let (pid, rest) = (octets[1], &octets[BARE_LEN..]);
     let fits = |end: usize| checksum_kind(pid, &rest[..end]).is_some();
+    let usual = usual_len(pid) + 1;
+    // 00 before a header is a break where breaks may be read. In step it is a checksum if it fits, but
+    // behind a checksum that fits it always does: there the length decides.
+    let is_behind_break = |end: usize| {
+        end > 0
+            && rest[end - 1] == 0
+            && !(is_in_step && fits(end) && (end - 1 != usual || !fits(end - 1)))
+    };
     let mut next = None;
     for end in 0..=MOST.min(rest.len()) {
         match starts_bare(&rest[end..]) {
             Some(false) => {}
             None if !is_last => return Judgement::More(None),
-            None if is_in_step && end == rest.len() && fits(end) => {
-                return Judgement::Good(BARE_LEN + end);
-            }
+            // A 55 that is the last octet is no header.
+            None if end < rest.len() => {}
+            None if is_in_step && fits(end) => return Judgement::Good(BARE_LEN + end),
             None => return Judgement::Nothing,
-            // Behind a checksum that fits, 00 fits as another one, and is the break of the next frame.
-            Some(true)
-                if end > 0 && rest[end - 1] == 0 && (!fits(end) || end > 1 && fits(end - 1)) =>
-            {
+            Some(true) if is_behind_break(end) => {
                 next = next.or(Some(end - 1));
                 break;
             }
@@ -220,15 +225,18 @@ fn judge_bare(octets: &[u8], is_in_step: bool, is_last: bool) -> Judgement {
             Some(true) => next = next.or(Some(end)),
         }
     }
-    let Some(end) = next.filter(|_| is_in_step) else { return Judgement::Nothing };
-    if end == 0 || fits(end) {
-        return Judgement::Good(BARE_LEN + end);
+    if !is_in_step {
+        return Judgement::Nothing;
     }
-    let usual = usual_len(pid) + 1;
-    if usual < end && fits(usual) {
-        return Judgement::Good(BARE_LEN + usual);
+    // Those that may end it, best first: the next header, the usual length, a header with a PID of 55.
+    let usual = Some(usual).filter(|usual| next.is_some_and(|next| *usual < next));
+    let twice = (0..=next.unwrap_or(MOST)).filter(|end| rest[*end..].starts_with(&[SYNC, SYNC]));
+    let end = next.into_iter().chain(usual).chain(twice).find(|end| *end == 0 || fits(*end));
+    match (end, next) {
+        (Some(end), _) => Judgement::Good(BARE_LEN + end),
+        (None, Some(next)) => Judgement::Bad(BARE_LEN + next),
+        (None, None) => Judgement::Nothing,
     }
-    Judgement::Bad(BARE_LEN + end)
 }
 
 /// Whether two frames in a row, of which the first has a response of `end` octets and the second `len`
@@ -372,6 +380,42 @@ mod tests {
         assert_eq!((&found[3..], skipped), (&good(&[0x50, 0xa3, 0x50])[..], 0));
         let line = [SPEED, DOORS, b"\x55\x11", &with_break(SPEED)].concat();
         assert_eq!(pids(&line), (good(&[0xa3, 0x50, 0x11, 0xa3]), 0));
+    }
+
+    #[test]
+    fn a_checksum_of_zero_is_one_where_breaks_are_not_read() {
+        let zero = b"\x55\xa3\x22\x3a\x00";
+        let line = [SPEED, DOORS, zero, DOORS, SPEED, DOORS].concat();
+        let (found, skipped) = frames(&line);
+        assert_eq!((found[2].clone(), skipped), ((0xa3, vec![0x22, 0x3a], Damage::NONE), 0));
+        assert_eq!(found.len(), 6);
+    }
+
+    #[test]
+    fn the_last_frame_may_end_with_a_55() {
+        let (found, skipped) = frames(&[SPEED, DOORS, SPEED, b"\x55\x50\x01\x59\x55"].concat());
+        assert_eq!((found.len(), skipped), (4, 0));
+    }
+
+    #[test]
+    fn a_frame_before_one_of_id_21_is_not_damaged() {
+        // Its PID is 55, so its header is not read without a break.
+        let line = [SPEED, DOORS, SPEED, b"\x55\x55\x01\x02\xa7", DOORS, SPEED, DOORS].concat();
+        let (found, skipped) = frames(&line);
+        assert!(found.iter().all(|(_, _, damage)| *damage == Damage::NONE), "{found:x?}");
+        assert_eq!((found.len(), skipped), (6, 5));
+    }
+
+    #[test]
+    fn a_break_behind_a_damaged_frame_is_not_its_checksum() {
+        // FF with the break of the next one as its checksum would be good.
+        let bad = b"\x00\x55\xa3\xff";
+        let doors = [&[0], DOORS].concat();
+        let line = [&doors[..], bad, &doors, &doors, &doors].concat();
+        let (found, _) = frames(&line);
+        let damages: Vec<_> = found.iter().map(|(pid, _, damage)| (*pid, *damage)).collect();
+        let (good, bad) = ((0x50, Damage::NONE), (0xa3, Damage::CRC_ERROR));
+        assert_eq!(damages, [good, bad, good, good, good]);
     }
 
     #[test]
