@@ -42,7 +42,7 @@ fn proof(packet: &[u8]) -> u8 {
         if is_body(&line[2..]) { 20 } else { 0 }
     } else if is_information(line) {
         16
-    } else if is_result(line) {
+    } else if is_final(line) {
         6
     } else {
         0
@@ -54,9 +54,7 @@ fn part(packet: &[u8]) -> Part {
     let line = line_of(packet);
     if is_command(line) && is_body(&line[2..]) {
         Part::Question
-    } else if is_result(line)
-        || [&b"+CME ERROR"[..], b"+CMS ERROR"].iter().any(|it| line.starts_with(it))
-    {
+    } else if is_final(line) {
         Part::Result
     } else {
         Part::Line
@@ -182,6 +180,11 @@ fn is_command(line: &[u8]) -> bool {
 
 fn is_result(line: &[u8]) -> bool {
     RESULTS.contains(&line)
+}
+
+/// Whether it ends an answer. Errors that have a name count in a talk only: by themselves they start none.
+fn is_final(line: &[u8]) -> bool {
+    is_result(line) || [&b"+CME ERROR"[..], b"+CMS ERROR"].iter().any(|it| line.starts_with(it))
 }
 
 /// Whether more text may make a command or a result of it.

@@ -285,6 +285,9 @@ fn what_stands_between_a_command_and_its_result_is_of_the_talk() {
     // Modules of LoRa have names of their own for what V.250 has.
     let radio = "AT+SEND=0,5,HELLO\r\n+OK\r\n+RCV=50,5,HELLO,-99,40\r\n+RCV=50,5,AGAIN,-98,41\r\n";
     assert_eq!(recognised(&lines(&radio.repeat(4))), Some("at"));
+    // Without a card each command fails.
+    let fails = "AT+CPIN?\r\r\n+CME ERROR: SIM not inserted\r\n";
+    assert_eq!(recognised(&lines(&fails.repeat(20))), Some("at"));
     // A result that never comes: a console with a command here and there.
     let console = "AT\r\nThe line is idle at night, and on it goes.\r\nNothing answers.\r\n";
     assert_eq!(recognised(&lines(&console.repeat(20))), None);
