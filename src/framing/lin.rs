@@ -36,6 +36,7 @@ pub(super) static ROW: Protocol = Protocol {
     dissector: dissect::lin::words,
     // Break, 55, parity; and a checksum of two, or the next header.
     proof: |_| 24,
+    weak: true,
     ..Protocol::PLAIN
 };
 
