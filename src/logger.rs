@@ -220,7 +220,13 @@ impl Log for Logger {
         self.0.write(record.level(), &text);
     }
 
-    fn flush(&self) {}
+    /// Waits until what was logged is written, a moment at most. Meanwhile others log.
+    fn flush(&self) {
+        let marks: Vec<_> = self.0.sinks().iter().map(|sink| sink.inlet.mark()).collect();
+        for mark in marks {
+            mark.wait(MOMENT);
+        }
+    }
 }
 
 impl Sink {

@@ -16,6 +16,7 @@
 mod linux;
 #[cfg(not(target_os = "linux"))]
 mod portable;
+pub mod progress;
 pub mod refused;
 #[cfg(unix)]
 mod unix;

@@ -105,6 +105,8 @@ impl<'a> Desk<'a> {
         // https://no-color.org: any value but an empty one.
         let has_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let Ok(buffers) = Buffers::new(Canvas::new(terminal.size().into(), has_colour));
+        // What was said before the screen covers the terminal belongs beneath it.
+        log::logger().flush();
         terminal.enter().ok()?;
         Some(Self {
             feed,

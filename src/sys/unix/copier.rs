@@ -8,11 +8,13 @@
 //! nobody can end it. [`Copier::finish`] waits for it for a moment, and then leaves it to the
 //! end of the process.
 
+use crate::sys::progress::{Mark, Progress, Worker};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -27,7 +29,10 @@ pub struct Copier {
 
 /// Where octets for a [`Copier`] go in. Closed when dropped.
 #[derive(Debug)]
-pub struct Inlet(OwnedFd);
+pub struct Inlet {
+    pipe: OwnedFd,
+    progress: Arc<Progress>,
+}
 
 impl Inlet {
     /// Takes up to [`WHOLE_WRITE`] octets, all or none; never waits.
@@ -36,17 +41,22 @@ impl Inlet {
     /// `WouldBlock` when there is no room for them, others when they can no longer be copied.
     pub fn write(&self, octets: &[u8]) -> io::Result<()> {
         loop {
-            match rustix::io::write(&self.0, octets) {
+            match rustix::io::write(&self.pipe, octets) {
                 Err(Errno::INTR) => {}
-                written => return Ok(written.map(drop)?),
+                written => return Ok(written.map(|len| self.progress.put(len))?),
             }
         }
+    }
+
+    /// All that has gone in, to wait until it is copied.
+    pub fn mark(&self) -> Mark {
+        self.progress.mark()
     }
 }
 
 impl From<Inlet> for OwnedFd {
     fn from(inlet: Inlet) -> Self {
-        inlet.0
+        inlet.pipe
     }
 }
 
@@ -62,8 +72,12 @@ impl Copier {
         // Nothing is ever sent: that the sender is gone tells of the end.
         let (running, ended) = sync_channel(0);
         let (from, to) = (OwnedFd::from(from), OwnedFd::from(to));
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || copy(running, from, to))?;
-        Ok((Inlet(pipe.into()), Self { ended }))
+        let progress = Arc::<Progress>::default();
+        let worker = Worker(Arc::clone(&progress));
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || copy(running, &worker, from, to))?;
+        Ok((Inlet { pipe: pipe.into(), progress }, Self { ended }))
     }
 
     /// Waits until all is copied, `moment` at most; tells whether it is. The inlet must be closed.
@@ -73,7 +87,7 @@ impl Copier {
 }
 
 /// The pipe is closed before its end is told: arguments go in reverse order.
-fn copy(_running: SyncSender<()>, from: OwnedFd, to: OwnedFd) {
+fn copy(_running: SyncSender<()>, worker: &Worker, from: OwnedFd, to: OwnedFd) {
     let mut buffer = [0; WHOLE_WRITE];
     loop {
         match rustix::io::read(&from, &mut buffer) {
@@ -83,6 +97,7 @@ fn copy(_running: SyncSender<()>, from: OwnedFd, to: OwnedFd) {
                 if write_all(&to, &buffer[..len]).is_err() {
                     return;
                 }
+                worker.done(len);
             }
         }
     }
@@ -122,12 +137,19 @@ mod tests {
         let (mut read, inlet, copier) = copier();
         for line in ["one\n", "two\n"] {
             inlet.write(line.as_bytes()).unwrap();
+            // It is in the pipe behind it then.
+            assert!(inlet.mark().wait(LONG));
+            let mut copied = vec![0; line.len()];
+            rustix::io::ioctl_fionbio(&read, true).unwrap();
+            read.read_exact(&mut copied).unwrap();
+            assert_eq!(copied, line.as_bytes());
         }
+        inlet.write(b"three\n").unwrap();
         drop(inlet);
         assert!(copier.finish(LONG));
         let mut text = String::new();
         read.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "one\ntwo\n");
+        assert_eq!(text, "three\n");
     }
 
     #[test]
@@ -140,13 +162,17 @@ mod tests {
                 Ok(()) => written += WHOLE_WRITE,
                 Err(error) => {
                     assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-                    poll(&mut [PollFd::new(&inlet.0, PollFlags::OUT)], None).unwrap();
+                    poll(&mut [PollFd::new(&inlet.pipe, PollFlags::OUT)], None).unwrap();
                 }
             }
         }
+        let mark = inlet.mark();
+        assert!(!mark.wait(MOMENT));
         drop(inlet);
         assert!(!copier.finish(MOMENT), "is stuck in its write");
+        // Nobody will ever take it.
         drop(read);
+        assert!(mark.wait(LONG));
     }
 
     #[test]

@@ -6,8 +6,10 @@
 //! it for a moment, and then leaves it to the end of the process.
 
 use super::console::Writer;
+use crate::sys::progress::{Mark, Progress, Worker};
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -26,7 +28,10 @@ pub struct Copier {
 
 /// Where octets for a [`Copier`] go in. Closed when dropped.
 #[derive(Debug)]
-pub struct Inlet(SyncSender<Vec<u8>>);
+pub struct Inlet {
+    queue: SyncSender<Vec<u8>>,
+    progress: Arc<Progress>,
+}
 
 impl Inlet {
     /// Takes up to [`WHOLE_WRITE`] octets, all or none; never waits.
@@ -34,10 +39,16 @@ impl Inlet {
     /// # Errors
     /// `WouldBlock` when there is no room for them, others when they can no longer be copied.
     pub fn write(&self, octets: &[u8]) -> io::Result<()> {
-        self.0.try_send(octets.to_vec()).map_err(|error| match error {
+        let sent = self.queue.try_send(octets.to_vec()).map_err(|error| match error {
             TrySendError::Full(_) => io::ErrorKind::WouldBlock.into(),
             TrySendError::Disconnected(_) => io::ErrorKind::BrokenPipe.into(),
-        })
+        });
+        sent.map(|()| self.progress.put(octets.len()))
+    }
+
+    /// All that has gone in, to wait until it is copied.
+    pub fn mark(&self) -> Mark {
+        self.progress.mark()
     }
 }
 
@@ -49,15 +60,18 @@ impl Copier {
     /// When there is no room for another thread.
     pub fn start(name: &str, to: File) -> io::Result<(Inlet, Self)> {
         let mut to = Writer::new(to);
-        let (inlet, waiting) = sync_channel::<Vec<u8>>(WAITING);
+        let (queue, waiting) = sync_channel::<Vec<u8>>(WAITING);
+        let progress = Arc::<Progress>::default();
+        let worker = Worker(Arc::clone(&progress));
         let copier = Self::run(name, move || {
             for octets in waiting {
                 if to.write_all(&octets).is_err() {
                     return;
                 }
+                worker.done(octets.len());
             }
         })?;
-        Ok((Inlet(inlet), copier))
+        Ok((Inlet { queue, progress }, copier))
     }
 
     /// Starts a thread that does this, which somebody else ends.
