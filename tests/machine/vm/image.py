@@ -19,7 +19,7 @@ import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[2]
 # What the machine has before anything is plugged in, and what the adapter's plug may load.
 MODULES = ("virtio_pci", "virtio_console", "xhci_pci")
 DRIVER = "ftdi_sio"

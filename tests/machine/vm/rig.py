@@ -172,7 +172,7 @@ class Rig:
             raise
         return self
 
-    def __exit__(self, failure, *_):
+    def __exit__(self, failure=None, *_):
         if self.qemu:
             status = self.qemu.poll()
             if failure and status is None:

@@ -20,7 +20,7 @@ from image import Unavailable
 from rig import ADAPTERS, Rig, eventually
 from trunk import BAUD, Trunk, frames_in
 
-RULES = Path(__file__).resolve().parents[2] / "udev" / "60-serialshark.rules"
+RULES = Path(__file__).resolve().parents[3] / "udev" / "60-serialshark.rules"
 # What udev's own rules and ours call the adapter.
 BY_ID = "/dev/serial/by-id/usb-QEMU_QEMU_USB_SERIAL_RIG00001-if00-port0"
 STABLE = "/dev/serialshark/ft232r-RIG00001"
