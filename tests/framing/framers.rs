@@ -229,7 +229,7 @@ fn for_every_row<S: Strategy>(
     values: impl Fn(&Protocol) -> S,
     check: impl Fn(&Protocol, S::Value),
 ) {
-    let cases = if full() { cases / 2 } else { cases / 5 };
+    let cases = if full() { cases / 2 } else { cases / 10 };
     for protocol in PROTOCOLS {
         let config = ProptestConfig { cases, rng_seed: RngSeed::Fixed(1), ..Default::default() };
         let config = ProptestConfig { failure_persistence: None, ..config };
