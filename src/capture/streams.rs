@@ -130,3 +130,38 @@ impl Streams {
         self.open.push(Arc::clone(stream));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::gate::Gate;
+    use crate::capture::queue::Queue;
+    use crate::packet::{Batch, Notes};
+
+    /// What is found out about one line is told by a packet of that line, once.
+    #[test]
+    fn a_remark_is_told_by_the_next_packet_of_its_port() {
+        let at = Timestamp::from_ns;
+        let queue = Queue::new("test", 2, 1 << 20, Arc::new(Gate::default())).unwrap();
+        let stream = Arc::new(StreamWriter::unwritten(queue, at(0)));
+        let mut streams =
+            Streams::new([(Pace::Stored, false); 2], None, History::new(0, usize::MAX));
+        streams.open(&stream, at(0), u64::MAX);
+        streams.remark(1, "of the second".into());
+        for (ns, port) in [(1, 0), (2, 1), (3, 0), (4, 1)] {
+            let mut batch = Batch::new(port);
+            batch.push(&[&[0]], Notes { time: at(ns), ..Notes::default() });
+            streams.merger.push(batch, None, at(10));
+        }
+        streams.merger.end(0);
+        streams.merger.end(1);
+        streams.release(at(10), true);
+        let mut told = Vec::new();
+        while let Some(queued) = stream.queue.take() {
+            let port = queued.range.port();
+            told.extend(queued.range.packets().map(|packet| (port, packet.remark.to_owned())));
+        }
+        let said = |port, remark: &str| (port, remark.to_owned());
+        assert_eq!(told, [said(0, ""), said(1, "of the second"), said(0, ""), said(1, "")]);
+    }
+}
