@@ -120,7 +120,9 @@ pub(super) fn of_each_port(
     ports: &[Port],
 ) -> Result<Vec<(usize, String)>, clap::Error> {
     if !url.contains(PORT_FIELD) && ports.len() > 1 {
-        return Err(usage(format!("{option} takes each of several ports for itself: {form}")));
+        return Err(usage(format!(
+            "{option}: with several ports each needs a name of its own: {form}"
+        )));
     }
     let mut named: Vec<(String, &str)> = Vec::new();
     let mut urls = Vec::new();
