@@ -260,14 +260,15 @@ fn set(dir: &TempDir) -> Vec<(std::path::PathBuf, Vec<u8>)> {
         std::fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().path()).collect();
     paths.sort();
     let unpacked = |path: std::path::PathBuf| {
-        let mut octets = std::fs::read(&path).unwrap();
+        // Since it was listed it may have been deleted or packed, or it is being packed just now.
+        let mut octets = std::fs::read(&path).ok()?;
         if path.extension().unwrap() == "gz" {
             let packed = std::mem::take(&mut octets);
-            flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut octets).unwrap();
+            flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut octets).ok()?;
         }
-        (path, octets)
+        Some((path, octets))
     };
-    paths.into_iter().map(unpacked).collect()
+    paths.into_iter().filter_map(unpacked).collect()
 }
 
 impl Server {
