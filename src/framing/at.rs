@@ -161,7 +161,7 @@ impl Format for At {
         self.upper.record(direction, [line, &[]], notes, out);
     }
 
-    fn found(&mut self, found: Found) {
+    fn found(&mut self, found: Found, _: &[u8]) {
         match found {
             Found::Good => self.in_talk = true,
             Found::Nothing | Found::Damaged => self.in_talk = false,

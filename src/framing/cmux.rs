@@ -85,7 +85,7 @@ impl Format for Cmux {
         }
     }
 
-    fn found(&mut self, found: Found) {
+    fn found(&mut self, found: Found, _: &[u8]) {
         self.is_behind_one = matches!(found, Found::Good | Found::Damaged);
     }
 

@@ -85,7 +85,7 @@ impl Format for Dlms {
         self.upper.record(Direction::Unknown, [frame, &[]], notes, out);
     }
 
-    fn found(&mut self, found: Found) {
+    fn found(&mut self, found: Found, _: &[u8]) {
         self.after_good = found == Found::Good;
     }
 

@@ -121,7 +121,7 @@ impl Format for EBus {
         self.upper.record(Direction::Unknown, [telegram, &[]], notes, out);
     }
 
-    fn found(&mut self, found: Found) {
+    fn found(&mut self, found: Found, _: &[u8]) {
         self.is_due = matches!(found, Found::Good | Found::Mark);
         self.is_behind_damage = found == Found::Damaged;
     }

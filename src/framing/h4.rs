@@ -203,7 +203,7 @@ impl Format for H4 {
         out.push(&[self.head, packet], Notes { direction, original_len, ..notes });
     }
 
-    fn found(&mut self, found: Found) {
+    fn found(&mut self, found: Found, _: &[u8]) {
         self.is_in_step = found == Found::Good;
     }
 

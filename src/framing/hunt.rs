@@ -119,8 +119,8 @@ pub(super) trait Format: Send {
         out.push(&[recorded], notes);
     }
 
-    /// Hears what the hunt came to, before the next judgement.
-    fn found(&mut self, _found: Found) {}
+    /// Hears what the hunt came to, and of which octets, before the next judgement.
+    fn found(&mut self, _found: Found, _octets: &[u8]) {}
 
     /// The octets that follow have nothing to do with those before.
     fn reset(&mut self) {}
@@ -211,18 +211,24 @@ impl<F: Format> Hunter<F> {
             }
             Judgement::More(None) | Judgement::Nothing => {
                 self.window.skip(1);
-                self.format.found(Found::Nothing);
+                self.tell(Found::Nothing, 1);
             }
             Judgement::Mark(len) => {
                 self.window.skip(len);
-                self.format.found(Found::Mark);
+                self.tell(Found::Mark, len);
             }
             Judgement::Pad(len) => {
                 self.window.pad(len);
-                self.format.found(Found::Mark);
+                self.tell(Found::Mark, len);
             }
         }
         true
+    }
+
+    /// Tells the format what the hunt came to, with the last `len` octets that were taken.
+    fn tell(&mut self, found: Found, len: usize) {
+        let taken = self.window.taken;
+        self.format.found(found, &self.window.octets[taken - len..taken]);
     }
 
     /// The damaged frame with its end, if that can be told: where a good frame begins in it,
@@ -283,7 +289,7 @@ impl<F: Format> Hunter<F> {
         let recorded = self.format.recorded(frame);
         self.format.record(recorded, notes, out);
         self.after_good = true;
-        self.format.found(Found::Good);
+        self.format.found(Found::Good, frame);
     }
 
     fn emit_damaged(&mut self, ended: Pending, out: &mut Batch) {
@@ -299,7 +305,7 @@ impl<F: Format> Hunter<F> {
         if !recorded.is_empty() {
             self.format.record(recorded, notes, out);
         }
-        self.format.found(Found::Damaged);
+        self.format.found(Found::Damaged, frame);
     }
 }
 

@@ -116,7 +116,7 @@ impl Format for Iec101 {
         self.upper.record(direction, [frame, &[]], notes, out);
     }
 
-    fn found(&mut self, found: Found) {
+    fn found(&mut self, found: Found, _: &[u8]) {
         self.after_good = found == Found::Good;
     }
 

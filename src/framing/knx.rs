@@ -135,7 +135,7 @@ impl Format for Knx {
         }
     }
 
-    fn found(&mut self, found: Found) {
+    fn found(&mut self, found: Found, _: &[u8]) {
         self.after_good = found == Found::Good;
     }
 

@@ -6,8 +6,9 @@
 //!
 //! The PID is six bits of id and two of parity. No length is on the wire: a frame ends where the next
 //! break with a header begins, or after nine octets. The checksum is over data alone (classic) or with the
-//! PID (enhanced). A header that nobody answers is a good frame. If the octets up to the next header
-//! do not fit, those up to a break without header are tried, and those that the id had in LIN 1.3. A header whose parity is wrong is none.
+//! PID (enhanced). A header that nobody answers is a good frame. Where the octets up to the next header
+//! do not fit a checksum, those up to a break without a header are tried, and as many as LIN 1.3 gives
+//! that id. A header whose parity is wrong is none.
 //!
 //! Some drivers and adapters keep the break to themselves. Without it 55 and a PID begin a frame only
 //! behind another such, or where two in a row that are not the same have checksums that fit; and the
@@ -21,7 +22,6 @@ use super::{Protocol, Setup};
 use crate::dissect;
 use crate::line::Line;
 use crate::packet::{Batch, LinkType, Notes};
-use std::cell::Cell;
 
 /// What the rest of the program knows about it.
 pub(super) static ROW: Protocol = Protocol {
@@ -57,15 +57,13 @@ const ENHANCED: u8 = 2;
 
 /// Makes a framer.
 pub(super) fn framer(setup: &Setup) -> Hunter<Lin> {
-    Hunter::new(Lin { was_bare: Cell::new(false), is_in_step: false }, setup)
+    Hunter::new(Lin { is_in_step: false }, setup)
 }
 
 /// The format for the [`Hunter`].
 #[derive(Debug)]
 pub(super) struct Lin {
-    /// Whether the last frame had no break.
-    was_bare: Cell<bool>,
-    /// Whether such a frame ended directly before.
+    /// Whether a frame without a break ended directly before.
     is_in_step: bool,
 }
 
@@ -101,8 +99,9 @@ impl Format for Lin {
         }
     }
 
-    fn found(&mut self, found: Found) {
-        self.is_in_step = matches!(found, Found::Good | Found::Damaged) && self.was_bare.get();
+    fn found(&mut self, found: Found, octets: &[u8]) {
+        let is_frame = matches!(found, Found::Good | Found::Damaged);
+        self.is_in_step = is_frame && octets.first() == Some(&SYNC);
     }
 
     fn reset(&mut self) {
@@ -110,7 +109,6 @@ impl Format for Lin {
     }
 
     fn record(&self, frame: &[u8], notes: Notes, out: &mut Batch) {
-        self.was_bare.set(frame.first() == Some(&SYNC));
         let (&[0, _, pid, ref response @ ..] | &[SYNC, pid, ref response @ ..]) = frame else {
             return out.push(&[frame], notes);
         };

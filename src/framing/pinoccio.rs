@@ -148,7 +148,7 @@ impl Format for Pinoccio {
         &frame[1..]
     }
 
-    fn found(&mut self, found: Found) {
+    fn found(&mut self, found: Found, _: &[u8]) {
         self.step = match (found, self.step) {
             (Found::Good, Step::Out { needed: needed @ 2.. }) => Step::Out { needed: needed - 1 },
             (Found::Good | Found::Mark, _) => Step::In,

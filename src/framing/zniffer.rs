@@ -166,7 +166,7 @@ impl Format for Zniffer {
         out.push(&[&self.head, record], Notes { original_len, ..notes });
     }
 
-    fn found(&mut self, found: Found) {
+    fn found(&mut self, found: Found, _: &[u8]) {
         self.is_in_step = found != Found::Nothing;
     }
 

@@ -100,7 +100,7 @@ impl Format for ZWave {
         out.push(&[&self.head, frame], Notes { original_len, ..notes });
     }
 
-    fn found(&mut self, found: Found) {
+    fn found(&mut self, found: Found, _: &[u8]) {
         self.is_in_step = matches!(found, Found::Good | Found::Damaged);
     }
 
