@@ -76,7 +76,7 @@ fn periods_have_reports_of_their_own_and_what_is_over_is_told() {
     assert!(said.contains("STATUS=") && said.contains("; grade unknown: "), "{said}");
     program.wait_for(": over: ");
     eventually("a report on nothing", || (document(&report)["frames"] == 0).then_some(()));
-    assert!(program.terminate() < Duration::from_secs(2));
+    assert!(program.terminate() < SOON);
     assert_eq!(document(&report)["version"], 1);
     let names: Vec<_> =
         std::fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name()).collect();

@@ -8,7 +8,6 @@ use serialshark::sys::terminal::Terminal;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// A terminal of 80 columns and 24 rows, with a shell in it.
@@ -238,7 +237,7 @@ fn a_terminal_that_takes_nothing_holds_up_neither_packets_nor_the_end() {
         assert_eq!(reader.record().unwrap().data, numbered_frame(number));
     }
     program.signal(Signal::TERM);
-    assert!(program.terminate() < Duration::from_secs(2));
+    assert!(program.terminate() < SOON);
 }
 
 #[test]

@@ -13,8 +13,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const A_SECOND: Duration = Duration::from_secs(1);
-
 /// A terminal: what a program has of it, and what its user sees.
 fn terminal() -> (File, Pty) {
     let pty = Pty::new();
@@ -50,7 +48,7 @@ impl Deaf {
         self.signal(Signal::TERM);
         let (code, took) = self.wait();
         assert_eq!(code, Some(0));
-        assert!(took < A_SECOND, "{took:?}");
+        assert!(took < SOON, "{took:?}");
     }
 }
 
@@ -196,7 +194,7 @@ fn signals_that_come_together_are_one() {
         }
         let (code, took) = program.wait();
         assert_eq!(code, Some(0), "{signals:?}");
-        assert!(took < A_SECOND, "{took:?}");
+        assert!(took < SOON, "{took:?}");
         assert!(!fifo.exists());
         let written = std::fs::read(&file).unwrap();
         // The trailer: interface statistics of 5 options behind the last packet.

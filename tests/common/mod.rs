@@ -24,6 +24,10 @@ use std::time::{Duration, Instant};
 /// Far longer than anything takes, even on a loaded machine.
 pub const LONG: Duration = Duration::from_secs(90);
 
+/// How long the end may take: half a second for readers that are slow, a third of one for stderr,
+/// and what the machine does meanwhile.
+pub const SOON: Duration = Duration::from_secs(3);
+
 /// The master side of a PTY whose slave is the program's port.
 pub struct Pty {
     pub master: std::fs::File,

@@ -81,9 +81,6 @@ const NS: i64 = 1_000_000_000;
 const APPETITES: [usize; 4] = [0, 0, 300, 1 << 20];
 /// How far off the clock may be set, in seconds.
 const CLOCKS: [i64; 3] = [-3600, 0, 3600];
-/// How long the end may take: half a second for readers that are slow, a third of one for stderr,
-/// and what this machine does meanwhile.
-const SOON: Duration = Duration::from_secs(3);
 /// How long two signals are one. It is half a second, but this test may be interrupted too.
 const MOMENT: Duration = Duration::from_millis(300);
 /// Where the file set is: room for six of its files, and nothing is left of it after a second.

@@ -413,7 +413,7 @@ fn a_reader_too_many_is_no_end_of_the_others() {
     reader.header();
     pty.send(&numbered_frame(10));
     assert_eq!(reader.records(1)[0].data, numbered_frame(10));
-    assert!(program.terminate() < Duration::from_secs(2));
+    assert!(program.terminate() < SOON);
     let octets = files().into_iter().flat_map(|file| pcap_records(&std::fs::read(file).unwrap()));
     let frames: Vec<_> = octets.map(|record| record.data).collect();
     assert_eq!(frames, (5..11).map(numbered_frame).collect::<Vec<_>>());

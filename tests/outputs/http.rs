@@ -215,7 +215,7 @@ fn packets_without_end_end_cleanly_with_the_program() {
     let mut client = server.reader();
     server.send(50);
     eventually("the frames in the file", || (server.file().len() == 50).then_some(()));
-    assert!(server.program.terminate() < Duration::from_secs(2));
+    assert!(server.program.terminate() < SOON);
     let mut octets = Vec::new();
     client.read_to_end(&mut octets).unwrap();
     let answer = Answer::parse(&octets);
@@ -413,7 +413,7 @@ fn a_client_that_takes_a_file_slowly_costs_nobody_anything() {
     let mut stalled = server.connect();
     stalled.write_all(request).unwrap();
     server.program.wait_for_nth(3, "a reader has come");
-    assert!(server.program.terminate() < Duration::from_secs(3));
+    assert!(server.program.terminate() < SOON);
 }
 
 /// The history goes on where the file had to end.
@@ -469,7 +469,7 @@ fn a_page_that_is_open_hears_of_new_figures() {
         text(&said).contains("data: unknown\n\n").then_some(())
     });
     assert!(text(&said).contains("content-type: text/event-stream"));
-    assert!(server.program.terminate() < Duration::from_secs(2), "an open page holds nobody up");
+    assert!(server.program.terminate() < SOON, "an open page holds nobody up");
 }
 
 #[test]

@@ -295,7 +295,7 @@ fn a_pause_ends_no_intact_frame_and_a_good_frame_behind_it_ends_a_cut_one() {
     let cut = reader.record().unwrap();
     assert_eq!((cut.data, cut.original_len), (frame[..50].to_vec(), 110));
     assert_eq!(reader.record().unwrap().data, token);
-    assert!(next.elapsed() < Duration::from_secs(1), "{:?}", next.elapsed());
+    assert!(next.elapsed() < SOON, "{:?}", next.elapsed());
     // Or when nothing comes any more.
     pty.send(&frame[..50]);
     let cut = reader.record().unwrap();
@@ -345,7 +345,7 @@ fn a_port_that_vanishes_is_opened_again_and_streams_stay_open() {
     }
     // The retry timer would be there after a second each time; so is a loaded machine, now and then.
     assert!(back_at_once > 5, "by the retry timer, but for {back_at_once} times");
-    assert!(program.terminate() < Duration::from_secs(1));
+    assert!(program.terminate() < SOON);
 }
 
 #[test]
@@ -355,7 +355,7 @@ fn while_the_port_is_gone_the_program_ends_within_a_second() {
     program.wait_for("reading mstp");
     drop(pty);
     program.wait_for("waiting for its return");
-    assert!(program.terminate() < Duration::from_secs(1));
+    assert!(program.terminate() < SOON);
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn a_port_that_is_missing_at_the_start_is_waited_for_if_asked() {
     pty.send(&numbered_frame(0));
     let first = packets(&file, 1);
     assert_eq!((&first[0].data, &first[0].comment), (&numbered_frame(0), &None));
-    assert!(program.terminate() < Duration::from_secs(1));
+    assert!(program.terminate() < SOON);
     let again = dir.path().join("again.pcapng");
     let (code, _, stderr) = run(&[path(&recording), "-w", path(&again)]);
     assert_eq!(code, 0, "{stderr}");
@@ -135,7 +135,7 @@ fn a_port_that_another_program_has_is_waited_for_too() {
     program.wait_for("appeared after");
     pty.send(&numbered_frame(0));
     assert_eq!(packets(&file, 1)[0].data, numbered_frame(0));
-    assert!(program.terminate() < Duration::from_secs(1));
+    assert!(program.terminate() < SOON);
 }
 
 #[test]

@@ -268,7 +268,7 @@ fn a_password_comes_from_a_file_and_a_wrong_one_is_told_once() {
     let mut program = Program::start([pty.path(), "-b", "38400", "-vv", "--mqtt", &url]);
     program.wait_for("everybody on this machine sees a password that is typed");
     program.wait_for("it refuses this user or password");
-    assert!(program.terminate() < Duration::from_secs(2));
+    assert!(program.terminate() < SOON);
     assert!(!program.stderr().concat().contains("wr0ng"), "{:#?}", program.stderr());
 }
 
@@ -278,13 +278,13 @@ fn a_broker_that_is_away_or_stopped_does_not_keep_the_program() {
     let nobody = format!("mqtt://127.0.0.1:{}/a", free_port());
     let mut program = Program::start([pty.path(), "-b", "38400", "--mqtt", &nobody]);
     program.wait_for("no connection to the broker: Connection refused; it is tried again");
-    assert!(program.terminate() < Duration::from_secs(2));
+    assert!(program.terminate() < SOON);
 
     let Some(mosquitto) = Mosquitto::start(None) else { return };
     let mut program = Program::start([pty.path(), "-b", "38400", "--mqtt", &mosquitto.url()]);
     program.wait_for("trunk1: connected");
     mosquitto.signal(Signal::STOP);
-    assert!(program.terminate() < Duration::from_secs(2));
+    assert!(program.terminate() < SOON);
     mosquitto.signal(Signal::CONT);
     mosquitto.subscribe(&[]).wait_for("1 site/trunk1/status offline");
 }
