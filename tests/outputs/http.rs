@@ -9,7 +9,6 @@ use pcap_parser::{PcapBlockOwned, PcapNGSlice};
 use rustix::process::Signal;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// serialshark on a PTY, with a file beside the page.

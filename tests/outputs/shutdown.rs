@@ -3,7 +3,7 @@
 use crate::common::*;
 use rustix::process::Signal;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tempfile::TempDir;
 
 fn start(pty: &Pty, fifo: &Path, more: &[&str]) -> Program {
