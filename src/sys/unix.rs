@@ -22,6 +22,7 @@ pub mod sink_waiter;
 pub mod stdio;
 #[cfg(feature = "top")]
 pub mod terminal;
+pub mod termios;
 pub mod wait;
 #[cfg(not(target_os = "linux"))]
 pub mod waker;

@@ -12,10 +12,11 @@ use super::holder::{locker, opener};
 use super::ioctl::{self, Counters};
 use super::tty::{self, Identity};
 use crate::error::{Error, words};
-use crate::line::{Line, LineFormat, Parity, Settings, StopBits};
+use crate::line::{Line, LineFormat, Settings};
 use crate::line_errors::{LineError, LineErrorKind};
 use crate::sys::Waker;
 use crate::sys::refused::{Refused, known_ports};
+use crate::sys::unix::termios::make_raw;
 use crate::sys::unix::wait::timespec;
 use crate::sys::wait::Woken;
 use log::{debug, warn};
@@ -305,43 +306,14 @@ fn set_up(fd: &OwnedFd, path: &Path, settings: &Settings) -> Result<TTYPort, Err
     Ok(tty)
 }
 
-/// Raw, no flow control, modem lines ignored, a read returns what there is: all of it as it
-/// was on the line. What fails its parity is an octet like all others.
+/// Raw, and a read returns what there is.
 fn set_raw(fd: &OwnedFd, format: LineFormat) -> rustix::io::Result<()> {
     let mut termios = tcgetattr(fd)?;
-    termios.make_raw();
-    termios.input_modes &=
-        !(InputModes::IGNPAR | InputModes::INPCK | InputModes::IXOFF | InputModes::IXANY);
-    termios.control_modes &= !(ControlModes::CSIZE
-        | ControlModes::PARENB
-        | ControlModes::PARODD
-        | ControlModes::CMSPAR
-        | ControlModes::CSTOPB
-        | ControlModes::CRTSCTS);
-    termios.control_modes |= control_modes(format);
-    termios.control_modes |= ControlModes::CREAD | ControlModes::CLOCAL;
+    make_raw(&mut termios, format);
+    termios.control_modes &= !ControlModes::CMSPAR;
     termios.special_codes[SpecialCodeIndex::VMIN] = 1;
     termios.special_codes[SpecialCodeIndex::VTIME] = 0;
     tcsetattr(fd, OptionalActions::Now, &termios)
-}
-
-fn control_modes(format: LineFormat) -> ControlModes {
-    let size = match format.data_bits() {
-        5 => ControlModes::CS5,
-        6 => ControlModes::CS6,
-        7 => ControlModes::CS7,
-        _ => ControlModes::CS8,
-    };
-    let parity = match format.parity {
-        Parity::None => ControlModes::empty(),
-        Parity::Even => ControlModes::PARENB,
-        Parity::Odd => ControlModes::PARENB | ControlModes::PARODD,
-    };
-    let stop = match format.stop_bits {
-        StopBits::One => ControlModes::empty(),
-        StopBits::Two => ControlModes::CSTOPB,
-    };
-    size | parity | stop
 }
 
 /// Whether the kernel changes or drops octets on their way to us, or sends them back.

@@ -1,9 +1,10 @@
 //! A tty as a serial port, as far as all systems of the Unix family have it; Linux has its own.
 //! Its lines DTR and RTS stay as the system has them, which raises them.
 
+use super::termios::make_raw;
 use super::wait::timespec;
 use crate::error::{Error, words};
-use crate::line::{Line, LineFormat, Parity, Settings, StopBits};
+use crate::line::{Line, Settings};
 use crate::line_errors::LineError;
 use crate::sys::Waker;
 use crate::sys::refused::{Refused, known_ports};
@@ -13,9 +14,7 @@ use log::warn;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
-use rustix::termios::{
-    ControlModes, InputModes, OptionalActions, QueueSelector, isatty, tcflush, tcgetattr, tcsetattr,
-};
+use rustix::termios::{OptionalActions, QueueSelector, isatty, tcflush, tcgetattr, tcsetattr};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
@@ -125,38 +124,10 @@ impl Port {
     }
 }
 
-/// Raw, no flow control, modem lines ignored, at its rate and format.
+/// Raw, at its rate and format.
 fn set_raw(fd: &OwnedFd, line: Line) -> rustix::io::Result<()> {
     let mut termios = tcgetattr(fd)?;
-    termios.make_raw();
-    termios.input_modes &=
-        !(InputModes::IGNPAR | InputModes::INPCK | InputModes::IXOFF | InputModes::IXANY);
-    termios.control_modes &= !(ControlModes::CSIZE
-        | ControlModes::PARENB
-        | ControlModes::PARODD
-        | ControlModes::CSTOPB
-        | ControlModes::CRTSCTS);
-    termios.control_modes |= control_modes(line.format);
-    termios.control_modes |= ControlModes::CREAD | ControlModes::CLOCAL;
+    make_raw(&mut termios, line.format);
     termios.set_speed(line.baud)?;
     tcsetattr(fd, OptionalActions::Now, &termios)
-}
-
-fn control_modes(format: LineFormat) -> ControlModes {
-    let size = match format.data_bits() {
-        5 => ControlModes::CS5,
-        6 => ControlModes::CS6,
-        7 => ControlModes::CS7,
-        _ => ControlModes::CS8,
-    };
-    let parity = match format.parity {
-        Parity::None => ControlModes::empty(),
-        Parity::Even => ControlModes::PARENB,
-        Parity::Odd => ControlModes::PARENB | ControlModes::PARODD,
-    };
-    let stop = match format.stop_bits {
-        StopBits::One => ControlModes::empty(),
-        StopBits::Two => ControlModes::CSTOPB,
-    };
-    size | parity | stop
 }
