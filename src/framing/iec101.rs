@@ -6,19 +6,18 @@
 //! 68 | L | L | 68 | C | address | ASDU | sum | 16
 //! ```
 //!
-//! [`ft12`] has the frames. A single E5 is taken for one only where it directly follows a good
-//! frame, and a control field only if its function is assigned. Wireshark's dissectors for them
+//! [`ft12`] has the frames. A control field is taken for one only if its function is assigned.
+//! Wireshark's dissectors for them
 //! cannot be called by name, so packets are data with the name IEC 101, and what they say is in a
 //! comment. Links without addresses are not read: three octets and a stop prove nothing.
 
-use super::hunt::{Format, Found, Hunter, Judgement};
-use super::upper::Upper;
-use super::{Protocol, Setup, ft12};
+use super::hunt::Judgement;
+use super::{Protocol, ft12};
 use crate::dissect;
 use crate::exported_pdu;
 use crate::ft12::{Fit, fits_iec101};
 use crate::line::{Line, LineFormat};
-use crate::packet::{Batch, Direction, LinkType, Notes};
+use crate::packet::LinkType;
 
 /// What the rest of the program knows about it.
 pub(super) static ROW: Protocol = Protocol {
@@ -26,7 +25,7 @@ pub(super) static ROW: Protocol = Protocol {
     help: "IEC 60870-5-101, -102, -103 of power plants",
     line: Line { baud: 9600, format: LineFormat::EIGHT_E_1 },
     link_type: LinkType::WIRESHARK_UPPER_PDU,
-    framer: |setup| Box::new(framer(setup)),
+    framer: |setup| Box::new(ft12::framer(Iec101, setup)),
     drop_lines: true,
     sniffer: None,
     when_silent: "check that the adapter is wired to a line where a station polls",
@@ -51,47 +50,13 @@ fn proof(packet: &[u8]) -> u8 {
 
 /// Octets of a frame without ASDU, by the size of its address.
 const SHORT_LENS: [usize; 2] = [5, 6];
-/// Control field: it comes from the station that asks.
-const PRIMARY: u8 = 0x40;
-
-/// Makes a framer.
-pub(super) fn framer(setup: &Setup) -> Hunter<Iec101> {
-    Hunter::new(Iec101 { upper: Upper::new("data", "IEC 101"), after_good: false }, setup)
-}
-
-/// The format for the [`Hunter`].
 #[derive(Debug)]
-pub(super) struct Iec101 {
-    upper: Upper,
-    /// Whether the last octet was that of a good frame.
-    after_good: bool,
-}
+struct Iec101;
 
-impl Format for Iec101 {
-    fn find(&self, octets: &[u8]) -> usize {
-        memchr::memchr3(ft12::LONG, ft12::SHORT, ft12::ACK, octets).unwrap_or(octets.len())
-    }
-
-    fn is_due(&self) -> bool {
-        self.after_good
-    }
+impl ft12::Link for Iec101 {
+    const NAME: &str = "IEC 101";
 
     fn judge(&self, octets: &[u8]) -> Judgement {
-        if self.after_good && octets.first() == Some(&ft12::ACK) {
-            return Judgement::Good(1);
-        }
-        self.judge_inside(octets)
-    }
-
-    fn judge_last(&self, octets: &[u8]) -> Judgement {
-        // Of five octets, no more follow.
-        match self.judge(octets) {
-            Judgement::More(None) => ft12::fixed(octets, ft12::SHORT, SHORT_LENS[0]),
-            judgement => judgement,
-        }
-    }
-
-    fn judge_inside(&self, octets: &[u8]) -> Judgement {
         match *octets {
             [ft12::SHORT, control, ..] if !is_assigned(control) => Judgement::Nothing,
             [ft12::SHORT, ..] => {
@@ -107,21 +72,12 @@ impl Format for Iec101 {
         }
     }
 
-    fn record(&self, frame: &[u8], notes: Notes, out: &mut Batch) {
-        let direction = match ft12::body(frame).and_then(<[u8]>::first) {
-            _ if !notes.damage.is_none() => Direction::Unknown,
-            Some(control) if control & PRIMARY != 0 => Direction::Outbound,
-            _ => Direction::Inbound,
-        };
-        self.upper.record(direction, [frame, &[]], notes, out);
-    }
-
-    fn found(&mut self, found: Found, _: &[u8]) {
-        self.after_good = found == Found::Good;
-    }
-
-    fn reset(&mut self) {
-        self.after_good = false;
+    fn judge_last(&self, octets: &[u8]) -> Judgement {
+        // Of five octets, no more follow.
+        match self.judge(octets) {
+            Judgement::More(None) => ft12::fixed(octets, ft12::SHORT, SHORT_LENS[0]),
+            judgement => judgement,
+        }
     }
 }
 
@@ -129,7 +85,7 @@ impl Format for Iec101 {
 /// data.
 fn is_assigned(control: u8) -> bool {
     let function = control & 0x0f;
-    if control & PRIMARY != 0 {
+    if control & ft12::PRIMARY != 0 {
         matches!(function, 0..=4 | 8..=11)
     } else {
         matches!(function, 0 | 1 | 9 | 11 | 14 | 15)
