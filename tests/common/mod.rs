@@ -28,10 +28,22 @@ pub const LONG: Duration = Duration::from_secs(90);
 /// and what the machine does meanwhile.
 pub const SOON: Duration = Duration::from_secs(3);
 
-/// The master side of a PTY whose slave is the program's port.
+/// The master side of a PTY whose slave is the program's port. Its names go before it does: its number
+/// is soon somebody else's.
 pub struct Pty {
     pub master: std::fs::File,
     pub path: PathBuf,
+    names: Mutex<Vec<PathBuf>>,
+}
+
+impl Drop for Pty {
+    fn drop(&mut self) {
+        for name in std::mem::take(&mut *self.names.lock().unwrap()) {
+            if std::fs::read_link(&name).is_ok_and(|path| path == self.path) {
+                let _ = std::fs::remove_file(name);
+            }
+        }
+    }
 }
 
 impl Pty {
@@ -43,7 +55,17 @@ impl Pty {
         unlockpt(&master).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
         rustix::io::ioctl_fionbio(&master, true).unwrap();
-        Self { master: master.into(), path: name.to_str().unwrap().into() }
+        let path = name.to_str().unwrap().into();
+        Self { master: master.into(), path, names: Mutex::default() }
+    }
+
+    /// Gives it a name, as udev does, which may have been that of another.
+    pub fn name(&self, name: impl AsRef<Path>) {
+        let name = name.as_ref();
+        let next = name.with_file_name("next");
+        std::os::unix::fs::symlink(&self.path, &next).unwrap();
+        std::fs::rename(&next, name).unwrap();
+        self.names.lock().unwrap().push(name.to_owned());
     }
 
     /// Waits while the program does not read.

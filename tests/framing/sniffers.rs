@@ -5,7 +5,6 @@ use pcap_parser::pcapng::Block;
 use pcap_parser::traits::PcapNGPacketBlock;
 use pcap_parser::{PcapBlockOwned, PcapNGSlice};
 use std::ops::Range;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -613,9 +612,7 @@ impl Plug {
 
     fn plug(&self) -> Pty {
         let pty = Pty::new();
-        let next = self.dir.path().join("next");
-        symlink(&pty.path, &next).unwrap();
-        std::fs::rename(&next, &self.link).unwrap();
+        pty.name(&self.link);
         pty
     }
 

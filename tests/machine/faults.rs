@@ -48,7 +48,7 @@ use stall::Stall;
 use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -335,7 +335,7 @@ impl Life {
         std::fs::create_dir(&disk_path).unwrap();
         let path = |name: &str| dir.path().join(name);
         let pty = Pty::new();
-        symlink(&pty.path, path("ttyUSB0")).unwrap();
+        pty.name(path("ttyUSB0"));
         let mut command = small_disk(&disk_path, DISK, false);
         command.arg(path("ttyUSB0")).arg("-b").arg(BAUD.to_string());
         command.arg("--fifo").arg(path("a")).arg("--fifo").arg(path("b"));
@@ -708,16 +708,12 @@ impl Life {
             return;
         }
         self.outcome.unplugged += 1;
-        // The device file goes first: what it was may be given to another program at once.
-        std::fs::remove_file(self.dir.path().join("ttyUSB0")).unwrap();
         self.pty = None;
     }
 
     fn plug(&mut self) {
         let pty = Pty::new();
-        let next = self.dir.path().join("next");
-        symlink(&pty.path, &next).unwrap();
-        std::fs::rename(&next, self.dir.path().join("ttyUSB0")).unwrap();
+        pty.name(self.dir.path().join("ttyUSB0"));
         self.pty = Some(pty);
         self.sent.push(Vec::new());
     }

@@ -191,11 +191,10 @@ fn a_port_that_is_gone_is_not_healthy() {
     let dir = TempDir::new().unwrap();
     let (link, port) = (dir.path().join("ttyUSB0"), free_port());
     let pty = Pty::new();
-    std::os::unix::fs::symlink(pty.path(), &link).unwrap();
+    pty.name(&link);
     let http = port.to_string();
     let program = Program::start([link.to_str().unwrap(), "--http", &http]);
     program.wait_for("reading mstp");
-    std::fs::remove_file(&link).unwrap();
     drop(pty);
     program.wait_for("waiting for its return");
     let mut server = Server { dir, pty: Pty::new(), program, port, sent: 0 };

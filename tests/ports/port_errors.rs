@@ -6,7 +6,6 @@
 
 use crate::common::*;
 use rustix::process::{Pid, Signal, kill_process};
-use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Stdio;
 use tempfile::TempDir;
@@ -36,7 +35,7 @@ impl Faulty {
     }
 
     fn plug(&self) {
-        symlink(&self.pty.path, self.at("ttyUSB0")).unwrap();
+        self.pty.name(self.at("ttyUSB0"));
     }
 
     /// The program, with an error such as `read:error=EIO:when=1` of its port.

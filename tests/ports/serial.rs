@@ -2,7 +2,6 @@
 
 use crate::common::*;
 use rustix::termios::{ControlModes, InputModes, LocalModes, tcgetattr};
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -316,13 +315,8 @@ fn a_pause_ends_no_intact_frame_and_a_good_frame_behind_it_ends_a_cut_one() {
 fn a_port_that_vanishes_is_opened_again_and_streams_stay_open() {
     let dir = TempDir::new().unwrap();
     let (fifo, link) = (dir.path().join("sharkfin"), dir.path().join("ttyUSB0"));
-    let plug = |pty: &Pty| {
-        let next = dir.path().join("next");
-        symlink(&pty.path, &next).unwrap();
-        std::fs::rename(&next, &link).unwrap();
-    };
     let mut pty = Pty::new();
-    plug(&pty);
+    pty.name(&link);
     let mut program = Program::start([link.to_str().unwrap(), "--fifo", fifo.to_str().unwrap()]);
     program.wait_for("reading mstp");
     let mut reader = FifoReader::open(&fifo);
@@ -332,14 +326,13 @@ fn a_port_that_vanishes_is_opened_again_and_streams_stay_open() {
         // Half a frame is on the wire when it goes; it came with the one before it.
         pty.send(&[&numbered_frame(round)[..], &numbered_frame(4)[..20]].concat());
         assert_eq!(reader.record().unwrap().data, numbered_frame(round));
-        std::fs::remove_file(&link).unwrap();
         drop(pty);
         program.wait_for_nth(round as usize, "waiting for its return");
         let cut = reader.record().unwrap();
         assert_eq!((&cut.data[..], cut.original_len), (&numbered_frame(4)[..20], 44));
         pty = Pty::new();
         let plugged = Instant::now();
-        plug(&pty);
+        pty.name(&link);
         program.wait_for_nth(round as usize, "is back");
         back_at_once += u32::from(plugged.elapsed() < Duration::from_millis(900));
     }
@@ -406,7 +399,7 @@ fn who_waits_for_a_port_sleeps_until_it_is_there() {
     assert_eq!(wakeups_in_3_s(&program), 0, "its folder is missing too");
     let plug = |pty: &Pty| {
         std::fs::create_dir(&folder).unwrap();
-        std::os::unix::fs::symlink(&pty.path, &link).unwrap();
+        pty.name(&link);
     };
     plug(&pty);
     program.wait_for("appeared after");
@@ -424,9 +417,7 @@ fn who_waits_for_a_port_sleeps_until_it_is_there() {
 /// A name for a port, so that it is no numbered pseudo-terminal.
 fn named(dir: &TempDir, pty: &Pty) -> std::path::PathBuf {
     let link = dir.path().join("ttyUSB0");
-    let next = dir.path().join("next");
-    symlink(&pty.path, &next).unwrap();
-    std::fs::rename(&next, &link).unwrap();
+    pty.name(&link);
     link
 }
 

@@ -380,13 +380,8 @@ fn session() -> Session {
     let dir = TempDir::new().unwrap();
     let (recording, capture) = (dir.path().join("a.rec"), dir.path().join("a.pcapng"));
     let link = dir.path().join("ttyUSB0");
-    let plug = |pty: &Pty| {
-        let next = dir.path().join("next");
-        symlink(&pty.path, &next).unwrap();
-        std::fs::rename(&next, &link).unwrap();
-    };
     let mut pty = Pty::new();
-    plug(&pty);
+    pty.name(&link);
     let args = [str(&link), "-b", "76800", "-w", str(&capture), "--record", str(&recording)];
     let mut program = Program::start(args);
     program.wait_for("reading mstp");
@@ -424,11 +419,10 @@ fn session() -> Session {
         // The port's going ends this one.
         pty.send(&numbered_frame(8)[..15]);
         arrived(&numbered_frame(8)[..15]);
-        std::fs::remove_file(&link).unwrap();
         drop(pty);
         program.wait_for_nth(round, "waiting for its return");
         pty = Pty::new();
-        plug(&pty);
+        pty.name(&link);
         program.wait_for_nth(round, "is back");
     }
     // The end of the program ends this one.
@@ -761,7 +755,7 @@ fn a_file_in_place_of_a_port_is_no_capture_of_its_octets() {
     let dir = TempDir::new().unwrap();
     let link = dir.path().join("ttyUSB0");
     let pty = Pty::new();
-    std::os::unix::fs::symlink(&pty.path, &link).unwrap();
+    pty.name(&link);
     let mut program = Program::start([str(&link)]);
     program.wait_for("reading mstp");
     std::fs::remove_file(&link).unwrap();

@@ -73,13 +73,6 @@ fn comments(packets: &[Noted]) -> Vec<Option<&str>> {
     packets.iter().map(|packet| packet.comment.as_deref()).collect()
 }
 
-/// Makes `link` lead to the port, as udev does.
-fn plug(pty: &Pty, link: &Path) {
-    let next = link.with_extension("next");
-    symlink(&pty.path, &next).unwrap();
-    std::fs::rename(&next, link).unwrap();
-}
-
 fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
@@ -106,7 +99,7 @@ fn a_port_that_is_missing_at_the_start_is_waited_for_if_asked() {
     std::fs::create_dir_all(&by_id).unwrap();
     let pty = Pty::new();
     let plugged = Instant::now();
-    plug(&pty, &link);
+    pty.name(&link);
     program.wait_for("appeared after");
     assert!(plugged.elapsed() < AT_ONCE, "not by the retry timer");
     pty.send(&numbered_frame(0));
@@ -170,7 +163,7 @@ fn what_cannot_be_opened_for_long_is_said_once() {
     program.wait_for("port: is not a serial port");
     let pty = Pty::new();
     std::fs::remove_file(&link).unwrap();
-    plug(&pty, &link);
+    pty.name(&link);
     program.wait_for("appeared after");
     let said = program.stderr().iter().filter(|line| line.contains("is not a serial")).count();
     assert_eq!(said, 1);
@@ -185,7 +178,7 @@ fn a_port_is_found_again_when_its_directory_went_with_it_and_behind_links() {
     symlink("serial/by-id/usb-adapter", &own).unwrap();
     std::fs::create_dir_all(&by_id).unwrap();
     let mut pty = Pty::new();
-    plug(&pty, &link);
+    pty.name(&link);
     let mut program = Program::start([path(&own), "-w", path(&file)]);
     program.wait_for("reading mstp");
     for round in 1..=5 {
@@ -195,7 +188,7 @@ fn a_port_is_found_again_when_its_directory_went_with_it_and_behind_links() {
         std::fs::create_dir_all(&by_id).unwrap();
         pty = Pty::new();
         let plugged = Instant::now();
-        plug(&pty, &link);
+        pty.name(&link);
         program.wait_for_nth(round, "is back");
         assert!(plugged.elapsed() < AT_ONCE, "not by the retry timer");
         pty.send(&numbered_frame(round as u32));
@@ -214,7 +207,7 @@ fn with_once_a_port_that_vanishes_is_the_end_and_every_stream_is_complete() {
     // That it is not there yet is not its end.
     program.wait_for("not there; waiting");
     let pty = Pty::new();
-    plug(&pty, &link);
+    pty.name(&link);
     program.wait_for("appeared after");
     let mut reader = FifoReader::open(&fifo);
     reader.header();
@@ -238,7 +231,7 @@ fn a_gap_is_told_with_its_length() {
     let at = |name: &str| dir.path().join(name);
     let (link, file, record) = (at("port"), at("a.pcapng"), at("trunk.rec"));
     let mut pty = Pty::new();
-    plug(&pty, &link);
+    pty.name(&link);
     let args = [path(&link), "-w", path(&file), "--record", path(&record)];
     let mut program = Program::start(args);
     program.wait_for("reading mstp");
@@ -247,10 +240,9 @@ fn a_gap_is_told_with_its_length() {
     drop(pty);
     program.wait_for("waiting for its return");
     let gone = Instant::now();
-    std::fs::remove_file(&link).unwrap();
     std::thread::park_timeout(Duration::from_millis(1200));
     pty = Pty::new();
-    plug(&pty, &link);
+    pty.name(&link);
     let line = program.wait_for("is back after ");
     let at_most = gone.elapsed().as_secs_f64() + 1.0;
     pty.send(&[numbered_frame(1), numbered_frame(2)].concat());
@@ -282,7 +274,7 @@ fn a_gap_is_told_to_a_reader_who_missed_what_came_after_it() {
     let at = |name: &str| dir.path().join(name);
     let (link, file, fifo) = (at("port"), at("a.pcapng"), at("sharkfin"));
     let mut pty = Pty::new();
-    plug(&pty, &link);
+    pty.name(&link);
     let outputs = ["-w", path(&file), "--fifo", path(&fifo), "--format=pcapng", "-B", "1"];
     let mut program = Program::start([&[path(&link)], &outputs[..]].concat());
     program.wait_for("reading mstp");
@@ -324,9 +316,8 @@ fn a_gap_is_told_to_a_reader_who_missed_what_came_after_it() {
     }
     drop(pty);
     program.wait_for("waiting for its return");
-    std::fs::remove_file(&link).unwrap();
     pty = Pty::new();
-    plug(&pty, &link);
+    pty.name(&link);
     program.wait_for("is back after ");
     pty.send(&numbered_frame(sent));
     let said = in_file(sent).comment.unwrap();
@@ -738,9 +729,8 @@ fn systemd_hears_why_there_is_no_port() {
     let status = hear("ttyUSB0: not there");
     assert!(status.contains(&format!("{stands}; {}: ", link.display())), "{status}");
     let pty = Pty::new();
-    std::os::unix::fs::symlink(&pty.path, &link).unwrap();
+    pty.name(&link);
     systemd.hear_until(&format!("STATUS={stands}"));
-    std::fs::remove_file(&link).unwrap();
     drop(pty);
     hear("hung up");
     program.terminate();
@@ -762,8 +752,7 @@ fn a_service_that_records_is_started_again_and_keeps_what_it_had() {
     for (number, name) in (1..).zip(["trunk.rec", "trunk_00002.rec", "trunk_00003.rec"]) {
         // A new one each time: of a pseudo-terminal the kernel does not forget who was killed.
         let pty = Pty::new();
-        let _ = std::fs::remove_file(&link);
-        symlink(&pty.path, &link).unwrap();
+        pty.name(&link);
         let mut command = Program::command();
         command.args(line.split(' ').skip(1)).current_dir(dir.path());
         command.env("NOTIFY_SOCKET", &systemd.path);

@@ -64,8 +64,8 @@ impl Life {
         let dir = TempDir::new().unwrap();
         let (first, second) = (Pty::new(), Pty::new());
         let fifo = dir.path().join("a");
-        symlink(&first.path, dir.path().join("one")).unwrap();
-        symlink(&second.path, dir.path().join("two")).unwrap();
+        first.name(dir.path().join("one"));
+        second.name(dir.path().join("two"));
         let mut command = Program::command();
         // The second one may come first.
         let mut ports = ["one", "two"];
@@ -171,16 +171,14 @@ impl Life {
             5 => self.manner = Manner::Frames,
             6 if self.second.is_some() => {
                 outcome.unplugged += 1;
-                std::fs::remove_file(self.dir.path().join("two")).unwrap();
                 self.second = None;
                 self.unsaid.clear();
                 // May have been unread.
                 self.intact.pop();
             }
             7 if self.second.is_none() => {
-                let (pty, next) = (Pty::new(), self.dir.path().join("next"));
-                symlink(&pty.path, &next).unwrap();
-                std::fs::rename(&next, self.dir.path().join("two")).unwrap();
+                let pty = Pty::new();
+                pty.name(self.dir.path().join("two"));
                 self.second = Some(pty);
             }
             _ => {}
