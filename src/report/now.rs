@@ -69,7 +69,12 @@ pub(super) fn section(page: &mut String, now: &Now) {
         vec![reader.name.clone(), reader.delivered.to_string(), reader.dropped.to_string()]
     });
     let columns = [("output", ""), ("packets delivered", ""), ("dropped", "too slow for them")];
-    table(page, "Outputs and their readers", &columns, &readers.collect::<Vec<_>>());
+    let readers: Vec<_> = readers.collect();
+    if readers.is_empty() {
+        page.push_str("<p>Nobody reads at the moment, and no file is written.</p>\n");
+    } else {
+        table(page, "Outputs and their readers", &columns, &readers);
+    }
     if now.dropped_before > 0 {
         let _ = writeln!(
             page,

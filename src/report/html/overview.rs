@@ -50,7 +50,7 @@ fn words(state: &str) -> (&'static str, &'static str) {
 fn rows(page: &mut String, lines: &[Line], is_live: bool) {
     page.push_str(
         "<div class=\"wide\" role=\"region\" aria-label=\"Lines\" tabindex=\"0\">\n\
-         <table><caption>Lines, those with trouble first</caption>\n<thead><tr>\
+         <table class=\"lines\"><caption>Lines, those with trouble first</caption>\n<thead><tr>\
          <th scope=\"col\">line</th><th scope=\"col\" class=\"words\">state</th>\
          <th scope=\"col\" class=\"words\" title=\"of all findings the gravest one\">what to do first</th>\
          <th scope=\"col\">findings</th><th scope=\"col\">last packet</th>\
@@ -74,7 +74,8 @@ fn rows(page: &mut String, lines: &[Line], is_live: bool) {
         let _ = writeln!(
             page,
             "<tr><th scope=\"row\">{name}</th><td class=\"words\"><span aria-hidden=\"true\">{mark}</span> {state}</td>\
-             <td class=\"words\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+             <td class=\"words\">{}</td><td data-name=\"findings\">{}</td><td data-name=\"last packet\">{}</td>\
+             <td data-name=\"round, ms\">{}</td><td data-name=\"errors a minute\">{}</td><td>{}</td></tr>",
             escaped(line.first.as_deref().unwrap_or("nothing")),
             line.findings,
             escaped(&quiet),
