@@ -474,45 +474,59 @@ fn tshark_finds_the_same_and_judges_it_as_we_do() {
     if tool("tshark").is_none() {
         return;
     }
-    // tshark takes longer to start than to read, so several at a time.
-    let mut cases = Case::all();
-    // All packets of the others are judged in wire.rs, many at a time.
-    cases.retain(|case| {
-        full() || ["mstp", "modbus", "riot", "pinoccio"].contains(&case.protocol.name)
-    });
+    let cases = Case::all();
+    let batches: Vec<_> = cases.iter().map(|case| case.frames(false).0).collect();
+    // tshark takes longer to start than to read: each case is a section of one capture.
+    let sections = cases.iter().zip(&batches);
+    let sections = sections.flat_map(|(case, batch)| case.encoded(Format::Pcapng, batch));
+    let Some(says) = tshark(&args, &sections.collect::<Vec<_>>()) else { return };
+    let mut says = says.lines();
+    for (case, batch) in cases.iter().zip(&batches) {
+        tshark_agrees(case, batch, Format::Pcapng, &mut says, FIELDS.len());
+    }
+    assert_eq!(says.next(), None);
+    // pcapng says all that pcap says, and of pcap a capture has one link type.
+    let pairs: Vec<_> = cases.iter().zip(&batches).filter(|_| full()).collect();
+    let agrees = |(case, batch): &(&Case, &Batch)| {
+        let says = tshark(&args, &case.encoded(Format::Pcap, batch)).unwrap();
+        let mut says = says.lines();
+        tshark_agrees(case, batch, Format::Pcap, &mut says, FIELDS.len());
+        assert_eq!(says.next(), None);
+    };
     std::thread::scope(|scope| {
-        for some in cases.chunks(cases.len().div_ceil(4)) {
-            scope.spawn(|| some.iter().for_each(|case| tshark_agrees(case, &args, FIELDS.len())));
+        for some in pairs.chunks(pairs.len().div_ceil(4).max(1)) {
+            scope.spawn(move || some.iter().for_each(agrees));
         }
     });
 }
 
-fn tshark_agrees(case: &Case, args: &[&str], fields: usize) {
-    let (batch, _) = case.frames(false);
-    // pcapng says all that pcap says, and takes as long.
-    for format in [Format::Pcapng, Format::Pcap].into_iter().take(1 + usize::from(full())) {
-        let Some(says) = tshark(args, &case.encoded(format, &batch)) else { return };
-        assert_eq!(says.lines().count(), batch.len(), "{}: {says}", case.name());
-        for (packet, line) in batch.packets().zip(says.lines()) {
-            let columns: Vec<&str> = line.split('\t').collect();
-            let expected = Recorded::of(&packet, format);
-            let what = format!("{} {format:?}: {line}: {packet:02x?}", case.name());
-            assert_eq!(columns.len(), fields, "{what}");
-            let ns: u64 = columns[0].replace('.', "").parse().unwrap();
-            assert_eq!(ns, expected.time_ns, "{what}");
-            // What says which way PPP or HCI goes is no part of the packet to it.
-            let apart = match case.protocol.link_type(&case.setup) {
-                LinkType::PPP_WITH_DIR => 1,
-                LinkType::BLUETOOTH_HCI_H4_WITH_PHDR => 4,
-                _ => 0,
-            };
-            let len = expected.data.len() as u32 - apart;
-            assert_eq!(columns[1], len.to_string(), "{what}");
-            assert_eq!(columns[2], (expected.original_len - apart).to_string(), "{what}");
-            let flags = columns[3].trim_start_matches("0x");
-            assert_eq!(u32::from_str_radix(flags, 16).unwrap_or(0), expected.flags, "{what}");
-            judge(case, &packet, &columns[4..], &what);
-        }
+fn tshark_agrees(
+    case: &Case,
+    batch: &Batch,
+    format: Format,
+    says: &mut std::str::Lines<'_>,
+    fields: usize,
+) {
+    for packet in batch.packets() {
+        let line = says.next().unwrap_or_else(|| panic!("{}: fewer packets", case.name()));
+        let columns: Vec<&str> = line.split('\t').collect();
+        let expected = Recorded::of(&packet, format);
+        let what = format!("{} {format:?}: {line}: {packet:02x?}", case.name());
+        assert_eq!(columns.len(), fields, "{what}");
+        let ns: u64 = columns[0].replace('.', "").parse().unwrap();
+        assert_eq!(ns, expected.time_ns, "{what}");
+        // What says which way PPP or HCI goes is no part of the packet to it.
+        let apart = match case.protocol.link_type(&case.setup) {
+            LinkType::PPP_WITH_DIR => 1,
+            LinkType::BLUETOOTH_HCI_H4_WITH_PHDR => 4,
+            _ => 0,
+        };
+        let len = expected.data.len() as u32 - apart;
+        assert_eq!(columns[1], len.to_string(), "{what}");
+        assert_eq!(columns[2], (expected.original_len - apart).to_string(), "{what}");
+        let flags = columns[3].trim_start_matches("0x");
+        assert_eq!(u32::from_str_radix(flags, 16).unwrap_or(0), expected.flags, "{what}");
+        judge(case, &packet, &columns[4..], &what);
     }
 }
 
