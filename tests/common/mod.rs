@@ -99,7 +99,7 @@ impl Pty {
         while !enough(&received) {
             assert!(readable(&self.master, deadline), "sent only {:?}", text(&received));
             let mut chunk = [0; 4096];
-            let len = (&self.master).read(&mut chunk).unwrap();
+            let len = read_some(&mut &self.master, &mut chunk);
             received.extend_from_slice(&chunk[..len]);
         }
         received
@@ -120,6 +120,17 @@ impl Pty {
 
     pub fn path(&self) -> &str {
         self.path.to_str().unwrap()
+    }
+}
+
+/// Reads what is there, once something is: a socket that has a time limit may be interrupted by
+/// a signal that stops and continues us.
+pub fn read_some(reader: &mut impl Read, chunk: &mut [u8]) -> usize {
+    loop {
+        match reader.read(chunk) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            read => return read.unwrap(),
+        }
     }
 }
 

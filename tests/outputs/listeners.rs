@@ -371,7 +371,7 @@ fn statistics_begin_with_the_first_packet_of_the_history() {
     let (frame, mut octets) = (numbered_frame(1), Vec::new());
     while !octets.windows(frame.len()).any(|window| window == frame) {
         let mut chunk = [0; 4096];
-        let len = early.read(&mut chunk).unwrap();
+        let len = read_some(&mut early, &mut chunk);
         octets.extend_from_slice(&chunk[..len]);
     }
     let mut late = UnixStream::connect(&socket).unwrap();

@@ -13,7 +13,7 @@ use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use rustix::process::Signal;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -161,7 +161,7 @@ impl Service {
         let mut octets = Vec::new();
         while !has(&octets, number) {
             let mut chunk = [0; 4096];
-            let len = reader.read(&mut chunk).unwrap();
+            let len = common::read_some(&mut reader, &mut chunk);
             octets.extend_from_slice(&chunk[..len]);
         }
     }
