@@ -7,8 +7,8 @@
 //! it waits as long as that takes, since those are there already. What a port that cannot be kept
 //! waiting has here is bounded by [`LANE_MEMORY`]: what is more leaves.
 //!
-//! So frames may leave late: after others that began later. Among themselves they leave in the
-//! order in which they came, and [`FrameRange::is_late`] tells. A single port is never waited for.
+//! So frames may leave late: after others that began later, which [`FrameRange::is_late`] tells. Those
+//! that wait leave in the order of time in any case. A single port is never waited for.
 
 use crate::framing::IDLE_GAP_NS;
 use crate::packet::{Batch, Packet};
@@ -292,17 +292,14 @@ impl Merger {
         if first <= bound {
             return Some(Next { port, bound });
         }
-        // One that has waited long enough, or is one too many, in the order of arrival.
-        self.lanes
-            .iter()
-            .enumerate()
-            .filter_map(|(port, lane)| Some((port, lane, lane.waiting.front()?)))
-            .filter(|(port, lane, range)| {
-                let waited = now >= range.arrived.plus_ns(WAIT_NS);
-                lane.live && lane.is_full() || waited && !self.waits_for_certain(*port, range, now)
-            })
-            .min_by_key(|(_, _, range)| range.arrived)
-            .map(|(port, _, range)| Next { port, bound: range.last_time() })
+        // Once one has waited long enough, or is one too many, all that began earlier leave before it.
+        let is_due = self.lanes.iter().enumerate().any(|(port, lane)| {
+            let Some(range) = lane.waiting.front() else { return false };
+            let waited = now >= range.arrived.plus_ns(WAIT_NS);
+            lane.live && lane.is_full() || waited && !self.waits_for_certain(port, range, now)
+        });
+        let next = self.others(port).filter_map(|lane| Some(lane.waiting.front()?.first_time()));
+        is_due.then(|| Next { port, bound: next.min().unwrap_or(Timestamp::MAX) })
     }
 
     /// Whether what this range waits for will come, however long that takes.
@@ -474,6 +471,17 @@ mod tests {
         merger.end(1);
         assert_eq!(leaving(&mut merger, at(1_000_000)), [(0, 7)]);
         assert!(merger.has_room(0));
+    }
+
+    #[test]
+    fn frames_that_have_waited_leave_in_the_order_of_time_whichever_came_first() {
+        let mut merger = Merger::new([STORED, STORED, PACED]);
+        merger.push(batch(2, &[100, 300]), None, at(301));
+        merger.push(batch(0, &[7, 200]), None, at(302));
+        assert_eq!(leaving(&mut merger, at(2000)), []);
+        // All that is stored of it was read: what comes is not waited for.
+        merger.set_pace(1, Pace::Paced);
+        assert_eq!(leaving(&mut merger, at(2000)), [(0, 7), (2, 100), (0, 200)]);
     }
 
     #[test]
