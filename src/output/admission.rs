@@ -111,12 +111,17 @@ impl Admission {
         None
     }
 
+    /// How long a reader that comes has to wait, where they come too fast. To be called for each.
+    pub fn pause(&self) -> Duration {
+        // The limit is whole at every point.
+        self.rate.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now())
+    }
+
     /// Waits where readers come too fast, or until the end. To be called for each.
     pub fn keep_pace(&self) {
-        // The limit is whole at every point.
-        let wait = self.rate.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
-        if !wait.is_zero() {
-            self.stop.wait(wait);
+        let pause = self.pause();
+        if !pause.is_zero() {
+            self.stop.wait(pause);
         }
     }
 

@@ -28,6 +28,7 @@ use super::{Listener, Stream};
 use crate::error::{Error, words};
 use crate::sys::Shortage;
 use answer::Site;
+use body::Due;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -47,8 +48,6 @@ use tokio::time::{sleep, timeout};
 const MAX_CONNECTIONS: usize = 256;
 /// How long a client may take for the head of a request.
 const HEAD: Duration = Duration::from_secs(5);
-/// How long it may take for an answer that ends.
-const ANSWER: Duration = Duration::from_secs(30);
 /// Octets of memory for what a client says.
 const MAX_HEAD: usize = 16 << 10;
 /// How long clients may take at the end for what is left.
@@ -148,13 +147,11 @@ async fn connection(
     site: Arc<Site>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let goes_on = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let is_stream = Arc::clone(&goes_on);
-    let ending = stop.clone();
+    let due = Due::new();
+    let (ending, answered) = (stop.clone(), due.clone());
     let service = service_fn(move |request| {
-        let (site, goes_on) = (Arc::clone(&site), Arc::clone(&goes_on));
-        let ending = ending.clone();
-        async move { Ok::<_, io::Error>(site.answer(&request, &goes_on, ending).await) }
+        let (site, due, ending) = (Arc::clone(&site), answered.clone(), ending.clone());
+        async move { Ok::<_, io::Error>(site.answer(&request, &due, ending).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -162,15 +159,7 @@ async fn connection(
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(client), service);
     let mut connection = std::pin::pin!(connection);
-    let late = async {
-        loop {
-            sleep(ANSWER).await;
-            if !is_stream.load(Ordering::SeqCst) {
-                return;
-            }
-        }
-    };
-    let mut late = std::pin::pin!(late);
+    let mut late = std::pin::pin!(due.passed());
     let mut is_ending = false;
     loop {
         tokio::select! {

@@ -9,6 +9,7 @@ use pcap_parser::{PcapBlockOwned, PcapNGSlice};
 use rustix::process::Signal;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// serialshark on a PTY, with a file beside the page.
@@ -485,6 +486,13 @@ fn who_is_not_meant_is_not_answered() {
     let two =
         "GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
     assert_eq!(server.say(two).status, 400);
+    for method in ["GET", "HEAD"] {
+        assert_eq!(
+            server.ask(method, "/capture.pcapng?last=x", "localhost").status,
+            400,
+            "{method}"
+        );
+    }
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
         assert_eq!(server.ask(method, "/", "localhost").status, 405, "{method}");
     }
@@ -559,6 +567,52 @@ fn of_two_ports_each_has_its_report_and_the_first_page_is_on_both() {
         assert_eq!(server.get(path).status, 404, "{path}");
     }
     server.program.terminate();
+}
+
+/// A client that asks again and again is not cut off in an answer, one that takes none does not stay,
+/// and readers are let in one after the other however fast they come.
+#[test]
+fn a_client_has_its_time_for_each_answer_and_no_longer() {
+    if left_to_full_runs() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let ask = "GET /capture.pcapng?last=0 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let end = |client: &mut TcpStream| {
+        let mut octets = Vec::new();
+        while !octets.ends_with(b"0\r\n\r\n") {
+            let mut octet = [0];
+            client.read_exact(&mut octet).expect("an answer");
+            octets.extend(octet);
+        }
+    };
+    let mut greedy = server.connect();
+    greedy.write_all(ask.as_bytes()).unwrap();
+    end(&mut greedy);
+    // As much as fits: nothing is taken of what is answered.
+    greedy.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let _ = greedy.write_all("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2000).as_bytes());
+
+    let begun = Instant::now();
+    let poll = || {
+        let (mut client, mut readers) = (server.connect(), 0);
+        while begun.elapsed() < Duration::from_secs(40) {
+            client.write_all(ask.as_bytes()).unwrap();
+            end(&mut client);
+            readers += 1;
+        }
+        readers
+    };
+    let readers: u64 = std::thread::scope(|scope| {
+        let polls: Vec<_> = (0..8).map(|_| scope.spawn(poll)).collect();
+        polls.into_iter().map(|poll| poll.join().unwrap()).sum()
+    });
+    let most = 108 + 50 * begun.elapsed().as_secs();
+    assert!(readers <= most, "{readers} readers");
+    let mut octets = Vec::new();
+    let _ = greedy.read_to_end(&mut octets);
+    let answers = octets.windows(9).filter(|it| it.eq_ignore_ascii_case(b"HTTP/1.1 ")).count();
+    assert!(answers < 2000, "{answers} answers");
 }
 
 /// Half of them stall, at each place where a client can, the others talk nonsense.

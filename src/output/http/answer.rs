@@ -3,7 +3,7 @@
 use super::super::Stream;
 use super::super::admission::{Admission, Place};
 use super::super::board::{Board, Figures, Subject};
-use super::body::{Content, PairEnd};
+use super::body::{Content, Due, PairEnd};
 use super::request::{Gatekeeper, Refusal, duration, query};
 use crate::sys::{Sink, net};
 use crossbeam_channel::Sender;
@@ -11,7 +11,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const EVENT: Duration = Duration::from_secs(5);
 /// Of `/capture.pcapng` without `last`.
 const LAST: Duration = Duration::from_secs(600);
+const PCAPNG: &str = "application/x-pcapng";
 
 /// In every answer: a browser runs nothing and loads nothing but what is ours.
 const SECURITY: [(&str, &str); 6] = [
@@ -88,14 +89,15 @@ impl Site {
         self.admission.stop_waker().wake();
     }
 
-    /// Answers one request. `goes_on` is set if the answer has no end of its own.
+    /// Answers one request, and says until when the answer is `due`.
     pub async fn answer(
         &self,
         request: &Request<Incoming>,
-        goes_on: &AtomicBool,
+        due: &Due,
         stop: watch::Receiver<bool>,
     ) -> Answer {
-        let mut answer = self.found(request, goes_on, stop).await;
+        due.renew();
+        let mut answer = self.found(request, due, stop).await;
         for (name, value) in SECURITY {
             answer.headers_mut().insert(name, HeaderValue::from_static(value));
         }
@@ -105,7 +107,7 @@ impl Site {
     async fn found(
         &self,
         request: &Request<Incoming>,
-        goes_on: &AtomicBool,
+        due: &Due,
         stop: watch::Receiver<bool>,
     ) -> Answer {
         let (uri, path) = (request.uri(), request.uri().path());
@@ -138,25 +140,15 @@ impl Site {
             ),
             "/healthz" => self.health(subject).await,
             "/events" if is_head => whole("text/event-stream", Bytes::new()),
-            "/events" => {
-                goes_on.store(true, Ordering::SeqCst);
-                self.events(subject, stop)
-            }
-            "/live.pcapng" | "/capture.pcapng" if is_head => {
-                whole("application/x-pcapng", Bytes::new())
-            }
-            "/live.pcapng" => {
-                goes_on.store(true, Ordering::SeqCst);
-                self.packets("live.pcapng", None)
-            }
+            "/events" => self.events(subject, due, stop),
+            "/live.pcapng" if is_head => whole(PCAPNG, Bytes::new()),
+            "/live.pcapng" => self.packets("live.pcapng", None, due).await,
             "/capture.pcapng" => match query(uri, "last").map_or(Some(LAST), duration) {
                 None => {
                     text(StatusCode::BAD_REQUEST, "last: takes a time such as 90s, 10m or 2h\n")
                 }
-                Some(last) => {
-                    goes_on.store(true, Ordering::SeqCst);
-                    self.packets("capture.pcapng", Some(last))
-                }
+                Some(_) if is_head => whole(PCAPNG, Bytes::new()),
+                Some(last) => self.packets("capture.pcapng", Some(last), due).await,
             },
             _ => text(StatusCode::NOT_FOUND, "not here; see /\n"),
         }
@@ -210,7 +202,7 @@ impl Site {
     }
 
     /// An event whenever there are new figures: the grade.
-    fn events(&self, subject: Subject, mut stop: watch::Receiver<bool>) -> Answer {
+    fn events(&self, subject: Subject, due: &Due, mut stop: watch::Receiver<bool>) -> Answer {
         let (sender, events) = mpsc::channel(2);
         let (board, mut news) = (Arc::clone(&self.board), self.news.subscribe());
         tokio::spawn(async move {
@@ -230,14 +222,14 @@ impl Site {
                 }
             }
         });
-        let mut answer = Response::new(Content::Events(events));
+        let mut answer = Response::new(Content::Events(events, due.suspend()));
         let kind = HeaderValue::from_static("text/event-stream");
         answer.headers_mut().insert(CONTENT_TYPE, kind);
         answer
     }
 
     /// A stream of packets, as any reader gets one.
-    fn packets(&self, file: &'static str, last: Option<Duration>) -> Answer {
+    async fn packets(&self, file: &'static str, last: Option<Duration>, due: &Due) -> Answer {
         let pair = net::pair().and_then(|(ours, theirs)| Ok((PairEnd::from_std(ours)?, theirs)));
         let Ok((ours, theirs)) = pair else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "no descriptors left: try again later\n");
@@ -246,6 +238,7 @@ impl Site {
         let Some((theirs, place)) = admitted else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "too many readers: try again later\n");
         };
+        sleep(self.admission.pause()).await;
         self.streams_open.fetch_add(1, Ordering::SeqCst);
         let open = Open(Arc::clone(&self.streams_open), place);
         let Ok(sink) = Sink::paired(theirs) else {
@@ -259,9 +252,9 @@ impl Site {
         if self.streams.try_send(stream).is_err() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "too many at once: try again\n");
         }
-        let mut answer = Response::new(Content::Packets(ours));
+        let mut answer = Response::new(Content::Packets(ours, due.suspend()));
         let headers = answer.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-pcapng"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PCAPNG));
         if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"{file}\""))
         {
             headers.insert(CONTENT_DISPOSITION, disposition);

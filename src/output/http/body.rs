@@ -3,25 +3,81 @@
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 #[cfg(windows)]
 pub use tokio::net::TcpStream as PairEnd;
 #[cfg(unix)]
 pub use tokio::net::UnixStream as PairEnd;
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Octets of packets that are sent in one piece.
 const PIECE: usize = 16 << 10;
+/// How long a client may take for an answer that ends, and for the rest of one that has ended.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// Until when the client of a connection must have taken what it was answered; `None` as long as the
+/// answer has no end.
+#[derive(Clone)]
+pub struct Due(Arc<watch::Sender<Option<Instant>>>);
+
+impl Due {
+    /// Of a client that has said nothing yet.
+    pub fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(Some(Instant::now() + ANSWER))))
+    }
+
+    /// It is answered now.
+    pub fn renew(&self) {
+        self.0.send_replace(Some(Instant::now() + ANSWER));
+    }
+
+    /// What it is answered has no end, until this is dropped.
+    pub fn suspend(&self) -> Suspended {
+        self.0.send_replace(None);
+        Suspended(self.clone())
+    }
+
+    /// Returns when it has taken too long.
+    pub async fn passed(&self) {
+        let mut changes = self.0.subscribe();
+        loop {
+            let due = *changes.borrow_and_update();
+            let passed = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = passed => return,
+                _ = changes.changed() => {}
+            }
+        }
+    }
+}
+
+/// An answer without end, which is not due before this is dropped.
+pub struct Suspended(Due);
+
+impl Drop for Suspended {
+    fn drop(&mut self) {
+        self.0.renew();
+    }
+}
 
 /// The body of an answer.
 pub enum Content {
     /// All of it.
     Whole(Option<Bytes>),
     /// Packets, from the other end of a pair of sockets.
-    Packets(PairEnd),
+    Packets(PairEnd, #[expect(dead_code, reason = "held until the end")] Suspended),
     /// Events, as they happen.
-    Events(Receiver<Bytes>),
+    Events(Receiver<Bytes>, #[expect(dead_code, reason = "held until the end")] Suspended),
 }
 
 impl Body for Content {
@@ -34,10 +90,10 @@ impl Body for Content {
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         Poll::Ready(match &mut *self {
             Self::Whole(octets) => octets.take().map(|octets| Ok(Frame::data(octets))),
-            Self::Events(events) => {
+            Self::Events(events, _) => {
                 ready!(events.poll_recv(context)).map(|event| Ok(Frame::data(event)))
             }
-            Self::Packets(stream) => {
+            Self::Packets(stream, _) => {
                 let mut octets = [0; PIECE];
                 let mut read = ReadBuf::new(&mut octets);
                 match ready!(Pin::new(stream).poll_read(context, &mut read)) {

@@ -49,17 +49,16 @@ impl Gatekeeper {
         let mut hosts = headers.get_all(HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(Refusal::NoHost) };
         let host = host.to_str().map_err(|_| Refusal::NoHost)?;
-        let Some(token) = self.token.as_deref().filter(|_| !public) else {
-            return if self.is_ours(host) { Ok(()) } else { Err(Refusal::StrangeHost) };
-        };
-        // A page of somebody else does not know the token, whatever the host is called.
         let given = headers
             .get(AUTHORIZATION)
-            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
+            .and_then(|value| bearer(value.as_bytes()))
             .or_else(|| query(uri, "token").map(str::as_bytes));
-        match given {
-            Some(given) if is_same(given, token) => Ok(()),
-            _ => Err(Refusal::NoToken),
+        match &self.token {
+            // A page of somebody else does not know the token, whatever the host is called.
+            Some(token) if given.is_some_and(|given| is_same(given, token)) => Ok(()),
+            Some(_) if !public => Err(Refusal::NoToken),
+            _ if self.is_ours(host) => Ok(()),
+            _ => Err(Refusal::StrangeHost),
         }
     }
 
@@ -96,6 +95,12 @@ fn read_token(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(token)
 }
 
+/// The token in a header: the word before it may be written in any letters (RFC 9110, 11.1).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
+}
+
 /// Takes as long wherever the first difference is.
 fn is_same(given: &[u8], token: &[u8]) -> bool {
     let differences = given.iter().zip(token).fold(0, |sum, (one, other)| sum | (one ^ other));
@@ -128,12 +133,22 @@ mod tests {
     }
 
     fn admit(gatekeeper: &Gatekeeper, host: &str, uri: &str, token: &str) -> Result<(), Refusal> {
+        admit_to(gatekeeper, host, uri, token, false)
+    }
+
+    fn admit_to(
+        gatekeeper: &Gatekeeper,
+        host: &str,
+        uri: &str,
+        token: &str,
+        public: bool,
+    ) -> Result<(), Refusal> {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, host.parse().expect("a value"));
         if !token.is_empty() {
             headers.insert(AUTHORIZATION, token.parse().expect("a value"));
         }
-        gatekeeper.admit(&uri.parse().expect("a URI"), &headers, false)
+        gatekeeper.admit(&uri.parse().expect("a URI"), &headers, public)
     }
 
     #[test]
@@ -155,7 +170,13 @@ mod tests {
         let guarded = gatekeeper(Some(b"0123456789abcdef"));
         let bearer = "Bearer 0123456789abcdef";
         assert_eq!(admit(&guarded, "any.example", "/", bearer), Ok(()));
+        assert_eq!(admit(&guarded, "any.example", "/", &bearer.to_lowercase()), Ok(()));
         assert_eq!(admit(&guarded, "x", "/?a=b&token=0123456789abcdef", ""), Ok(()));
+        // What is public needs none, at a host that is ours; with it any will do.
+        assert_eq!(admit_to(&guarded, "pi", "/healthz", "", true), Ok(()));
+        assert_eq!(admit_to(&guarded, "any.example", "/healthz", bearer, true), Ok(()));
+        let refused = admit_to(&guarded, "any.example", "/healthz", "", true);
+        assert_eq!(refused, Err(Refusal::StrangeHost));
         for (uri, header) in [
             ("/", ""),
             ("/?token=", ""),
