@@ -123,6 +123,12 @@ impl WallOffset {
     }
 }
 
+/// The nanoseconds of a length of time that somebody named; at most those that are counted here, which
+/// are 584 years.
+pub fn ns_of(length: Duration) -> u64 {
+    u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// A time for people, such as `12.346 s`.
 pub fn seconds(ns: u64) -> String {
     let ms = ns.saturating_add(500_000) / 1_000_000;
@@ -140,6 +146,13 @@ mod tests {
             WallOffset::default().step_in_words(-3_600_000_000_000),
             "the clock was set back by 3600.000 s"
         );
+    }
+
+    #[test]
+    fn no_length_of_time_is_a_short_one_because_it_is_too_long() {
+        assert_eq!(ns_of(Duration::from_secs(2)), 2_000_000_000);
+        // Two seconds more than there are.
+        assert_eq!(ns_of(Duration::from_secs(u64::MAX / 1_000_000_000 + 2)), u64::MAX);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::output::Stream;
 use crate::recognition::{Kept, Listening, Outcome, Recalled};
 use crate::source::{Pace, Source};
 use crate::sys::service::{Manager, watchdog};
-use crate::time::MonoClock;
+use crate::time::{MonoClock, ns_of};
 use crossbeam_channel::bounded;
 use log::{info, warn};
 use std::time::Duration;
@@ -100,7 +100,7 @@ fn listen(
     let is_stored = source.pace() == Pace::Stored;
     let mut listening = Listening::new(source.as_mut(), protocols, lines);
     let kept: Kept = loop {
-        let until = clock.now().plus_ns(u64::try_from(wake_up.as_nanos()).unwrap_or(u64::MAX));
+        let until = clock.now().plus_ns(ns_of(wake_up));
         match listening.run(if is_stored { None } else { Some(until) }) {
             Outcome::Recognised(verdict) => {
                 (port.protocol, port.setup.line) = (verdict.protocol, verdict.line);

@@ -12,7 +12,7 @@ use super::writer::past::Past;
 use crate::encode::{Encoder, Format};
 use crate::error::Error;
 use crate::output::Stream;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, ns_of};
 use log::{Level, info};
 use std::io;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ pub fn open_stream<'scope>(
             return ended_with(Some(error));
         }
     };
-    let most_ns = last.map_or(u64::MAX, |last| last.as_nanos() as u64);
+    let most_ns = last.map_or(u64::MAX, ns_of);
     let past = open_or_find(shared, &stream, opened, most_ns);
     if let Some(deadline) = shared.limit.get() {
         stream.queue.limit(*deadline);

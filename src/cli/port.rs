@@ -18,6 +18,7 @@ use crate::nats::query::Query;
 use crate::setting::Values;
 use crate::source::file::FileKind;
 use crate::source::{self, file, record};
+use crate::time::ns_of;
 use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -98,7 +99,7 @@ pub(super) fn surveyed(typed: &OsStr, mut settings: Settings) -> Result<Port, cl
 }
 
 fn hops(channels: &Channels, dwell: Duration) -> Hops {
-    Hops { channels: channels.all().to_vec(), dwell_ns: dwell.as_nanos() as u64 }
+    Hops { channels: channels.all().to_vec(), dwell_ns: ns_of(dwell) }
 }
 
 /// What a typed port asks for.

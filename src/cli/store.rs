@@ -5,7 +5,7 @@ use super::{line_of, usage, values};
 use crate::nats::address::{Account, Address, Trunk, shown};
 use crate::nats::query::{Query, Range};
 use crate::output::nats::Keep;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, ns_of};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fmt;
@@ -84,8 +84,8 @@ impl StoreArgs {
 
     fn range(&self, usual: Usual) -> Result<Range, clap::Error> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let now = Timestamp::from_ns(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
-        let ago = |time: Duration| now.minus_ns(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        let now = Timestamp::from_ns(ns_of(now));
+        let ago = |time: Duration| now.minus_ns(ns_of(time));
         let hour = (usual == Usual::HourAgo).then(|| ago(Duration::from_secs(3600)));
         let from = self.from.or(self.since.map(ago)).or(hour.filter(|_| self.to.is_none()));
         if let (None, Some(_)) = (from, self.to) {
