@@ -74,6 +74,11 @@ impl Pieces {
         Ok(())
     }
 
+    /// Whether what has come ends with a block.
+    pub fn is_whole(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// The interfaces of the section, as far as it was read.
     pub fn interfaces(&self) -> &[Interface] {
         &self.interfaces

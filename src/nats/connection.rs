@@ -5,7 +5,7 @@ use super::address::{Account, Trunk};
 use async_nats::jetstream::context::{
     GetStreamByNameErrorKind, GetStreamErrorKind, RequestErrorKind,
 };
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, message::StreamMessage};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
 use futures_util::StreamExt as _;
@@ -142,7 +142,21 @@ impl Connection {
 /// # Errors
 /// Why that cannot be told.
 pub async fn last_of(stream: &Stream, trunk: &Trunk) -> Result<Option<StreamMessage>, String> {
-    match stream.get_last_raw_message_by_subject(&trunk.subject()).await {
+    found(stream.get_last_raw_message_by_subject(&trunk.subject()).await)
+}
+
+/// The oldest message of a trunk, if there is one.
+///
+/// # Errors
+/// Why that cannot be told.
+pub async fn first_of(stream: &Stream, trunk: &Trunk) -> Result<Option<StreamMessage>, String> {
+    found(stream.get_next_raw_message_by_subject(trunk.subject()).await)
+}
+
+fn found(
+    message: Result<StreamMessage, LastRawMessageError>,
+) -> Result<Option<StreamMessage>, String> {
+    match message {
         Ok(message) => Ok(Some(message)),
         Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
         Err(error) => Err(why(&error)),

@@ -3,14 +3,15 @@
 //!
 //! Each trunk has a socket, into which its messages go as one stream; what all of them begin with goes
 //! in once. While nobody reads it, nothing more is asked of the server. A connection that is lost is
-//! made anew, and each trunk goes on behind its last message.
+//! made anew, and each trunk goes on behind its last message. What is wrong with one trunk is wrong with
+//! that one alone: the others are read all the same.
 
 use crate::decode;
 use crate::decode::pieces::Pieces;
 use crate::error::Error;
 use crate::nats::address::Trunk;
 use crate::nats::batch::header_len;
-use crate::nats::connection::{Connection, last_of, why};
+use crate::nats::connection::{Connection, first_of, last_of, why};
 use crate::nats::query::{Query, Range};
 use crate::outage::Outage;
 use crate::sys::Waker;
@@ -20,7 +21,7 @@ use async_nats::jetstream::message::Message;
 use chrono::DateTime;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use log::{info, warn};
+use log::{Level, info, warn};
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -42,6 +43,8 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How often it is looked whether there are other trunks.
 const LOOK_FOR_OTHERS: Duration = Duration::from_secs(15);
+/// How long a connection that fails a trunk may take to show that it is lost: then all of them fail.
+const A_MOMENT: Duration = Duration::from_secs(1);
 /// More trunks than this are not read: each has a thread.
 const MOST: usize = 1000;
 
@@ -76,6 +79,9 @@ struct Reading {
     sent: usize,
     /// Whether all that was asked for is in the socket, or nobody wants it any more.
     is_over: bool,
+    /// Whether it was told that there are messages of somebody else.
+    is_warned: bool,
+    outage: Outage,
     is_caught_up: Arc<AtomicBool>,
     goes_on: bool,
 }
@@ -90,6 +96,15 @@ enum Next {
 
 /// A trunk that the server has: what its last message says of its line, and that message's number.
 type Known = (Trunk, decode::Interface, u64);
+
+/// What a server that is asked for a trunk has.
+enum Asked {
+    Packets(Known),
+    /// A stream at most.
+    Nothing,
+    /// Messages of somebody else.
+    Strange,
+}
 
 impl Subscription {
     /// Asks for the trunks of a query, and begins to read them; with `follows` until there are other ones,
@@ -132,6 +147,8 @@ impl Subscription {
                 octets: Vec::new(),
                 sent: 0,
                 is_over: false,
+                is_warned: false,
+                outage: Outage::new(),
                 is_caught_up: Arc::clone(&is_caught_up),
                 goes_on,
             });
@@ -191,7 +208,17 @@ async fn find(query: &Query) -> Result<(Connection, Vec<Known>), Error> {
             warn!("{account}: has more than {MOST} trunks: the others are not read");
             break;
         }
-        known.extend(ask(&connection, trunk).await?);
+        match ask(&connection, trunk).await? {
+            Asked::Packets(found) => known.push(found),
+            Asked::Nothing => {}
+            Asked::Strange => {
+                let error = Error::new(trunk, "has messages that are not of serialshark");
+                if !pattern.is_pattern() {
+                    return Err(error);
+                }
+                error.log(Level::Warn);
+            }
+        }
     }
     if known.is_empty() {
         let all = Trunk { site: "*".to_owned(), name: "*".to_owned() };
@@ -210,17 +237,33 @@ async fn find(query: &Query) -> Result<(Connection, Vec<Known>), Error> {
     Ok((connection, known))
 }
 
-/// What the server knows of a trunk; `None` if it has no packets of it.
-async fn ask(connection: &Connection, trunk: &Trunk) -> Result<Option<Known>, Error> {
+/// What the server has of a trunk.
+async fn ask(connection: &Connection, trunk: &Trunk) -> Result<Asked, Error> {
     let cannot = |why: String| Error::new(trunk, format!("cannot be asked for: {why}"));
-    let Some(stream) = connection.stream_of(trunk).await.map_err(cannot)? else { return Ok(None) };
-    let Some(last) = last_of(&stream, trunk).await.map_err(cannot)? else { return Ok(None) };
-    let mut pieces = Pieces::default();
-    let read = pieces.push(&last.payload, |_| {});
-    let Some(interface) = pieces.interfaces().first().filter(|_| read.is_ok()) else {
-        return Err(Error::new(trunk, "has messages that are not of serialshark"));
+    let Some(stream) = connection.stream_of(trunk).await.map_err(cannot)? else {
+        return Ok(Asked::Nothing);
     };
-    Ok(Some((trunk.clone(), interface.clone(), last.sequence)))
+    let Some(last) = last_of(&stream, trunk).await.map_err(cannot)? else {
+        return Ok(Asked::Nothing);
+    };
+    let mut interface = interface_of(&last.payload);
+    if interface.is_none() {
+        // Somebody else may have stored one message among ours.
+        let first = first_of(&stream, trunk).await.map_err(cannot)?;
+        interface = first.and_then(|first| interface_of(&first.payload));
+    }
+    Ok(match interface {
+        Some(interface) => Asked::Packets((trunk.clone(), interface, last.sequence)),
+        None => Asked::Strange,
+    })
+}
+
+/// What a message says of the line; `None` if it is not of serialshark: one that is not whole, or no
+/// pcapng, would spoil what comes behind it.
+fn interface_of(message: &[u8]) -> Option<decode::Interface> {
+    let mut pieces = Pieces::default();
+    pieces.push(message, |_| {}).ok()?;
+    pieces.interfaces().first().filter(|_| pieces.is_whole()).cloned()
 }
 
 /// The thread.
@@ -280,9 +323,9 @@ async fn read_by(
     if follows && has_others(connection, pattern, &known).await {
         return Ok(Next::Others);
     }
-    let all = join_all(readings.iter_mut().map(|reading| reading.run(connection)));
+    let all = join_all(readings.iter_mut().map(|reading| reading.keep_on(connection)));
     tokio::select! {
-        results = all => results.into_iter().collect::<Result<(), _>>().map(|()| Next::Go),
+        _ = all => Ok(Next::Go),
         () = connection.lost() => Err("the connection is lost".to_owned()),
         () = look(connection, pattern, follows, known) => Ok(Next::Others),
     }
@@ -317,7 +360,9 @@ async fn has_others(connection: &Connection, pattern: &Trunk, known: &BTreeSet<T
     let mut new = Vec::new();
     for trunk in trunks.iter().filter(|trunk| !known.contains(trunk)) {
         // One without packets has nothing to be shown yet.
-        if known.len() + new.len() < MOST && matches!(ask(connection, trunk).await, Ok(Some(_))) {
+        if known.len() + new.len() < MOST
+            && matches!(ask(connection, trunk).await, Ok(Asked::Packets(_)))
+        {
             new.push(trunk);
         }
     }
@@ -329,6 +374,16 @@ async fn has_others(connection: &Connection, pattern: &Trunk, known: &BTreeSet<T
 }
 
 impl Reading {
+    /// Reads one trunk until it is over, also where that fails for it alone.
+    async fn keep_on(&mut self, connection: &Connection) {
+        while let Err(error) = self.run(connection).await {
+            self.is_caught_up.store(false, Ordering::Release);
+            sleep(A_MOMENT).await;
+            let why = format!("packets cannot be read: {error}");
+            sleep(self.outage.begin(&self.trunk.to_string(), &why)).await;
+        }
+    }
+
     /// Reads one trunk until it is over.
     async fn run(&mut self, connection: &Connection) -> Result<(), String> {
         if !self.flush().await {
@@ -389,6 +444,15 @@ impl Reading {
     /// Takes the octets of a message; what it begins with only where it is not that of the one before.
     fn take(&mut self, message: &Message) -> Result<(), String> {
         let payload = &message.payload;
+        if interface_of(payload).is_none() {
+            if !std::mem::replace(&mut self.is_warned, true) {
+                warn!(
+                    "{}: has messages that are not of serialshark: they are left out",
+                    self.trunk
+                );
+            }
+            return Ok(());
+        }
         let len = header_len(payload).map_err(|problem| problem.to_string())?;
         let (header, blocks) = payload.split_at(len);
         if header != self.header {
