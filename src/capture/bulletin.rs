@@ -172,6 +172,7 @@ impl<'a> Bulletin<'a> {
             }
         }
         self.desk.show("report", document.to_string());
+        self.desk.show_status();
     }
 }
 
@@ -213,6 +214,12 @@ mod tests {
         assert!(tell(&[gone, finding("token-lost", &[5])]));
         assert!(tell(&[]));
         assert!(!tell(&[]));
+        bulletin.look(false);
+        assert_eq!(
+            desk.shown("status"),
+            Some((2, "online".to_owned())),
+            "said again with the rest"
+        );
         let told: Vec<_> = desk.findings().iter().map(|it| it.replace('"', "")).collect();
         assert_eq!(
             told,

@@ -28,6 +28,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+/// The topic that says whether the program runs.
+const STATUS: &str = "status";
 /// How long the end of the program waits for the broker.
 const GRACE: Duration = Duration::from_millis(400);
 /// A broker that does not answer for twice as long is taken for gone.
@@ -53,6 +55,9 @@ struct State {
 /// Between the thread that listens to the line and the one that talks to the broker.
 pub struct Desk {
     broker: Broker,
+    /// What it is called at the broker: the same in each connection, so that the broker ends the one
+    /// before, and tells the last will of that one first. Nobody else has it.
+    id: String,
     state: Mutex<State>,
     news: Notify,
     closing: Notify,
@@ -69,9 +74,13 @@ struct Told {
 }
 
 impl Desk {
-    /// For this broker; nothing is on it yet.
+    /// For this broker; nothing is on it yet but that it is there.
     pub fn new(broker: Broker) -> Self {
-        Self { broker, state: Mutex::default(), news: Notify::new(), closing: Notify::new() }
+        let id = format!("ss-{:016x}", RandomState::new().hash_one(std::process::id()));
+        let (state, news, closing) = (Mutex::default(), Notify::new(), Notify::new());
+        let desk = Self { broker, id, state, news, closing };
+        desk.show_status();
+        desk
     }
 
     /// The number of the port whose line it is about.
@@ -88,6 +97,12 @@ impl Desk {
         self.news.notify_one();
     }
 
+    /// Shows that this program runs: to be said again now and then, since another one that ends below
+    /// the same prefix says otherwise.
+    pub fn show_status(&self) {
+        self.show(STATUS, "online".to_owned());
+    }
+
     /// Tells this once at `PREFIX/findings`.
     pub fn tell(&self, finding: String) {
         let mut state = self.state();
@@ -99,6 +114,12 @@ impl Desk {
         state.findings.push_back(finding);
         drop(state);
         self.news.notify_one();
+    }
+
+    /// What is shown at a topic, and how often that was said.
+    #[cfg(test)]
+    pub fn shown(&self, topic: &str) -> Option<(u64, String)> {
+        self.state().shown.get(topic).cloned()
     }
 
     /// What waits to be told.
@@ -247,7 +268,7 @@ impl Desk {
         }
         if state.is_closing && state.findings.is_empty() {
             if told.farewell == 0
-                && publish(self.broker.topic("status"), QoS::AtMostOnce, true, "offline")
+                && publish(self.broker.topic(STATUS), QoS::AtMostOnce, true, "offline")
             {
                 told.farewell = 1;
             }
@@ -258,12 +279,11 @@ impl Desk {
     }
 
     fn options(&self) -> Result<MqttOptions, String> {
-        // Its own for each connection: a broker sends away the older of two of one name.
-        let id = format!("ss-{:016x}", RandomState::new().hash_one(std::process::id()));
+        let id = self.id.clone();
         let mut options =
             MqttOptions::new(id, self.broker.server.host.clone(), self.broker.server.port);
         options.set_keep_alive(KEEP_ALIVE).set_max_packet_size(LARGEST, LARGEST);
-        let will = LastWill::new(self.broker.topic("status"), "offline", QoS::AtLeastOnce, true);
+        let will = LastWill::new(self.broker.topic(STATUS), "offline", QoS::AtLeastOnce, true);
         options.set_last_will(will);
         if let Some(user) = &self.broker.server.user {
             options
@@ -321,6 +341,6 @@ mod tests {
         assert_eq!((findings.len(), desk.state().missed), (FINDINGS, 1000 - FINDINGS as u64));
         // The first one may be on its way.
         assert_eq!((findings[0].as_str(), findings[1].as_str()), ("0", "745"));
-        assert_eq!(desk.state().shown.len(), 1);
+        assert_eq!(desk.state().shown.len(), 2);
     }
 }

@@ -6,7 +6,7 @@ use crate::common::*;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -248,6 +248,43 @@ fn a_death_is_told_by_the_last_will_and_a_broker_that_was_away_is_told_all_again
     subscriber.wait_for("0 site/trunk1/status offline");
     let lines = program.stderr();
     assert_eq!(lines.iter().filter(|line| line.contains("no connection")).count(), 1, "{lines:#?}");
+}
+
+/// The broker holds a connection for open that is lost at our end, as a network does it whose path has
+/// changed; its last will must not be the last word.
+#[test]
+fn a_connection_that_the_broker_has_not_missed_yet_makes_nobody_offline() {
+    let Some(mosquitto) = Mosquitto::start(None) else { return };
+    let between = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = mosquitto
+        .url()
+        .replace(&mosquitto.port.to_string(), &between.local_addr().unwrap().port().to_string());
+    let broker = mosquitto.port;
+    let (sender, connections) = channel();
+    std::thread::spawn(move || {
+        for client in between.incoming().map_while(Result::ok) {
+            let broker = TcpStream::connect(("127.0.0.1", broker)).unwrap();
+            let pump = |mut from: TcpStream, mut to: TcpStream| {
+                std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            };
+            pump(client.try_clone().unwrap(), broker.try_clone().unwrap());
+            pump(broker.try_clone().unwrap(), client.try_clone().unwrap());
+            if sender.send((client, broker)).is_err() {
+                return;
+            }
+        }
+    });
+    let mut subscriber = mosquitto.subscribe(&[]);
+    let pty = Pty::new();
+    let mut program = Program::start([pty.path(), "-b", "38400", "--mqtt", &url]);
+    subscriber.wait_for("0 site/trunk1/status online");
+    // The broker's end stays open.
+    let (client, _broker) = connections.recv().unwrap();
+    client.shutdown(Shutdown::Both).unwrap();
+    program.wait_for("trunk1: connected again");
+    subscriber.wait_for("0 site/trunk1/status offline");
+    subscriber.wait_for("0 site/trunk1/status online");
+    program.terminate();
 }
 
 #[test]
