@@ -217,7 +217,7 @@ mod tests {
         bulletin.look(false);
         assert_eq!(
             desk.shown("status"),
-            Some((2, "online".to_owned())),
+            Some((1, "online".to_owned())),
             "said again with the rest"
         );
         let told: Vec<_> = desk.findings().iter().map(|it| it.replace('"', "")).collect();

@@ -3,6 +3,7 @@
 use crate::output::permissions;
 use crate::time::Timestamp;
 use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _};
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -50,13 +51,21 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, &'static str> {
     ns.and_then(|ns| u64::try_from(ns).ok()).map(Timestamp::from_ns).ok_or(EXPECTED)
 }
 
+/// Octets of a file with a password, at most.
+#[cfg_attr(not(any(feature = "mqtt", feature = "nats")), allow(dead_code, reason = "for brokers"))]
+const LONGEST_PASSWORD: u64 = 4096;
+
 /// The password in a file, without the end of its line.
 #[cfg_attr(not(any(feature = "mqtt", feature = "nats")), allow(dead_code, reason = "for brokers"))]
 pub(super) fn password(option: &str, path: &Path) -> Result<String, clap::Error> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let why = crate::error::words(error);
-        super::usage(format!("{option} {}: cannot read: {why}", path.display()))
-    })?;
+    let wrong = |why| super::usage(format!("{option} {}: {why}", path.display()));
+    let mut text = String::new();
+    let file = std::fs::File::open(path);
+    file.and_then(|file| file.take(LONGEST_PASSWORD + 1).read_to_string(&mut text))
+        .map_err(|error| wrong(format!("cannot read: {}", crate::error::words(error))))?;
+    if text.len() as u64 > LONGEST_PASSWORD {
+        return Err(wrong("holds no password: it is too long".to_owned()));
+    }
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 

@@ -63,8 +63,21 @@ impl Account {
             _ => return Err("expected nats://[USER@]HOST[:PORT]/SITE.TRUNK".to_owned()),
         };
         let (server, path) = Server::parse(rest, 4222)?;
+        if !is_taken(&server) {
+            return Err(
+                "there can be no such host: expected a name, or an address without %".into()
+            );
+        }
         Ok((Self { server, tls, credentials: None, authorities: None }, path))
     }
+}
+
+/// Whether the client takes it: it knows no zones (`fe80::1%eth0`).
+fn is_taken(server: &Server) -> bool {
+    #[cfg(all(target_os = "linux", feature = "nats"))]
+    return format!("nats://{}", server.place()).parse::<async_nats::ServerAddr>().is_ok();
+    #[cfg(not(all(target_os = "linux", feature = "nats")))]
+    return !server.host.contains('%');
 }
 
 impl Trunk {
@@ -207,6 +220,7 @@ mod tests {
             "nats://u:secret@h:0/a.b",
             "nats://u:secret@h:x/a.b",
             "nats://u:%zzsecret@h/a.b",
+            "nats://u:secret@[::1%lo]/a.b",
         ] {
             let error = Address::parse(url).expect_err(url);
             assert!(!error.contains("secret"), "{error}");

@@ -3,14 +3,16 @@
 
 use super::address::{Account, Trunk};
 use async_nats::jetstream::context::{
-    GetStreamByNameErrorKind, GetStreamErrorKind, RequestErrorKind,
+    GetStreamByNameErrorKind, GetStreamErrorKind, PublishErrorKind, RequestErrorKind,
 };
 use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, message::StreamMessage};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerError};
 use futures_util::StreamExt as _;
 use std::collections::BTreeSet;
 use std::error::Error as StdError;
+use std::io::ErrorKind;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -23,6 +25,8 @@ pub struct Connection {
     /// The server's store.
     pub jetstream: jetstream::Context,
     lost: watch::Receiver<bool>,
+    /// What the server has said that it refuses. It does not answer then.
+    complaint: Arc<Mutex<Option<String>>>,
 }
 
 impl Connection {
@@ -32,6 +36,8 @@ impl Connection {
     /// Why not, and what to do where the user can.
     pub async fn open(account: &Account) -> Result<Self, String> {
         let (told, lost) = watch::channel(false);
+        let complaint = Arc::<Mutex<Option<String>>>::default();
+        let heard = Arc::clone(&complaint);
         let mut options = ConnectOptions::new()
             .name("serialshark")
             .connection_timeout(PATIENCE)
@@ -39,8 +45,12 @@ impl Connection {
             .ping_interval(Duration::from_secs(15))
             .require_tls(account.tls)
             .event_callback(move |event| {
-                if matches!(event, Event::Disconnected | Event::Closed) {
-                    told.send_replace(true);
+                match event {
+                    Event::Disconnected | Event::Closed => drop(told.send_replace(true)),
+                    Event::ServerError(ServerError::Other(said)) => {
+                        *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
+                    }
+                    _ => {}
                 }
                 std::future::ready(())
             });
@@ -65,7 +75,13 @@ impl Connection {
             .map_err(|error| why_not(error.kind(), &error))?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(PATIENCE);
-        Ok(Self { client, jetstream, lost })
+        Ok(Self { client, jetstream, lost, complaint })
+    }
+
+    /// Why something failed: what the server has said of it, if it has.
+    pub fn explained(&self, why: String) -> String {
+        let said = self.complaint.lock().unwrap_or_else(PoisonError::into_inner).take();
+        said.map_or(why, |said| format!("the server says: {}", said.trim_start_matches("nats: ")))
     }
 
     /// Returns when the connection is lost.
@@ -189,6 +205,10 @@ fn why_not(kind: ConnectErrorKind, error: &(dyn StdError + 'static)) -> String {
         }
         ConnectErrorKind::TimedOut => "it does not answer".to_owned(),
         ConnectErrorKind::Tls => format!("no TLS: {}", source_of(error)),
+        // Its first words are none of the protocol.
+        ConnectErrorKind::Io if io_kind(error) == Some(ErrorKind::InvalidInput) => {
+            "it is no NATS server".to_owned()
+        }
         _ => why(error),
     }
 }
@@ -203,7 +223,10 @@ pub fn why(error: &(dyn StdError + 'static)) -> String {
                     with jetstream {} in its configuration"
                 .to_owned();
         }
-        if request.is_some_and(|it| it.kind() == RequestErrorKind::TimedOut) {
+        let publish = this.downcast_ref::<jetstream::context::PublishError>();
+        if request.is_some_and(|it| it.kind() == RequestErrorKind::TimedOut)
+            || publish.is_some_and(|it| it.kind() == PublishErrorKind::TimedOut)
+        {
             return "it does not answer".to_owned();
         }
         cause = this.source();
@@ -211,12 +234,22 @@ pub fn why(error: &(dyn StdError + 'static)) -> String {
     source_of(error)
 }
 
-/// The innermost cause, which has the words.
-fn source_of(error: &(dyn StdError + 'static)) -> String {
+/// Of which kind the I/O error is that is the innermost cause.
+fn io_kind(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
+    innermost(error).downcast_ref::<std::io::Error>().map(std::io::Error::kind)
+}
+
+fn innermost<'e>(error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static) {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
+    innermost
+}
+
+/// The innermost cause, which has the words.
+fn source_of(error: &(dyn StdError + 'static)) -> String {
+    let innermost = innermost(error);
     match innermost.downcast_ref::<std::io::Error>() {
         Some(error) => crate::error::words_of(error),
         None => innermost.to_string(),

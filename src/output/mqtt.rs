@@ -74,13 +74,11 @@ struct Told {
 }
 
 impl Desk {
-    /// For this broker; nothing is on it yet but that it is there.
+    /// For this broker; nothing is on it yet.
     pub fn new(broker: Broker) -> Self {
         let id = format!("ss-{:016x}", RandomState::new().hash_one(std::process::id()));
         let (state, news, closing) = (Mutex::default(), Notify::new(), Notify::new());
-        let desk = Self { broker, id, state, news, closing };
-        desk.show_status();
-        desk
+        Self { broker, id, state, news, closing }
     }
 
     /// The number of the port whose line it is about.
@@ -97,8 +95,8 @@ impl Desk {
         self.news.notify_one();
     }
 
-    /// Shows that this program runs: to be said again now and then, since another one that ends below
-    /// the same prefix says otherwise.
+    /// Shows once more that this program runs, as each connection begins with: another one that ends
+    /// below the same prefix says otherwise.
     pub fn show_status(&self) {
         self.show(STATUS, "online".to_owned());
     }
@@ -188,11 +186,13 @@ impl Desk {
         let ended = self.connection(&client, events, outage, &mut told).await;
         ended.map_err(|error| {
             let why = why(&error);
-            let is_silent = told.is_none() && matches!(error, ConnectionError::MqttState(_));
-            if is_silent && !self.broker.tls {
-                return format!("{why}, before it said anything: it may want TLS, mqtts://");
+            let is_greeted = told.is_some() || self.broker.tls;
+            match error {
+                ConnectionError::MqttState(_) | ConnectionError::NotConnAck(_) if !is_greeted => {
+                    format!("{why}: it may want TLS, mqtts://")
+                }
+                _ => why,
             }
-            why
         })
     }
 
@@ -316,6 +316,10 @@ fn why(error: &ConnectionError) -> String {
         ConnectionError::MqttState(
             StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error)),
         ) => crate::error::words_of(error),
+        ConnectionError::NotConnAck(_)
+        | ConnectionError::MqttState(StateError::Deserialization(_)) => {
+            "it does not speak MQTT at this port".to_owned()
+        }
         #[cfg(target_os = "linux")]
         ConnectionError::Tls(rumqttc::TlsError::Io(error)) => crate::error::words_of(error),
         other => other.to_string(),
@@ -341,6 +345,6 @@ mod tests {
         assert_eq!((findings.len(), desk.state().missed), (FINDINGS, 1000 - FINDINGS as u64));
         // The first one may be on its way.
         assert_eq!((findings[0].as_str(), findings[1].as_str()), ("0", "745"));
-        assert_eq!(desk.state().shown.len(), 2);
+        assert_eq!(desk.state().shown.len(), 1);
     }
 }

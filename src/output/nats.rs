@@ -213,8 +213,12 @@ impl Publisher {
     /// Until it is lost, or all is stored and the stream at its end.
     async fn connection(&self, session: &mut Session) -> Result<(), String> {
         let connection = Connection::open(&self.account).await?;
+        self.store(&connection, session).await.map_err(|why| connection.explained(why))
+    }
+
+    async fn store(&self, connection: &Connection, session: &mut Session) -> Result<(), String> {
         let longest = connection.largest_message().saturating_sub(HEADERS).min(LARGEST);
-        let mut expected = self.expected(&connection, session).await?;
+        let mut expected = self.expected(connection, session).await?;
         session.outage.end(&self.name);
         let mut surprises = 0;
         loop {
@@ -263,7 +267,7 @@ impl Publisher {
                     if error.kind() == PublishErrorKind::WrongLastSequence && surprises < 3 =>
                 {
                     surprises += 1;
-                    expected = self.expected(&connection, session).await?;
+                    expected = self.expected(connection, session).await?;
                 }
                 Err(error) => return Err(why(&error)),
             }

@@ -5,7 +5,7 @@ use crate::certificates::Certificates;
 use crate::common::*;
 use rustix::process::Signal;
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -312,6 +312,16 @@ fn a_password_comes_from_a_file_and_a_wrong_one_is_told_once() {
 #[test]
 fn a_broker_that_is_away_or_stopped_does_not_keep_the_program() {
     let pty = Pty::new();
+    let strange = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = strange.local_addr().unwrap().port();
+    let url = format!("mqtt://127.0.0.1:{port}/a");
+    let mut program = Program::start([pty.path(), "-b", "38400", "--mqtt", &url]);
+    // Held open: what is thrown away unread would be a reset.
+    let (mut client, _) = strange.accept().unwrap();
+    client.write_all("HTTP/1.1 400 Bad Request\r\n".repeat(10).as_bytes()).unwrap();
+    program.wait_for("it does not speak MQTT at this port: it may want TLS, mqtts://; it is tried");
+    program.terminate();
+
     let nobody = format!("mqtt://127.0.0.1:{}/a", free_port());
     let mut program = Program::start([pty.path(), "-b", "38400", "--mqtt", &nobody]);
     program.wait_for("no connection to the broker: Connection refused; it is tried again");
@@ -344,6 +354,7 @@ fn what_cannot_be_is_said_before_anything_begins() {
     refused(&["mqtt://h/{port}", "sim:mstp"], "would both be sim-mstp");
     refused(&["mqtt://h/a", "--mqtt-password-file", "/none"], "needs a user");
     refused(&["mqtt://me@h/a", "--mqtt-password-file", "/none"], "cannot read");
+    refused(&["mqtt://me@h/a", "--mqtt-password-file", "/dev/zero"], "it is too long");
 }
 
 /// The broker's certificate must be of the authority that was named, and valid today.

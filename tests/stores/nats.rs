@@ -426,7 +426,10 @@ fn a_user_who_may_store_one_trunk_stores_no_other() {
     trunk.say(50);
     check_stored(&as_user("campus.trunk1", "reader"), &trunk.file, &[]);
     other.say(1);
-    other.program.wait_for("packets cannot be stored");
+    let told = other.program.wait_for("packets cannot be stored");
+    assert!(told.contains("the server says: ") && told.contains("$JS.API.STREAM."), "{told}");
+    let refused = try_stored(&as_user("campus.trunk2", "pi"), &[]).unwrap_err();
+    assert!(refused.contains("the server says: "), "{refused}");
     trunk.program.terminate();
     other.program.terminate();
     assert!(nats.log().contains("Publish Violation"));

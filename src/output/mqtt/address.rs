@@ -60,7 +60,7 @@ impl Broker {
 
     /// What is told at each connection: topics and texts, retained.
     pub(super) fn greetings(&self) -> Vec<(String, String)> {
-        let mut greetings = Vec::new();
+        let mut greetings = vec![(self.topic("status"), "online".to_owned())];
         if self.discovery {
             greetings.extend([
                 self.sensor("grade", "Grade", None),
@@ -196,13 +196,13 @@ mod tests {
     #[test]
     fn sensors_of_two_trunks_are_two() {
         let mut broker = Broker::parse("mqtt://h/site/trunk1").unwrap();
-        assert!(broker.greetings().is_empty());
+        assert_eq!(broker.greetings().len(), 1);
         broker.discovery = true;
-        let (topic, config) = broker.greetings().remove(1);
+        let (topic, config) = broker.greetings().remove(2);
         assert_eq!(topic, "homeassistant/sensor/serialshark_site_trunk1/loop_ms/config");
         let config: serde_json::Value = serde_json::from_str(&config).unwrap();
         assert_eq!(config["state_topic"], "site/trunk1/loop_ms");
         let other = Broker { prefix: "site/trunk-1".to_owned(), ..broker };
-        assert_ne!(other.greetings()[1].0, topic);
+        assert_ne!(other.greetings()[2].0, topic);
     }
 }

@@ -196,7 +196,9 @@ async fn find(query: &Query) -> Result<(Connection, Vec<Known>), Error> {
     let connection = Connection::open(account)
         .await
         .map_err(|why| Error::new(account, format!("cannot connect: {why}")))?;
-    let cannot = |why: String| Error::new(account, format!("cannot be asked: {why}"));
+    let cannot = |why: String| {
+        Error::new(account, format!("cannot be asked: {}", connection.explained(why)))
+    };
     let trunks = if pattern.is_pattern() {
         connection.trunks(pattern).await.map_err(cannot)?
     } else {
@@ -239,7 +241,9 @@ async fn find(query: &Query) -> Result<(Connection, Vec<Known>), Error> {
 
 /// What the server has of a trunk.
 async fn ask(connection: &Connection, trunk: &Trunk) -> Result<Asked, Error> {
-    let cannot = |why: String| Error::new(trunk, format!("cannot be asked for: {why}"));
+    let cannot = |why: String| {
+        Error::new(trunk, format!("cannot be asked for: {}", connection.explained(why)))
+    };
     let Some(stream) = connection.stream_of(trunk).await.map_err(cannot)? else {
         return Ok(Asked::Nothing);
     };
@@ -379,7 +383,7 @@ impl Reading {
         while let Err(error) = self.run(connection).await {
             self.is_caught_up.store(false, Ordering::Release);
             sleep(A_MOMENT).await;
-            let why = format!("packets cannot be read: {error}");
+            let why = format!("packets cannot be read: {}", connection.explained(error));
             sleep(self.outage.begin(&self.trunk.to_string(), &why)).await;
         }
     }
