@@ -1,10 +1,34 @@
-//! What was wrong with a TLS connection to a server, in words, and what to do. Pure.
+//! TLS to a server: whom to trust, and what was wrong with a connection, in words, and what to do.
 
 use rustls::CertificateError::{
     Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
     NotValidYetContext, UnknownIssuer,
 };
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use std::error::Error as StdError;
+use std::path::Path;
+
+/// The authorities in a file of PEM.
+///
+/// # Errors
+/// When it cannot be read, or has no certificate.
+pub fn of_file(path: &Path) -> Result<RootCertStore, String> {
+    let wrong = |why: String| format!("{}: {why}", path.display());
+    let pem = std::fs::read(path)
+        .map_err(|error| wrong(format!("cannot read: {}", crate::error::words(error))))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| wrong(format!("no PEM: {error}")))?;
+        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(wrong(
+            "no certificate in it, which begins with -----BEGIN CERTIFICATE-----".into(),
+        ));
+    }
+    Ok(roots)
+}
 
 /// What TLS was stopped by, if an error is of TLS at all; `authorities` is the option that names a file
 /// with those that are trusted.

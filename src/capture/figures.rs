@@ -90,15 +90,26 @@ pub fn slugs<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
             let slug: String = name.chars().map(plain).collect();
             let slug = slug.trim_matches(['-', '.']);
             let slug = if slug.is_empty() { "line" } else { slug };
-            let mut unique = slug.to_owned();
-            let mut number = 1;
-            while !taken.insert(unique.clone()) {
-                number += 1;
-                unique = format!("{slug}-{number}");
-            }
-            unique
+            once(slug, &mut taken, |number| format!("{slug}-{number}"))
         })
         .collect()
+}
+
+/// Names of ports, each once: two series of figures of one name would be none.
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut taken = BTreeSet::new();
+    names.map(|name| once(name, &mut taken, |number| format!("{name} ({number})"))).collect()
+}
+
+/// A name that is not taken yet: this one, or the first that is with a number.
+fn once(name: &str, taken: &mut BTreeSet<String>, with: impl Fn(usize) -> String) -> String {
+    let mut unique = name.to_owned();
+    let mut number = 1;
+    while !taken.insert(unique.clone()) {
+        number += 1;
+        unique = with(number);
+    }
+    unique
 }
 
 fn figures(subject: Subject, lines: &mut [Heard], slugs: &[String], shared: &Shared) -> Figures {
@@ -155,8 +166,10 @@ fn troubles(now: &Now) -> Vec<String> {
 fn stand(shared: &Shared) -> Now {
     let streams = shared.streams();
     let states = streams.tallies.iter().zip(&streams.troubles);
-    let ports = shared.interfaces.iter().zip(states).map(|(port, (tally, trouble))| now::Port {
-        name: port.name.clone(),
+    let names = distinct(shared.interfaces.iter().map(|port| port.name.as_str()));
+    let ports = shared.interfaces.iter().zip(names).zip(states);
+    let ports = ports.map(|((port, name), (tally, trouble))| now::Port {
+        name,
         protocol: port.protocol.name,
         line: port.line.to_string(),
         tally: *tally,
@@ -179,5 +192,7 @@ mod tests {
         let slugs = slugs(names.into_iter());
         let wanted = ["dev-ttyUSB0", "campus.trunk1", "sim-mstp", "sim-mstp-2", "line", "etc"];
         assert_eq!(slugs, wanted);
+        let names = distinct(["sim:mstp", "a", "sim:mstp", "sim:mstp"].into_iter());
+        assert_eq!(names, ["sim:mstp", "a", "sim:mstp (2)", "sim:mstp (3)"]);
     }
 }

@@ -121,10 +121,11 @@ impl KeyArgs {
             }
             account.server.password = Some(values::password("--nats-password-file", path)?);
         }
-        for (option, path) in [("--nats-creds", &self.nats_creds), ("--nats-ca", &self.nats_ca)] {
-            if let Some(path) = path {
-                readable(option, path)?;
-            }
+        if let Some(path) = &self.nats_creds {
+            readable("--nats-creds", path)?;
+        }
+        if let Some(path) = &self.nats_ca {
+            crate::tls::of_file(path).map_err(|why| usage(format!("--nats-ca {why}")))?;
         }
         account.credentials.clone_from(&self.nats_creds);
         account.authorities.clone_from(&self.nats_ca);

@@ -14,11 +14,11 @@ use crate::nats::address::Account;
 use crate::output::file_set::{self, Limits};
 #[cfg(feature = "mqtt")]
 use crate::output::mqtt::address::Broker;
-#[cfg(all(target_os = "linux", feature = "mqtt"))]
-use crate::output::mqtt::tls;
 use crate::output::permissions::{Permissions, group_behind_sudo, group_name};
 use crate::output::post_rotate::PostRotate;
 use crate::output::viewer;
+#[cfg(all(target_os = "linux", feature = "mqtt"))]
+use crate::tls;
 use log::LevelFilter;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -8,7 +8,7 @@
 
 pub mod address;
 #[cfg(target_os = "linux")]
-pub mod tls;
+mod tls;
 
 use crate::outage::Outage;
 use address::Broker;

@@ -396,6 +396,7 @@ fn a_wrong_address_is_said_without_its_password() {
         &["report", "nats://me:s3cret@h/a"],
         &["fleet", "nats://me:s3cret@"],
         &["sim:mstp", "--nats", "nats://me:s3cret@h"],
+        &["sim:mstp", "-c", "1", "--nats", "nats://me:s3cret@h/a.b", "--nats-ca", "Cargo.toml"],
     ] {
         let (code, _, said) = run(args);
         assert!(code == 2 && !said.contains("s3cret"), "{args:?}: {said}");

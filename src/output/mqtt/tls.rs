@@ -1,6 +1,5 @@
 //! TLS to a broker: rustls as it comes, with the system's authorities or those of a file.
 
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use rustls::{ClientConfig, RootCertStore};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use std::sync::Arc;
 /// When there are none, with what to do.
 pub fn config(authorities: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let roots = match authorities {
-        Some(path) => of_file(path)?,
+        Some(path) => crate::tls::of_file(path)?,
         None => of_system()?,
     };
     // Not the process's own provider: there is none unless somebody sets it, for all.
@@ -23,27 +22,6 @@ pub fn config(authorities: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
             .with_root_certificates(roots)
             .with_no_client_auth();
     Ok(Arc::new(config))
-}
-
-/// The authorities in a file of PEM.
-///
-/// # Errors
-/// When it cannot be read, or has no certificate.
-pub fn of_file(path: &Path) -> Result<RootCertStore, String> {
-    let wrong = |why: String| format!("{}: {why}", path.display());
-    let pem = std::fs::read(path)
-        .map_err(|error| wrong(format!("cannot read: {}", crate::error::words(error))))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| wrong(format!("no PEM: {error}")))?;
-        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(wrong(
-            "no certificate in it, which begins with -----BEGIN CERTIFICATE-----".into(),
-        ));
-    }
-    Ok(roots)
 }
 
 fn of_system() -> Result<RootCertStore, String> {
