@@ -21,11 +21,11 @@ pub struct StoreArgs {
 
     /// Of nats://HOST/SITE.TRUNK: begin at this time: 10:15, "2026-11-28 10:15:00" (local time),
     /// 2026-11-28T10:15:00Z
-    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    #[arg(long, value_name = "TIME", value_parser = values::beginning)]
     from: Option<Timestamp>,
 
     /// Of nats://HOST/SITE.TRUNK: end at this time
-    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    #[arg(long, value_name = "TIME", value_parser = values::end)]
     to: Option<Timestamp>,
 
     #[command(flatten)]

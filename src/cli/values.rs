@@ -2,7 +2,7 @@
 
 use crate::output::permissions;
 use crate::time::Timestamp;
-use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _};
+use chrono::{DateTime, Local, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _};
 use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
@@ -23,12 +23,27 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     seconds.map(Duration::from_secs).ok_or("expected such as 30s, 15m, 1h or 1d")
 }
 
-/// A point in time: RFC 3339, or local date and time, or a time of today.
+/// Where a part of the past begins: of an hour that clocks have twice, the first one.
 #[cfg_attr(
     not(all(target_os = "linux", feature = "nats")),
     allow(dead_code, reason = "for --from")
 )]
-pub(super) fn moment(text: &str) -> Result<Timestamp, &'static str> {
+pub(super) fn beginning(text: &str) -> Result<Timestamp, &'static str> {
+    moment(text, std::cmp::min)
+}
+
+/// Where it ends: of an hour that clocks have twice, the second one.
+#[cfg_attr(not(all(target_os = "linux", feature = "nats")), allow(dead_code, reason = "for --to"))]
+pub(super) fn end(text: &str) -> Result<Timestamp, &'static str> {
+    moment(text, std::cmp::max)
+}
+
+/// A point in time: RFC 3339, or local date and time, or a time of today; `which` of two that are
+/// called the same.
+fn moment(
+    text: &str,
+    which: fn(DateTime<Local>, DateTime<Local>) -> DateTime<Local>,
+) -> Result<Timestamp, &'static str> {
     const EXPECTED: &str =
         "expected such as 10:15, \"2026-11-28 10:15:00\" or 2026-11-28T10:15:00Z";
     let at_day = |time: NaiveTime| Local::now().date_naive().and_time(time);
@@ -44,9 +59,11 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, &'static str> {
     };
     let ns = match DateTime::parse_from_rfc3339(text) {
         Ok(moment) => moment.timestamp_nanos_opt(),
-        Err(_) => local()
-            .and_then(|local| Local.from_local_datetime(&local).earliest())
-            .and_then(|moment| moment.timestamp_nanos_opt()),
+        Err(_) => match Local.from_local_datetime(&local().ok_or(EXPECTED)?) {
+            LocalResult::Single(moment) => moment.timestamp_nanos_opt(),
+            LocalResult::Ambiguous(one, other) => which(one, other).timestamp_nanos_opt(),
+            LocalResult::None => return Err("there was no such time: clocks were put forward"),
+        },
     };
     ns.and_then(|ns| u64::try_from(ns).ok()).map(Timestamp::from_ns).ok_or(EXPECTED)
 }

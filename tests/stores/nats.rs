@@ -7,6 +7,7 @@ use crate::common::*;
 use crate::nats_server::*;
 use rustix::process::Signal;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -404,6 +405,27 @@ fn a_wrong_address_is_said_without_its_password() {
 }
 
 /// With the rights that SECURITY.md says are enough.
+/// An hour that clocks have twice is asked for whole, one that they do not have is named.
+#[test]
+fn times_where_clocks_are_put_back_or_forward() {
+    let url = format!("nats://127.0.0.1:{}/a.b", free_port());
+    let asked = |from: &str, to: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_serialshark"))
+            .env("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+            .args([&url, "--from", from, "--to", to, "-w", "-"])
+            .output()
+            .unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    // From the first 02:15 to the second 02:10, for which a server is needed.
+    let (code, said) = asked("2025-10-26 02:15", "2025-10-26 02:10");
+    assert!(code == Some(1) && said.contains("cannot connect"), "{said}");
+    let (code, said) = asked("2025-10-26 03:15", "2025-10-26 03:10");
+    assert!(code == Some(2) && said.contains("--from must be before --to"), "{said}");
+    let (code, said) = asked("2025-03-30 02:30", "2025-03-30 04:00");
+    assert!(code == Some(2) && said.contains("clocks were put forward"), "{said}");
+}
+
 #[test]
 fn a_user_who_may_store_one_trunk_stores_no_other() {
     let Some(nats) = Nats::with(
