@@ -471,6 +471,25 @@ fn a_page_that_is_open_hears_of_new_figures() {
     assert!(server.program.terminate() < SOON, "an open page holds nobody up");
 }
 
+/// Pages that many have left open leave room for a program that asks how it stands.
+#[test]
+fn many_open_pages_leave_room_for_others() {
+    let mut server = Server::start(&[]);
+    let open = || {
+        let mut client = server.connect();
+        client.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut head = [0; 12];
+        client.read_exact(&mut head).unwrap();
+        (text(&head), client)
+    };
+    let pages: Vec<_> = (0..129).map(|_| open()).collect();
+    let (last, pages) = pages.split_last().unwrap();
+    assert!(pages.iter().all(|(head, _)| head == "HTTP/1.1 200"));
+    assert_eq!(last.0, "HTTP/1.1 503");
+    assert_eq!(server.get("/healthz").status, 200);
+    server.program.terminate();
+}
+
 #[test]
 fn who_is_not_meant_is_not_answered() {
     let mut server = Server::start(&[]);

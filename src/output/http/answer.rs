@@ -13,7 +13,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 /// How old figures may be that are shown.
@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const EVENT: Duration = Duration::from_secs(5);
 /// Of `/capture.pcapng` without `last`.
 const LAST: Duration = Duration::from_secs(600);
+/// Pages that are kept up to date at once: beside them and the readers, others find a place.
+const MAX_PAGES: usize = 128;
 const PCAPNG: &str = "application/x-pcapng";
 
 /// In every answer: a browser runs nothing and loads nothing but what is ours.
@@ -50,6 +52,8 @@ pub struct Site {
     admission: Admission,
     /// Streams that are written to.
     pub streams_open: Arc<AtomicUsize>,
+    /// Places of pages that are kept up to date.
+    pages: Arc<Semaphore>,
     /// Changes whenever there are new figures.
     news: watch::Sender<()>,
 }
@@ -81,7 +85,8 @@ impl Site {
             told.send_replace(());
         }));
         let (name, streams_open) = (name.to_owned(), Arc::default());
-        Arc::new(Self { name, gatekeeper, board, streams, admission, streams_open, news })
+        let pages = Arc::new(Semaphore::new(MAX_PAGES));
+        Arc::new(Self { name, gatekeeper, board, streams, admission, streams_open, pages, news })
     }
 
     /// No more streams are wanted.
@@ -203,9 +208,13 @@ impl Site {
 
     /// An event whenever there are new figures: the grade.
     fn events(&self, subject: Subject, due: &Due, mut stop: watch::Receiver<bool>) -> Answer {
+        let Ok(place) = Arc::clone(&self.pages).try_acquire_owned() else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "too many pages: try again later\n");
+        };
         let (sender, events) = mpsc::channel(2);
         let (board, mut news) = (Arc::clone(&self.board), self.news.subscribe());
         tokio::spawn(async move {
+            let _place = place;
             loop {
                 board.want(subject);
                 tokio::select! {

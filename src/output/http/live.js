@@ -39,11 +39,18 @@ async function refresh() {
 }
 
 keepToken();
-const events = new EventSource("events" + location.search);
-events.onmessage = (event) => {
-  state.textContent = "Live: " + new Date().toLocaleTimeString();
-  document.title = event.data ? event.data + ": serialshark" : document.title;
-  refresh();
-};
-events.onerror = () => { state.textContent = "serialshark does not answer; waiting for it."; };
+function listen() {
+  const events = new EventSource("events" + location.search);
+  events.onmessage = (event) => {
+    state.textContent = "Live: " + new Date().toLocaleTimeString();
+    document.title = event.data ? event.data + ": serialshark" : document.title;
+    refresh();
+  };
+  events.onerror = () => {
+    state.textContent = "serialshark does not answer; waiting for it.";
+    // After an answer that is an error, such as a proxy's, the browser does not ask again.
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+  };
+}
+listen();
 document.addEventListener("visibilitychange", refresh);
