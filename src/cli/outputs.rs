@@ -145,7 +145,9 @@ pub(super) fn of_each_port(
 fn short_name(port: &str) -> String {
     /// Of a trunk's name.
     const LONGEST: usize = 64;
-    let last = port.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    // Those of the system: a name that udev has made may have a backslash in it.
+    let port = port.trim_end_matches(std::path::is_separator);
+    let last = port.rsplit(std::path::is_separator).next().unwrap_or_default();
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
     let name: String = last.chars().map(plain).take(LONGEST).collect();
     if name.is_empty() { "-".to_owned() } else { name }

@@ -104,7 +104,12 @@ fn lines(out: &mut String, reports: &[(&str, &Value)]) {
             "/utilisation",
             1.0,
         ),
-        ("serialshark_errors_per_minute", "Damaged frames a minute.", "/errors_per_min", 1.0),
+        (
+            "serialshark_errors_per_minute",
+            "Damaged frames, lost tokens and second tokens a minute.",
+            "/errors_per_min",
+            1.0,
+        ),
     ] {
         let value = |report: &Value| report["trunk"].pointer(pointer).and_then(Value::as_f64);
         let known = reports.iter().filter_map(|(name, report)| Some((name, value(report)?)));

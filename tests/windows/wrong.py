@@ -24,6 +24,7 @@ def what_is_wrong_is_said_in_a_line():
         (["sim:mstp", "--http", in_use], "hint: another program listens there", 1),
         (["sim:mstp", "--http", "192.0.2.1:80"], "hint: no address of this machine", 1),
         (["sim:mstp", "--http", "0", "--http-token", "none"], "none: cannot read: ", 1),
+        (["COM7", r"x\COM7", "--mqtt", "mqtt://h/{port}"], "would both be COM7", 2),
         (["nats://127.0.0.1/a.b"], "NATS is not part of this serialshark", 2),
         (["unix:x.sock"], "hint: use tcp:HOST:PORT", 1),
         (["sim:mstp", "-w", "x.pcap", "--mode", "600"], "hint: leave out --group and --mode", 1),
