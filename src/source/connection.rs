@@ -31,6 +31,12 @@ const RETRY_NS: u64 = 1_000_000_000;
 /// A silent peer is asked whether it lives after this time, and then at this interval.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(10), Duration::from_secs(5), 3);
 
+/// Of each read so much is looked at for telnet.
+const FIRST_LOOK: usize = 1024;
+/// So many octets in so long without an answer to an offer come from no telnet.
+const ENOUGH_OCTETS: usize = 100;
+const ENOUGH_NS: u64 = 2_000_000_000;
+
 /// Where to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -60,8 +66,13 @@ pub struct Connection {
     connection: Option<net::Connection>,
     telnet: Option<Telnet>,
     lookup: Option<Lookup>,
-    /// Whether nothing came yet on this connection.
-    is_new: bool,
+    /// Of a raw connection what it began with, as long as that may be telnet.
+    beginning: Option<Vec<u8>>,
+    /// Since when there is this connection, and how many octets came.
+    since: Timestamp,
+    received: usize,
+    /// Whether it was said that it is raw although telnet was asked for.
+    is_called_raw: bool,
     buffer: Box<[u8]>,
     /// The octets of the line that telnet had around them.
     line: Vec<u8>,
@@ -97,7 +108,10 @@ impl Connection {
             connection: None,
             telnet: None,
             lookup: None,
-            is_new: true,
+            beginning: None,
+            since: clock.now(),
+            received: 0,
+            is_called_raw: false,
             buffer: vec![0; BUFFER].into_boxed_slice(),
             line: Vec::new(),
         };
@@ -133,7 +147,8 @@ impl Connection {
             Target::Tcp(_, Speech::ComPort(port)) => Some(Telnet::new(Some(*port))),
             _ => None,
         };
-        self.is_new = true;
+        self.beginning = self.telnet.is_none().then(Vec::new);
+        (self.since, self.received) = (self.clock.now(), 0);
         self.connection = Some(connection);
         self.reply();
     }
@@ -251,19 +266,29 @@ impl Connection {
         }
     }
 
-    /// The first octets of a raw connection show if it is none.
+    /// The first octets of a raw connection show if it is none; and one of telnet is none if it
+    /// never answers.
     fn look_for_telnet(&mut self, len: usize) {
-        if !std::mem::take(&mut self.is_new) {
-            return;
+        let Target::Tcp(host, _) = &self.target else { return };
+        self.received = self.received.saturating_add(len);
+        if let Some(beginning) = &mut self.beginning {
+            beginning.extend_from_slice(&self.buffer[..len.min(FIRST_LOOK)]);
+            let Some(is_telnet) = telnet::is_negotiation(beginning) else { return };
+            self.beginning = None;
+            if is_telnet {
+                warn!(
+                    "{}: speaks telnet, which changes the bytes: name the port rfc2217:{host}, or \
+                     telnet:{host} if its rate is not to be set",
+                    self.name
+                );
+            }
         }
-        if let Target::Tcp(host, Speech::Raw) = &self.target
-            && telnet::is_negotiation(&self.buffer[..len])
+        if self.telnet.as_ref().is_some_and(|telnet| !telnet.is_answered())
+            && self.received >= ENOUGH_OCTETS
+            && self.clock.now().ns_since(self.since) >= ENOUGH_NS
+            && !std::mem::replace(&mut self.is_called_raw, true)
         {
-            warn!(
-                "{}: speaks telnet, which changes the bytes: name the port rfc2217:{host}, or \
-                 telnet:{host} if its rate is not to be set",
-                self.name
-            );
+            warn!("{}: does not answer as telnet does; a raw port is tcp:{host}", self.name);
         }
     }
 }
@@ -297,13 +322,15 @@ impl Source for Connection {
                     return Input::Gone(why, self.clock.now());
                 }
             };
+            if let Some(telnet) = &mut self.telnet {
+                self.line.clear();
+                telnet.receive(&self.buffer[..len], &mut self.line);
+                self.reply();
+            }
             self.look_for_telnet(len);
-            let Some(telnet) = &mut self.telnet else {
+            if self.telnet.is_none() {
                 return Input::Octets(&self.buffer[..len], self.clock.now());
-            };
-            self.line.clear();
-            telnet.receive(&self.buffer[..len], &mut self.line);
-            self.reply();
+            }
             if !self.line.is_empty() {
                 return Input::Octets(&self.line, self.clock.now());
             }

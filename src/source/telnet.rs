@@ -40,8 +40,9 @@ const BINARY: u8 = 0;
 const SUPPRESS_GO_AHEAD: u8 = 3;
 const COM_PORT: u8 = 44;
 
-/// Octets of a subnegotiation that are kept; those of RFC 2217 have six at most.
-const LONGEST: usize = 64;
+/// Octets of the longest subnegotiation: of RFC 2217 that is a text on what is at the far end. What
+/// is longer is none, but what a far end sends that knows no telnet.
+const LONGEST: usize = 1024;
 /// Answers in one connection.
 const MOST_ANSWERS: u32 = 256;
 
@@ -70,6 +71,7 @@ pub struct Telnet {
     theirs: Agreed,
     ours: Agreed,
     answers: u32,
+    is_answered: bool,
     replies: Vec<u8>,
     said: Vec<Answer>,
 }
@@ -128,14 +130,22 @@ impl Telnet {
                     self.subnegotiation();
                     State::Data
                 }
-                (State::Sub | State::SubIac, octet) => {
-                    if self.sub.len() < LONGEST {
-                        self.sub.push(octet);
-                    }
+                (State::Sub | State::SubIac, octet) if self.sub.len() < LONGEST => {
+                    self.sub.push(octet);
                     State::Sub
+                }
+                (State::Sub | State::SubIac, octet) => {
+                    line.append(&mut self.sub);
+                    line.push(octet);
+                    State::Data
                 }
             };
         }
+    }
+
+    /// Whether the far end has answered any of our offers: one that knows telnet does.
+    pub fn is_answered(&self) -> bool {
+        self.is_answered
     }
 
     /// What is to be sent now.
@@ -160,6 +170,7 @@ impl Telnet {
     }
 
     fn negotiate(&mut self, verb: u8, option: u8) {
+        self.is_answered |= [BINARY, SUPPRESS_GO_AHEAD, COM_PORT].contains(&option);
         let wanted = matches!(option, BINARY | SUPPRESS_GO_AHEAD)
             || option == COM_PORT && self.com_port.is_some();
         let (is_theirs, on) = match verb {
@@ -240,15 +251,27 @@ impl Telnet {
     }
 }
 
-/// Whether the first octets of a connection are a telnet negotiation: two options at least, and
-/// nothing before them. Octets of a line that begin like this by accident are one in billions.
-pub fn is_negotiation(octets: &[u8]) -> bool {
-    let option = |at: usize| {
-        octets.get(at) == Some(&IAC)
-            && octets.get(at + 1).is_some_and(|verb| (WILL..=DONT).contains(verb))
-            && octets.get(at + 2).is_some_and(|option| *option < 50)
+/// Whether a connection that begins with these octets begins with a telnet negotiation; `None` as long
+/// as that is open. It does with two options, or with that of RFC 2217, and nothing before them but a
+/// greeting. Octets of a line that begin like this by accident are one in millions.
+pub fn is_negotiation(octets: &[u8]) -> Option<bool> {
+    /// The longest greeting.
+    const LONGEST: usize = 256;
+    let is_text = |octet: &&u8| octet.is_ascii_graphic() || octet.is_ascii_whitespace();
+    let greeting = octets.iter().take_while(is_text).count();
+    let rest = &octets[greeting..];
+    let is_verb = |verb: &u8| (WILL..=DONT).contains(verb);
+    let fits = |at: usize| {
+        rest.get(at).is_none_or(|octet| *octet == IAC)
+            && rest.get(at + 1).is_none_or(is_verb)
+            && rest.get(at + 2).is_none_or(|option| *option < 50)
     };
-    option(0) && option(3)
+    match rest {
+        _ if greeting > LONGEST || !fits(0) => Some(false),
+        [IAC, WILL | DO, COM_PORT, ..] => Some(true),
+        _ if !fits(3) => Some(false),
+        _ => (rest.len() >= 6).then_some(true),
+    }
 }
 
 #[cfg(test)]
@@ -330,10 +353,30 @@ mod tests {
 
     #[test]
     fn a_negotiation_is_told_from_a_line() {
-        assert!(is_negotiation(&[IAC, WILL, 3, IAC, WILL, 1, IAC, DO, 0]));
-        assert!(!is_negotiation(&[0x55, 0xff, 0, 0x10, 5, 0, 0, 0x8c, 0xff, 0x55, 0xff]));
-        assert!(!is_negotiation(&[0xff, 0xfb, 3, 0x55, 0xff]));
-        assert!(!is_negotiation(&[]));
+        let begin = [IAC, WILL, 3, IAC, WILL, 1, IAC, DO, 0];
+        for greeting in [&b""[..], b"\r\nser2net port 3\r\n"] {
+            let octets = [greeting, &begin].concat();
+            for len in 0..octets.len() {
+                let known = (len >= greeting.len() + 6).then_some(true);
+                assert_eq!(is_negotiation(&octets[..len]), known, "the first {len}");
+            }
+        }
+        assert_eq!(is_negotiation(&[IAC, DO, COM_PORT]), Some(true));
+        let frame = [0x55, 0xff, 0, 0x10, 5, 0, 0, 0x8c, 0xff, 0x55, 0xff];
+        assert_eq!(is_negotiation(&frame), Some(false));
+        assert_eq!(is_negotiation(&[0xff, 0xfb, 3, 0x55, 0xff]), Some(false));
+        assert_eq!(is_negotiation(&[b'$'; 300]), Some(false), "a line of text");
+    }
+
+    #[test]
+    fn octets_that_are_no_telnet_are_not_swallowed() {
+        let mut telnet = Telnet::new(Some(PORT));
+        let before = [&[0x55, IAC, SB], &[1; 3000][..]].concat();
+        // What looks like the begin of a subnegotiation is two octets.
+        assert_eq!(line(&mut telnet, &before).len(), before.len() - 2);
+        assert!(!telnet.is_answered());
+        line(&mut telnet, &[IAC, WONT, BINARY]);
+        assert!(telnet.is_answered());
     }
 
     proptest! {
