@@ -6,6 +6,7 @@ use crate::framing::protocol;
 use crate::source::sim::Simulator;
 use crate::source::{self, file};
 use std::ffi::OsStr;
+use std::path::PathBuf;
 
 /// Sees that a name which is no path has the form that it should have.
 pub(super) fn check_form(address: &OsStr, name: &str) -> Result<(), clap::Error> {
@@ -84,6 +85,14 @@ pub(super) fn meant(address: &OsStr, name: &str) -> Option<String> {
             Some(format!("for the device: /dev/{name}"))
         }
         _ => None,
+    }
+}
+
+/// The path of a port that has one: that of a socket may have its scheme before it.
+pub(super) fn file_of(address: &OsStr) -> PathBuf {
+    match source::scheme(address) {
+        Some(("unix", path)) => path.into(),
+        _ => address.into(),
     }
 }
 

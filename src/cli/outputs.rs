@@ -1,5 +1,6 @@
 //! Where packets go: the outputs that options name, each with its format.
 
+use super::address::file_of;
 use super::args::{Args, FileFormat};
 use super::usage;
 use crate::config::{Output, Port};
@@ -9,7 +10,7 @@ use crate::encode::text::{Style, TimeStyle};
 use crate::nats::address::{self, Address};
 #[cfg(all(target_os = "linux", feature = "nats"))]
 use crate::output::nats::Target;
-use crate::output::viewer;
+use crate::output::{tcp, viewer};
 use crate::sys::{files, stdio};
 use std::path::{Path, PathBuf};
 
@@ -29,8 +30,6 @@ pub(super) fn outputs(
     #[cfg(all(target_os = "linux", feature = "nats"))]
     add_store(args, ports, &mut outputs)?;
     remarks.extend(add_viewer(args, &mut outputs));
-    refuse_doubles(&outputs)?;
-    refuse_ports(args, ports)?;
     refuse_mixtures(&outputs, ports)?;
     refuse_recordings(args)?;
     add_printed(args, &mut outputs)?;
@@ -84,12 +83,16 @@ fn add_sockets(args: &Args, outputs: &mut Vec<Formatted>) -> Result<(), clap::Er
 /// `-w`.
 fn add_files(args: &Args, outputs: &mut Vec<Formatted>) {
     for path in &args.write {
-        let output = match path {
-            path if is_stdout(path) => Output::Stdout,
-            path if is_given_pipe(path) => Output::Pipe(path.clone()),
-            path => Output::File(path.clone()),
-        };
-        outputs.push((output, format(args, path)));
+        outputs.push((file_at(path), format(args, path)));
+    }
+}
+
+/// What is written at this path.
+fn file_at(path: &Path) -> Output {
+    match path {
+        path if is_stdout(path) => Output::Stdout,
+        path if is_given_pipe(path) => Output::Pipe(path.to_owned()),
+        path => Output::File(path.to_owned()),
     }
 }
 
@@ -191,23 +194,42 @@ fn add_printed(args: &Args, outputs: &mut Vec<Formatted>) -> Result<(), clap::Er
     Ok(())
 }
 
-/// Sees that no two outputs write to the same place.
-fn refuse_doubles(outputs: &[Formatted]) -> Result<(), clap::Error> {
-    for (i, (output, _)) in outputs.iter().enumerate() {
-        if let Some((other, _)) =
-            outputs[..i].iter().find(|(other, _)| is_same_output(output, other))
-        {
-            let (one, two) = (in_words(other), in_words(output));
+/// Sees that no two options write to the same place, and none to what is read as a port. A report has
+/// a page beside it.
+pub(super) fn refuse_doubles(
+    args: &Args,
+    outputs: &[Formatted],
+    ports: &[Port],
+    report: Option<&Path>,
+) -> Result<(), clap::Error> {
+    let is_printed = |(output, format): &&Formatted| {
+        *output == Output::Stdout && matches!(format, Format::Text(_))
+    };
+    let mut written: Vec<(String, Output)> = outputs
+        .iter()
+        .filter(|output| !is_printed(output))
+        .map(|(output, _)| (in_words(output), output.clone()))
+        .collect();
+    let page = report.map(|report| report.with_extension("html"));
+    let files = [
+        ("--record", args.record.as_deref()),
+        ("--report", report),
+        ("--report", page.as_deref()),
+        ("--log-file", args.log_file.as_deref()),
+    ];
+    for (option, path) in files {
+        let Some(path) = path.filter(|path| *path != Path::new("/dev/null")) else { continue };
+        let words = format!("{option} {}", path.display());
+        written.push((words, file_at(path)));
+    }
+    for (i, (two, output)) in written.iter().enumerate() {
+        let is_same = |(_, other): &&(String, Output)| is_same_output(output, other);
+        if let Some((one, _)) = written[..i].iter().find(is_same) {
             return Err(usage(format!("the same output is named twice: {one} and {two}")));
         }
-    }
-    Ok(())
-}
-
-/// Sees that no file is written that is read as a port.
-fn refuse_ports(args: &Args, ports: &[Port]) -> Result<(), clap::Error> {
-    for path in args.write.iter().chain(&args.record).filter(|path| *path != Path::new("-")) {
-        if let Some(port) = ports.iter().find(|port| is_same_file(Path::new(&port.address), path)) {
+        let Some(path) = path_of(output) else { continue };
+        let is_it = |port: &&Port| is_same_file(&file_of(&port.address), path);
+        if let Some(port) = ports.iter().find(is_it) {
             return Err(usage(format!("{}: is the port itself", port.name)));
         }
     }
@@ -227,7 +249,7 @@ fn refuse_mixtures(outputs: &[Formatted], ports: &[Port]) -> Result<(), clap::Er
     Ok(())
 }
 
-/// Sees that `--record` has one port, and a file that nothing else is written to.
+/// Sees that `--record` has one port, and a file.
 fn refuse_recordings(args: &Args) -> Result<(), clap::Error> {
     let Some(path) = &args.record else { return Ok(()) };
     if path == Path::new("-") {
@@ -235,9 +257,6 @@ fn refuse_recordings(args: &Args) -> Result<(), clap::Error> {
     }
     if args.ports.len() > 1 {
         return Err(usage("--record takes one port"));
-    }
-    if args.write.iter().any(|other| is_same_file(path, other)) {
-        return Err(usage("--record and -w need different files"));
     }
     Ok(())
 }
@@ -292,19 +311,35 @@ fn is_given_pipe(path: &Path) -> bool {
         && path.metadata().is_ok_and(|file| files::is_fifo(&file))
 }
 
-/// Whether both would write to the same place.
-fn is_same_output(one: &Output, other: &Output) -> bool {
-    let path = |output: &Output| match output {
+/// Where it is, if it has a path.
+fn path_of(output: &Output) -> Option<&Path> {
+    match output {
         Output::Fifo(path) | Output::Unix(path) | Output::Pipe(path) | Output::File(path) => {
-            Some(path.clone())
+            Some(path)
         }
         #[cfg(all(target_os = "linux", feature = "nats"))]
         Output::Nats(_) => None,
         Output::Tcp(_) | Output::Http { .. } | Output::Stdout | Output::Viewer(_) => None,
-    };
-    match (path(one), path(other)) {
-        (Some(one), Some(other)) => is_same_file(&one, &other),
-        _ => one == other,
+    }
+}
+
+/// The TCP address that it listens at. Port 0 is another one each time.
+fn address_of(output: &Output) -> Option<String> {
+    match output {
+        Output::Tcp(address) | Output::Http { address, .. } => Some(tcp::with_host(address)),
+        _ => None,
+    }
+    .filter(|address| !address.ends_with(":0"))
+}
+
+/// Whether both would write to the same place.
+fn is_same_output(one: &Output, other: &Output) -> bool {
+    if let (Some(one), Some(other)) = (path_of(one), path_of(other)) {
+        return is_same_file(one, other);
+    }
+    match (address_of(one), address_of(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => one == other && !matches!(one, Output::Tcp(_)),
     }
 }
 

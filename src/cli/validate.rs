@@ -3,10 +3,10 @@
 use super::args::Args;
 #[cfg(feature = "mqtt")]
 use super::outputs::of_each_port;
-use super::outputs::{is_same_file, outputs};
+use super::outputs::{is_same_file, outputs, refuse_doubles};
 #[cfg(feature = "mqtt")]
 use super::values;
-use super::{Request, port, usage};
+use super::{Request, address, port, usage};
 use crate::config::{Config, Output, Port, Reporting};
 use crate::encode::Format;
 #[cfg(all(target_os = "linux", feature = "nats"))]
@@ -28,6 +28,7 @@ pub(super) fn validate(args: Args) -> Result<Request, clap::Error> {
     let ports = ports(&args)?;
     let (outputs, mut remarks) = outputs(&args, &ports)?;
     let reporting = reporting(&args, &outputs)?;
+    refuse_doubles(&args, &outputs, &ports, reporting.as_ref().map(|it| &*it.file))?;
     #[cfg(all(target_os = "linux", feature = "nats"))]
     {
         let has_trunk = ports.iter().any(|port| port.query.is_some());
@@ -89,10 +90,16 @@ fn ports(args: &Args) -> Result<Vec<Port>, clap::Error> {
     let ports: Vec<_> =
         args.ports.iter().map(|typed| port::port(typed, &common)).collect::<Result<_, _>>()?;
     for (i, port) in ports.iter().enumerate() {
-        if ports[..i].iter().any(|other| other.address == port.address)
+        let path = |port: &Port| address::file_of(&port.address);
+        let is_same = |other: &&Port| is_same_file(&path(other), &path(port));
+        if let Some(other) = ports[..i].iter().find(is_same)
             && !port.name.starts_with("sim:")
         {
-            return Err(usage(format!("the port {} is named twice", port.name)));
+            return Err(usage(if other.name == port.name {
+                format!("the port {} is named twice", port.name)
+            } else {
+                format!("{} and {} are the same port", other.name, port.name)
+            }));
         }
     }
     Ok(ports)
@@ -115,9 +122,6 @@ fn reporting(args: &Args, outputs: &[(Output, Format)]) -> Result<Option<Reporti
     let file = args.report.clone().unwrap_or_else(usual);
     if !file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
         return Err(usage(format!("--report {}: takes a name in .json", file.display())));
-    }
-    if args.write.iter().chain(&args.record).any(|other| is_same_file(other, &file)) {
-        return Err(usage("--report, -w and --record need different files"));
     }
     Ok(Some(Reporting { every, file }))
 }

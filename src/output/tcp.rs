@@ -21,14 +21,18 @@ pub struct Tcp {
     admission: Admission,
 }
 
+/// `ADDR:PORT` for `[ADDR:]PORT`.
+pub fn with_host(address: &str) -> String {
+    if address.contains(':') { address.to_owned() } else { format!("127.0.0.1:{address}") }
+}
+
 /// Listens on `[ADDR:]PORT`, without an address on 127.0.0.1. Also returns what to call it, of this
 /// `kind`, and where it listens.
 ///
 /// # Errors
 /// When the address is in use, not ours, or no address.
 pub(super) fn bind(kind: &str, address: &str) -> Result<(String, TcpListener, SocketAddr), Error> {
-    let with_host =
-        if address.contains(':') { address.to_owned() } else { format!("127.0.0.1:{address}") };
+    let with_host = with_host(address);
     let addresses: Vec<SocketAddr> = with_host
         .to_socket_addrs()
         .map_err(|error| Error::new(address, "is not a TCP address").because(error))?

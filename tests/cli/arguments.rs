@@ -85,12 +85,52 @@ fn two_outputs_in_one_place_are_refused_under_whatever_names() {
         ["--fifo", &there, "-w", &link],
         ["--unix", &there, "--fifo", &link],
         ["-w", &path("a.pcap"), "-w", &path("b.pcap")],
+        ["-w", &there, "--log-file", &link],
+        ["--record", &there, "--log-file", &link],
+        ["-w", "-", "--log-file", "/dev/stdout"],
+        ["--tcp", "19001", "--http", "127.0.0.1:19001"],
+        ["--tcp", "19001", "--tcp", "127.0.0.1:19001"],
     ] {
         let (code, _, stderr) = run(&[&["sim:mstp"], &outputs[..]].concat());
         assert_eq!(code, 2, "{stderr}");
         assert!(stderr.contains("the same output is named twice"), "{stderr}");
     }
+    for outputs in [["-w", "x.html"], ["--log-file", "x.html"], ["--log-file", "x.json"]] {
+        let report = ["sim:mstp", "--report-every", "1h", "--report", "x.json"];
+        let (code, _, stderr) = run(&[&report, &outputs[..]].concat());
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("the same output is named twice"), "{stderr}");
+    }
     assert!(!dir.path().join("there/x").exists());
+}
+
+/// It would be said that another program has it.
+#[test]
+fn one_port_by_two_names_is_named_twice() {
+    let dir = TempDir::new().unwrap();
+    let (pty, link) = (Pty::new(), dir.path().join("link"));
+    std::os::unix::fs::symlink(&pty.path, &link).unwrap();
+    let link = link.to_str().unwrap();
+    let (code, _, stderr) = run(&[pty.path(), link]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains(&format!("{} and {link} are the same port", pty.path())), "{stderr}");
+}
+
+#[test]
+fn what_is_read_is_not_written_as_well() {
+    let dir = TempDir::new().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("file"), "").unwrap();
+    let socket = format!("unix:{}", path("socket"));
+    for (port, output) in [
+        (&path("file"), ["--fifo", &path("file")]),
+        (&path("file"), ["--log-file", &path("file")]),
+        (&socket, ["--unix", &path("socket")]),
+    ] {
+        let (code, _, stderr) = run(&[&[&**port, "--wait"], &output[..]].concat());
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains(&format!("{port}: is the port itself")), "{stderr}");
+    }
 }
 
 #[test]
