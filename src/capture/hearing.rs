@@ -1,9 +1,12 @@
 //! Whether a line delivers anything, and whether there are frames in it: what to tell the user if
 //! not. Pure.
 //!
-//! - [`NOTHING_NS`] after the start nothing has come: said once, by a timer that fires once.
+//! - [`NOTHING_NS`] after the start nothing has come: said once, by a timer that fires once. While
+//!   the port is not there, nothing can come.
 //! - [`ENOUGH_OCTETS`] octets came in [`ENOUGH_NS`] and more, and no good frame among or before
-//!   them since then: said once, until frames come. That they come is said as well.
+//!   them since then: said once, until frames come.
+//!
+//! That frames come is said after either.
 //!
 //! Octets that make no sense for a moment are noise; for seconds they are a wrong rate, or a line
 //! with its wires swapped.
@@ -48,7 +51,17 @@ pub struct Hearing {
     good_frames: u64,
     /// Since when there are octets without a good frame, and how many there were before.
     senseless: Option<(Timestamp, u64)>,
-    told: bool,
+    /// What was told and still holds.
+    told: Option<Wrong>,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrong {
+    /// Nothing comes.
+    Silent,
+    /// What comes makes no sense.
+    Senseless,
 }
 
 impl Hearing {
@@ -67,7 +80,7 @@ impl Hearing {
             started: now,
             good_frames: 0,
             senseless: None,
-            told: false,
+            told: None,
         }
     }
 
@@ -79,6 +92,7 @@ impl Hearing {
     /// Nothing has come up to `now`.
     pub fn silence(&mut self, now: Timestamp) -> Option<Told> {
         self.nothing_due.take_if(|due| *due <= now)?;
+        self.told = Some(Wrong::Silent);
         let waited = seconds(now.ns_since(self.started));
         Some(Told::Wrong(format!("nothing received for {waited}: {}", self.protocol.when_silent)))
     }
@@ -90,15 +104,14 @@ impl Hearing {
             self.good_frames = tally.good_frames;
             self.senseless = None;
             let name = self.protocol.name;
-            return std::mem::take(&mut self.told)
-                .then(|| Told::Right(format!("now receiving {name} frames")));
+            return self.told.take().map(|_| Told::Right(format!("now receiving {name} frames")));
         }
         let (since, before) = *self.senseless.get_or_insert((now, tally.octets));
         let octets = tally.octets - before;
-        if self.told || octets < ENOUGH_OCTETS || now.ns_since(since) < ENOUGH_NS {
+        if self.is_senseless() || octets < ENOUGH_OCTETS || now.ns_since(since) < ENOUGH_NS {
             return None;
         }
-        self.told = true;
+        self.told = Some(Wrong::Senseless);
         let (waited, name) = (seconds(now.ns_since(since)), self.protocol.name);
         Some(Told::Wrong(if self.is_searching {
             format!(
@@ -110,21 +123,22 @@ impl Hearing {
         }))
     }
 
-    /// The port was opened anew at `now`.
-    pub fn reopened(&mut self, now: Timestamp) {
-        self.started = now;
+    /// The port is open again, after it was away for so long.
+    pub fn reopened(&mut self, absence_ns: u64) {
+        self.started = self.started.plus_ns(absence_ns);
+        self.nothing_due = self.nothing_due.map(|due| due.plus_ns(absence_ns));
         self.senseless = None;
     }
 
     /// Whether octets come without a frame for so long that what they are may be asked soon.
     pub fn is_doubtful(&self, now: Timestamp) -> bool {
         let is_long = |(since, _)| now.ns_since(since) >= DOUBTFUL_NS;
-        self.senseless.is_some_and(is_long) && !self.told
+        self.senseless.is_some_and(is_long) && !self.is_senseless()
     }
 
     /// Whether it was told that nothing makes sense, and nothing does so still.
     pub fn is_senseless(&self) -> bool {
-        self.told
+        self.told == Some(Wrong::Senseless)
     }
 }
 
@@ -159,9 +173,21 @@ mod tests {
         assert_eq!(quiet.silence(at(9)), None);
         assert!(wrong(quiet.silence(at(10))).starts_with("nothing received for 10.000 s: "));
         assert_eq!((quiet.deadline(), quiet.silence(at(100))), (None, None));
+        let right = quiet.octets(&tally(8, 1), at(200));
+        assert_eq!(right, Some(Told::Right("now receiving mstp frames".into())));
         let mut heard = hearing();
         assert_eq!(heard.octets(&tally(1, 0), at(1)), None);
         assert_eq!((heard.deadline(), heard.silence(at(10))), (None, None));
+    }
+
+    #[test]
+    fn a_port_that_appears_late_has_its_time_to_say_something() {
+        let mut late = hearing();
+        late.reopened(60 * S);
+        assert_eq!((late.deadline(), late.silence(at(69))), (Some(at(70)), None));
+        assert!(wrong(late.silence(at(70))).starts_with("nothing received for 10.000 s: "));
+        late.reopened(10 * S);
+        assert_eq!(late.deadline(), None, "told once");
     }
 
     #[test]

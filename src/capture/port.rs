@@ -172,7 +172,8 @@ impl<'a> PortThread<'a> {
                 self.framer.push(octets, arrival, batch);
                 let tally = self.past + self.framer.tally();
                 let frames = tally.good_frames > self.good_frames;
-                if let Some(failures) = self.patience.hear(octets, frames) {
+                let lived_ns = arrival.ns_since(self.opened);
+                if let Some(failures) = self.patience.hear(octets, frames, lived_ns) {
                     info!("{}: works again, after {failures} failures", self.port.name);
                 }
                 if let Some(dialogue) = &mut self.dialogue
@@ -340,7 +341,7 @@ impl<'a> PortThread<'a> {
             dialogue.start(self.shared.clock.now());
         }
         if let Some(hearing) = &mut self.hearing {
-            hearing.reopened(back);
+            hearing.reopened(absence_ns);
         }
         true
     }
@@ -411,6 +412,9 @@ fn say_gone(port: &Port, why: &str, was_there: bool, going: Going, words: Option
     match going.failures {
         _ if !was_there => warn!("{name}: {why}; waiting for it to appear"),
         0 | 1 => warn!("{name}: {why}{words}; waiting for its return"),
+        2 if going.is_short() => {
+            warn!("{name}: {why} again; from now on it is told when it stays");
+        }
         2 => {
             warn!("{name}: {why} as soon as it is opened{words}; trying again, less and less often")
         }

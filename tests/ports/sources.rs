@@ -594,7 +594,7 @@ fn wrong_usage_of_recordings_says_what_is_allowed() {
         refused(&[port, "--replay-paced"], "--replay-paced needs a file");
     }
     refused(&[str(&file), "--record", str(&link), "--force"], "is the port itself");
-    refused(&["sim:mstp", "--record", "x", "-w", "x"], "need different files");
+    refused(&["sim:mstp", "--record", "x", "-w", "x"], "named twice: -w x and --record x");
     refused(&["sim:mstp", "--record", "-"], "--record takes a file");
     refused(&["sim:mstp", "sim:riot", "--record", "x"], "--record takes one port");
     assert_eq!(std::fs::read(&file).unwrap(), line(1));
@@ -694,6 +694,24 @@ fn a_disk_that_stalls_costs_a_recording_what_it_says_and_nobody_else_anything() 
         let comment = format!("{missing} bytes before this packet are missing in the recording");
         assert!(says.contains(&comment), "{comment}");
     }
+}
+
+/// A program that sends a file to whoever connects.
+#[test]
+fn a_peer_that_hangs_up_after_each_frame_is_called_once_a_second() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = format!("tcp:{}", listener.local_addr().unwrap());
+    let mut program = Program::start([&port]);
+    let start = Instant::now();
+    // The first times it may have been an accident.
+    for _ in 0..14 {
+        client(&listener).write_all(&numbered_frame(1)).unwrap();
+    }
+    assert!(start.elapsed() > Duration::from_millis(1900));
+    drop(listener);
+    program.terminate();
+    let count = |what: &str| program.stderr().iter().filter(|line| line.contains(what)).count();
+    assert_eq!((count("hung up"), count("is back")), (12, 11), "{:#?}", program.stderr());
 }
 
 /// A serial server that is in use says so and hangs up, however often it is called.
@@ -840,6 +858,20 @@ fn telnet_on_a_raw_connection_is_recognised_and_named() {
 }
 
 /// A name server that does not answer holds up neither the end nor anything else.
+#[test]
+fn a_raw_connection_in_place_of_telnet_is_recognised_and_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let mut program = Program::start([format!("rfc2217:{host}")]);
+    let mut peer = client(&listener);
+    let said = format!("does not answer as telnet does; a raw port is tcp:{host}");
+    eventually("a word on that", || {
+        peer.write_all(&numbered_frame(1)).unwrap();
+        program.stderr().iter().any(|line| line.contains(&said)).then_some(())
+    });
+    program.terminate();
+}
+
 #[test]
 fn a_look_up_that_hangs_does_not_hold_up_the_end() {
     let Ok(_silent) = std::net::UdpSocket::bind("127.0.0.77:53") else {
