@@ -2,8 +2,9 @@
 //!
 //! A port that vanishes is waited for, under the path that the user named. What comes there is
 //! looked at before it is opened: it may belong to another program by then, or be another
-//! adapter, which is told, or with `--same-adapter` waited out. A pseudo-terminal that was
-//! named by its number does not come back: the number is soon somebody else's.
+//! adapter, which is told, or with `--same-adapter` waited out. The number of a pseudo-terminal is
+//! soon somebody else's: one that was named by it does not come back, and one behind a link is
+//! back when that was made anew. A link that its maker has left behind leads to a stranger.
 //!
 //! Octets with framing errors are delivered as received: none is dropped, doubled or replaced. What
 //! the receiver found wrong with them is told before them, where the system tells it.
@@ -55,8 +56,10 @@ pub struct Serial {
     /// What is there in its place, if that is to be told.
     stranger: Option<String>,
     opened: Timestamp,
-    /// Whether the name stays with what it leads to.
-    is_lasting: bool,
+    /// The links of its name, as they were when it was opened last.
+    links: Vec<tty::Link>,
+    /// Links that lead to no pseudo-terminal of ours: what they led to has gone.
+    stale: Option<Vec<tty::Link>>,
     buffer: Box<[u8]>,
     /// Octets that were read, behind errors that were told of.
     pending: Option<(usize, Timestamp)>,
@@ -76,7 +79,8 @@ impl Serial {
     ) -> Result<Self, Error> {
         let path = tty::absolute(name);
         let mut serial = Self {
-            is_lasting: tty::is_lasting(&path),
+            links: Vec::new(),
+            stale: None,
             path,
             settings,
             clock,
@@ -91,7 +95,12 @@ impl Serial {
         };
         match serial.try_open() {
             Ok(()) => {}
-            Err(Refused::Missing(_)) if wait => serial.absence = "not there".to_owned(),
+            Err(Refused::Missing(_)) if wait => {
+                serial.absence = "not there".to_owned();
+                // A name that is not there at all may come to be anything.
+                let links = tty::links(&serial.path);
+                serial.stale = (!links.is_empty() && !tty::exists(&serial.path)).then_some(links);
+            }
             Err(Refused::Busy(holder)) if wait => {
                 let by = holder.map_or("another program".to_owned(), |holder| holder.to_string());
                 serial.absence = format!("used by {by}");
@@ -103,6 +112,10 @@ impl Serial {
 
     /// Looks at what is there now, and opens it if nothing speaks against that.
     fn try_open(&mut self) -> Result<(), Refused> {
+        let links = tty::links(&self.path);
+        if self.stale.as_ref() == Some(&links) && tty::is_pty_at(&self.path) {
+            return Err(Refused::Missing(io::ErrorKind::NotFound.into()));
+        }
         let identity = port::examine(&self.path)?;
         let stranger = self.identity.as_ref().filter(|known| !known.is_same(&identity));
         if let Some(known) = stranger {
@@ -114,6 +127,7 @@ impl Serial {
         }
         self.port = Some(Port::open(&self.path, &self.settings, &self.stop)?);
         self.identity = Some(identity);
+        (self.links, self.stale) = (links, None);
         self.opened = self.clock.now();
         Ok(())
     }
@@ -173,13 +187,17 @@ impl Source for Serial {
                     return Input::Errors(errors, arrival);
                 }
                 Err(why) => {
+                    // As long as we have it open nobody else can get its number.
+                    let is_pty = self.identity.as_ref().is_some_and(Identity::is_pty);
+                    let has_gone = is_pty && !tty::exists(&self.path);
                     // Closed at once, or the kernel gives the returning port another name.
                     self.port = None;
-                    if !self.is_lasting {
+                    if is_pty && self.links.is_empty() {
                         let name = self.path.display();
                         info!("{name}: {why}: its number may soon belong to another terminal");
                         return Input::Ended;
                     }
+                    self.stale = has_gone.then(|| self.links.clone());
                     return Input::Gone(self.why_gone(why), self.clock.now());
                 }
             }
@@ -234,7 +252,7 @@ impl Source for Serial {
     }
 
     fn is_still_there(&self) -> bool {
-        tty::exists(&self.path)
+        tty::exists(&self.path) && self.stale.as_ref() != Some(&tty::links(&self.path))
     }
 
     fn stranger(&mut self) -> Option<String> {

@@ -421,6 +421,62 @@ fn named(dir: &TempDir, pty: &Pty) -> std::path::PathBuf {
     link
 }
 
+/// A pseudo-terminal of this path, whose number is free.
+fn pty_at(path: &Path) -> Pty {
+    eventually("the number", || {
+        let mut others = Vec::new();
+        while others.len() < 200 {
+            let pty = Pty::new();
+            if pty.path == path {
+                return Some(pty);
+            }
+            others.push(pty);
+        }
+        None
+    })
+}
+
+/// Its maker was killed, and has left its link behind; a shell gets the number.
+#[test]
+fn a_link_that_was_left_behind_leads_to_a_stranger() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("a.pcap");
+    let pty = Pty::new();
+    let (path, link) = (pty.path.clone(), named(&dir, &pty));
+    let mut program = Program::start([link.to_str().unwrap(), "-w", file.to_str().unwrap()]);
+    program.wait_for("reading mstp");
+    drop(pty);
+    program.wait_for("waiting for its return");
+    let stranger = pty_at(&path);
+    let before = program.wakeups();
+    std::fs::write(dir.path().join("news"), "").unwrap();
+    eventually("a look", || (program.wakeups() > before).then_some(()));
+    let pty = Pty::new();
+    named(&dir, &pty);
+    program.wait_for("is back after");
+    pty.send(&numbered_frame(1));
+    eventually("a packet", || {
+        (pcap_records_so_far(&std::fs::read(&file).ok()?).len() == 1).then_some(())
+    });
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+    let shell = rustix::fs::open(&stranger.path, flags, rustix::fs::Mode::empty()).unwrap();
+    assert!(tcgetattr(shell).unwrap().local_modes.contains(LocalModes::ICANON), "was taken");
+    program.terminate();
+    assert_eq!(program.stderr().iter().filter(|line| line.contains("is back")).count(), 1);
+}
+
+/// Keyboards and screens, and what makes a new terminal of each opening.
+#[test]
+fn a_virtual_console_is_no_port() {
+    let paths = ["/dev/ptmx", "/dev/pts/ptmx", "/dev/tty0", "/dev/tty1"];
+    let there = paths.iter().filter(|path| Path::new(path).exists());
+    for port in there {
+        let (code, _, stderr) = run(&[port, "-c", "1"]);
+        assert_eq!(code, 1, "{port}: {stderr}");
+        assert!(stderr.contains(&format!("{port}: is not a serial port\n  hint: ")), "{stderr}");
+    }
+}
+
 /// Its number is soon another terminal's, a shell's for one.
 #[test]
 fn a_numbered_pseudo_terminal_does_not_come_back() {
@@ -438,6 +494,14 @@ fn a_numbered_pseudo_terminal_does_not_come_back() {
     assert_eq!(program.wait().code(), Some(0));
     program.wait_for("its number may soon belong to another terminal");
     assert_eq!(pcap_records(&std::fs::read(&file).unwrap()).len(), 1);
+    // By another name of the directory too.
+    let pty = Pty::new();
+    symlink("/dev/pts", dir.path().join("pts")).unwrap();
+    let path = dir.path().join("pts").join(pty.path.file_name().unwrap());
+    let mut program = Program::start([path.to_str().unwrap()]);
+    program.wait_for("reading mstp");
+    drop(pty);
+    assert_eq!(program.wait().code(), Some(0));
 }
 
 #[test]

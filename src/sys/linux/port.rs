@@ -190,12 +190,12 @@ pub fn examine(path: &Path) -> Result<Identity, Refused> {
         }
         Err(errno) => return Err(Refused::Wrong(cannot_open(path, errno))),
     };
-    if !tty::is_tty(&stat) {
-        return Err(Refused::Wrong(wrong("is not a serial port").hint(known_ports())));
-    }
     if tty::is_own_terminal(&stat) {
         let error = wrong("is the terminal that this program was started in");
         return Err(Refused::Wrong(error.hint(known_ports())));
+    }
+    if !tty::is_tty(&stat) || tty::is_virtual(&stat) {
+        return Err(Refused::Wrong(wrong("is not a serial port").hint(known_ports())));
     }
     if let Some(holder) = locker(path) {
         return Err(Refused::Busy(Some(holder)));

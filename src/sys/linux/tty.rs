@@ -1,7 +1,7 @@
 //! What the machine tells of its ttys, none of which is opened for it: opening alone raises DTR
 //! and RTS, and on somebody's RS-485 line that may drive the bus.
 
-use rustix::fs::{FileType, Stat, major, minor};
+use rustix::fs::{FileType, Stat, lstat, major, minor, stat};
 use serialport::UsbPortInfo;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ fn list_in(sysfs: &Path) -> Vec<Tty> {
             let (major, minor) = numbers.split_once(':')?;
             // The kernel has a ttyS for each UART that a PC could have; 0 means that it has not.
             let is_absent = text(entry.path().join("type")) == "0";
-            if is_absent || is_virtual(major.parse().ok()?, minor.parse().ok()?) {
+            if is_absent || has_no_line(major.parse().ok()?, minor.parse().ok()?) {
                 return None;
             }
             let (usb, place) = usb(&entry.path()).unzip();
@@ -81,7 +81,7 @@ fn natural(path: &Path) -> (String, u64) {
 
 /// Whether a tty with these device numbers (devices.txt of the kernel) has no line: a virtual
 /// console, the name of another tty, or half of a pseudo-terminal.
-fn is_virtual(major: u32, minor: u32) -> bool {
+fn has_no_line(major: u32, minor: u32) -> bool {
     match major {
         2 | 3 => true,
         4 => minor < 64,
@@ -195,6 +195,11 @@ impl Identity {
         }
     }
 
+    /// Whether it is a pseudo-terminal, whose number is soon another one's.
+    pub fn is_pty(&self) -> bool {
+        matches!(self, Self::Pty)
+    }
+
     /// Whether the adapter itself is still plugged in, as far as sysfs tells: then a port that has
     /// gone was taken away by a program.
     pub fn is_plugged_in(&self) -> bool {
@@ -246,6 +251,14 @@ pub fn is_pty(stat: &Stat) -> bool {
     is_device(stat) && PTS.contains(&major(stat.st_rdev))
 }
 
+/// Whether a file is a virtual console, another name for a terminal, or the maker of
+/// pseudo-terminals: to open one takes a keyboard away, or makes a terminal that nobody has.
+pub fn is_virtual(stat: &Stat) -> bool {
+    const MAKER_SIDE: u32 = 2;
+    let (major, minor) = (major(stat.st_rdev), minor(stat.st_rdev));
+    is_device(stat) && [MAKER_SIDE, 4, 5].contains(&major) && has_no_line(major, minor)
+}
+
 /// Whether a file is a terminal that this program itself is used from: the controlling one, by
 /// whatever name, or one that it reads or writes.
 pub fn is_own_terminal(stat: &Stat) -> bool {
@@ -282,6 +295,11 @@ pub fn absolute(name: &Path) -> PathBuf {
     std::path::absolute(name).unwrap_or_else(|_| name.to_owned())
 }
 
+/// Whether there is a pseudo-terminal at this path.
+pub fn is_pty_at(path: &Path) -> bool {
+    stat(path).is_ok_and(|stat| is_pty(&stat))
+}
+
 /// Whether there is something at this path.
 pub fn exists(path: &Path) -> bool {
     path.exists()
@@ -302,11 +320,25 @@ pub fn name_of(path: &str) -> Option<&str> {
     path.strip_prefix("/dev/")
 }
 
-/// Whether this name stays with what it leads to: a pseudo-terminal that is named by its number does
-/// not, the number is soon somebody else's.
-pub fn is_lasting(path: &Path) -> bool {
-    !path.starts_with("/dev/pts") || path.is_symlink()
+/// The links that this name goes through, each known by what changes when it is made anew. A name
+/// with none is that of the node itself.
+pub fn links(path: &Path) -> Vec<Link> {
+    /// As many as the kernel follows.
+    const MOST: usize = 40;
+    let mut links = Vec::new();
+    let mut path = path.to_owned();
+    while links.len() < MOST
+        && let (Ok(target), Ok(stat)) = (path.read_link(), lstat(&path))
+    {
+        links.push((stat.st_dev, stat.st_ino, (stat.st_ctime, stat.st_ctime_nsec as i64)));
+        path.pop();
+        path.push(target);
+    }
+    links
 }
+
+/// Device, inode, and when that was changed last.
+pub type Link = (u64, u64, (i64, i64));
 
 #[cfg(test)]
 mod tests {
@@ -413,6 +445,27 @@ mod tests {
         assert!(!with.is_same(&Identity::of_usb(&second, std::slice::from_ref(&second)).unwrap()));
         assert_eq!(with.to_string(), "FT232R USB UART (0403:6001, serial number A1)");
         assert_eq!(without.to_string(), "FT232R USB UART (0403:6001, at 1-2:1.0)");
+    }
+
+    #[test]
+    fn a_link_is_another_one_when_it_is_made_anew() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (node, one, two) = (dir.path().join("7"), dir.path().join("1"), dir.path().join("2"));
+        std::fs::write(&node, "").unwrap();
+        symlink("7", &one).unwrap();
+        symlink(&one, &two).unwrap();
+        assert_eq!(links(&node), []);
+        let before = links(&two);
+        assert_eq!((before.len(), &before[1..]), (2, &links(&one)[..]));
+        // Whatever becomes of the node.
+        std::fs::remove_file(&node).unwrap();
+        assert_eq!(links(&two), before);
+        symlink("7", dir.path().join("new")).unwrap();
+        std::fs::rename(dir.path().join("new"), &one).unwrap();
+        assert_ne!(links(&two), before);
+        std::fs::remove_file(&one).unwrap();
+        symlink("1", &one).unwrap();
+        assert_eq!(links(&one).len(), 40, "it ends");
     }
 
     #[test]

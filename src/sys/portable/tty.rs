@@ -95,6 +95,11 @@ impl Identity {
         }
     }
 
+    /// Whether it is a pseudo-terminal: not that we knew.
+    pub fn is_pty(&self) -> bool {
+        false
+    }
+
     /// Whether the adapter itself is still plugged in although its port has gone: nothing tells.
     pub fn is_plugged_in(&self) -> bool {
         false
@@ -153,7 +158,15 @@ pub fn name_of(path: &str) -> Option<&str> {
     if cfg!(windows) { Some(path) } else { path.strip_prefix("/dev/") }
 }
 
-/// Whether this name stays with what it leads to.
-pub fn is_lasting(_path: &Path) -> bool {
-    true
+/// Whether there is a pseudo-terminal at this path: none whose number matters.
+pub fn is_pty_at(_path: &Path) -> bool {
+    false
 }
+
+/// The links that this name goes through: none that matter.
+pub fn links(_path: &Path) -> Vec<Link> {
+    Vec::new()
+}
+
+/// What a link is known by.
+pub type Link = ();
