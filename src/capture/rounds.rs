@@ -192,7 +192,11 @@ impl Rounds<'_> {
         let written = replace(file, &format!("{document:#}\n"))
             .and_then(|()| replace(&file.with_extension("html"), page));
         match written {
-            Ok(()) => self.has_failed = false,
+            Ok(()) => {
+                if std::mem::take(&mut self.has_failed) {
+                    info!("{}: can be written again", file.display());
+                }
+            }
             Err(error) => {
                 // Told once: the disk may be full for long.
                 if !std::mem::replace(&mut self.has_failed, true) {

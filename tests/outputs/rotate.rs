@@ -578,6 +578,29 @@ fn a_full_disk_costs_a_ring_its_oldest_files() {
     judged_by_capinfos(dir.path());
 }
 
+#[test]
+fn a_log_file_on_a_full_disk_gets_its_lines_when_there_is_room() {
+    let dir = TempDir::new().unwrap();
+    let pty = Pty::new();
+    let more = "-C 30k -q --log-file $0/disk/log";
+    let Some(mut program) = on_a_small_disk_with(pty.path(), dir.path(), "trunk.pcapng", more)
+    else {
+        return;
+    };
+    eventually("a full disk", || {
+        send(&pty, 0..20);
+        program.stderr().iter().any(|line| line.contains("disk full")).then_some(())
+    });
+    free_half(&mut program);
+    let there = dir.path().join("disk/log");
+    let log = format!("/proc/{}/root{}", program.child.id(), there.display());
+    eventually("its lines", || {
+        std::fs::read_to_string(&log).ok()?.contains("disk full").then_some(())
+    });
+    drop(pty);
+    assert_eq!(program.wait().code(), Some(0), "{:#?}", program.stderr());
+}
+
 /// Sends frames from this number on until one of them finds room; returns the next one's number.
 fn send_until_there_is_room(program: &Program, pty: &Pty, mut next: u32) -> u32 {
     eventually("room", || {

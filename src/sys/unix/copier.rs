@@ -4,12 +4,16 @@
 //! read: a write to them may take for ever, and cannot be called off. So whoever has something
 //! for them writes into a pipe, which is non-blocking and bounded, and a thread copies from there.
 //!
+//! A file on a full disk is no different: the thread waits until there is room.
+//!
 //! That thread is the one exception to the rule that all are joined: while it is in such a write
 //! nobody can end it. [`Copier::finish`] waits for it for a moment, and then leaves it to the
 //! end of the process.
 
+use crate::sys::Shortage;
 use crate::sys::progress::{Mark, Progress, Worker};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -20,6 +24,9 @@ use std::time::Duration;
 
 /// The most octets of a write that goes out entirely or not at all (`PIPE_BUF`).
 pub const WHOLE_WRITE: usize = 4096;
+
+/// How long a file is left alone that cannot be written for now.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// A thread that copies from a pipe to a descriptor, in order.
 #[derive(Debug)]
@@ -89,12 +96,13 @@ impl Copier {
 /// The pipe is closed before its end is told: arguments go in reverse order.
 fn copy(_running: SyncSender<()>, worker: &Worker, from: OwnedFd, to: OwnedFd) {
     let mut buffer = [0; WHOLE_WRITE];
+    let is_file = is_file(&to);
     loop {
         match rustix::io::read(&from, &mut buffer) {
             Err(Errno::INTR) => {}
             Err(_) | Ok(0) => return,
             Ok(len) => {
-                if write_all(&to, &buffer[..len]).is_err() {
+                if write_all(&to, is_file, &buffer[..len]).is_err() {
                     return;
                 }
                 worker.done(len);
@@ -103,7 +111,7 @@ fn copy(_running: SyncSender<()>, worker: &Worker, from: OwnedFd, to: OwnedFd) {
     }
 }
 
-fn write_all(to: impl AsFd, mut octets: &[u8]) -> Result<(), Errno> {
+fn write_all(to: impl AsFd, is_file: bool, mut octets: &[u8]) -> Result<(), Errno> {
     while !octets.is_empty() {
         match rustix::io::write(&to, octets) {
             Ok(count) => octets = &octets[count..],
@@ -112,10 +120,17 @@ fn write_all(to: impl AsFd, mut octets: &[u8]) -> Result<(), Errno> {
             Err(Errno::AGAIN) => {
                 let _ = poll(&mut [PollFd::new(&to, PollFlags::OUT)], None);
             }
+            Err(errno) if is_file && Shortage::of_errno(errno).is_some() => {
+                std::thread::sleep(RETRY);
+            }
             Err(errno) => return Err(errno),
         }
     }
     Ok(())
+}
+
+fn is_file(fd: impl AsFd) -> bool {
+    fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
 }
 
 #[cfg(test)]
