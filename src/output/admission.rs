@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// Readers that one listener serves at once.
 pub const MAX_READERS: usize = 64;
 /// Descriptors that no reader gets, where the process may have many; else a quarter of all.
-const RESERVE: u64 = 64;
+pub const RESERVE: u64 = 64;
 /// Readers that are let in without a pause.
 const BURST: u32 = 100;
 /// Readers that are let in each second after that.

@@ -21,26 +21,27 @@ mod answer;
 mod body;
 mod request;
 
-use super::admission::{Admission, RETRY};
+use super::admission::{Admission, RESERVE, RETRY};
 use super::board::Board;
 use super::tcp::bind;
 use super::{Listener, Stream};
 use crate::error::{Error, words};
 use crate::sys::Shortage;
+use crate::sys::descriptors::{is_free_for_all, none_left};
 use answer::Site;
 use body::Due;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use log::{Level, warn};
+use log::{Level, info, warn};
 use request::Gatekeeper;
 use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
@@ -52,6 +53,8 @@ const HEAD: Duration = Duration::from_secs(5);
 const MAX_HEAD: usize = 16 << 10;
 /// How long clients may take at the end for what is left.
 const GRACE: Duration = Duration::from_millis(500);
+/// A shortage that does not show for so long is over.
+const OVER: Duration = Duration::from_secs(10);
 /// Streams that wait to be opened.
 const WAITING: usize = 16;
 
@@ -106,6 +109,7 @@ impl Http {
     async fn serve(&self, listener: TcpListener) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut shortage = ToldShortage::default();
         let mut stop = self.stop.subscribe();
         loop {
             let accepted = tokio::select! {
@@ -113,8 +117,12 @@ impl Http {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
+                // Who is one too many is hung up on.
+                Ok((client, _)) if !is_free_for_all(&client, RESERVE) => {
+                    shortage.begin(&self.name, none_left());
+                }
                 Ok((client, _)) => {
-                    // Who is one too many is hung up on.
+                    shortage.end(&self.name);
                     if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
                         let (site, stop) = (Arc::clone(&self.site), self.stop.subscribe());
                         tokio::spawn(async move {
@@ -124,7 +132,7 @@ impl Http {
                     }
                 }
                 Err(error) if Shortage::of(&error).is_some() => {
-                    warn!("{}: cannot serve another client: {}", self.name, words(error));
+                    shortage.begin(&self.name, error);
                     sleep(RETRY).await;
                 }
                 // A client that has gone again.
@@ -138,6 +146,25 @@ impl Http {
         let all = places.acquire_many(MAX_CONNECTIONS as u32);
         let _ = timeout(GRACE, all).await;
         Ok(())
+    }
+}
+
+/// When something was short last, as long as that is told.
+#[derive(Default)]
+struct ToldShortage(Option<Instant>);
+
+impl ToldShortage {
+    fn begin(&mut self, name: &str, error: io::Error) {
+        if self.0.replace(Instant::now()).is_none() {
+            warn!("{name}: cannot serve another client: {}", words(error));
+        }
+    }
+
+    /// A client is served. Where they come and go, that alone is no end.
+    fn end(&mut self, name: &str) {
+        if self.0.take_if(|last| last.elapsed() >= OVER).is_some() {
+            info!("{name}: clients are served again");
+        }
     }
 }
 
@@ -155,6 +182,8 @@ async fn connection(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        // Who has nothing more to say is answered all the same.
+        .half_close(true)
         .header_read_timeout(HEAD)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(client), service);

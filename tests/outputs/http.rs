@@ -635,6 +635,63 @@ fn a_client_has_its_time_for_each_answer_and_no_longer() {
 }
 
 /// Half of them stall, at each place where a client can, the others talk nonsense.
+/// As `nc -N` and programs do whose input is at its end.
+#[test]
+fn clients_that_say_no_more_are_answered() {
+    let mut server = Server::start(&[]);
+    let ask = |path: &str| {
+        let mut client = server.connect();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        client.write_all(request.as_bytes()).unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        client
+    };
+    let mut octets = Vec::new();
+    ask("/metrics").read_to_end(&mut octets).unwrap();
+    assert_eq!(Answer::parse(&octets).status, 200);
+    let mut reader = ask("/live.pcapng");
+    server.program.wait_for("a reader has come");
+    server.send(1);
+    let mut octets = Vec::new();
+    let frame = numbered_frame(0);
+    while !octets.windows(frame.len()).any(|window| window == frame) {
+        let mut some = [0; 1000];
+        let len = reader.read(&mut some).unwrap();
+        assert!(len > 0, "hung up: {}", text(&octets));
+        octets.extend(&some[..len]);
+    }
+    drop(reader);
+    eventually("its going", || {
+        server.send(1);
+        server.program.stderr().iter().any(|line| line.contains("its reader left")).then_some(())
+    });
+}
+
+/// The last ones are for files and ports. It is told once, however many come.
+#[test]
+fn clients_leave_descriptors_to_others() {
+    let mut server = Server::start(&[]);
+    let pid = server.program.child.id();
+    server.program.limit_descriptors(80);
+    let crowd: Vec<_> = (0..100).map(|_| server.connect()).collect();
+    server.program.wait_for("cannot serve another client: Too many open files");
+    // Those that were turned away have been.
+    let mut last = server.connect();
+    assert!(!last.read(&mut [0]).is_ok_and(|len| len > 0));
+    let used = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    assert!(used < 70, "{used} of 80");
+    drop(crowd);
+    eventually("an answer", || {
+        let mut client = server.connect();
+        client.write_all(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
+        client.read(&mut [0]).is_ok_and(|len| len > 0).then_some(())
+    });
+    server.program.terminate();
+    let lines = server.program.stderr();
+    let told = lines.iter().filter(|line| line.contains("another client")).count();
+    assert_eq!(told, 1, "{lines:#?}");
+}
+
 #[test]
 fn a_crowd_that_misbehaves_costs_the_capture_nothing() {
     let mut server = Server::start(&[]);

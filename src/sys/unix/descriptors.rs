@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// What there are only so many of, and what the lowest number of tells how many are in use.
 pub trait Descriptor: Sized {
@@ -19,7 +19,8 @@ impl Descriptor for OwnedFd {
     }
 }
 
-fn is_free_for_all(fd: &OwnedFd, reserve: u64) -> bool {
+/// Whether this one, which was the lowest that was free, is none of the highest `reserve`.
+pub fn is_free_for_all(fd: &impl AsRawFd, reserve: u64) -> bool {
     let number = u64::try_from(fd.as_raw_fd()).unwrap_or_default();
     let limit = getrlimit(Resource::Nofile).current;
     limit.is_none_or(|limit| number < limit - reserve.min(limit / 4))
