@@ -9,12 +9,13 @@ use crate::error::Error;
 use crate::sys::Waker;
 use crate::sys::process::{Program, lower_priority};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use log::{Level, debug, warn};
+use log::{Level, debug, info, warn};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 /// Files that may wait for the command.
@@ -63,6 +64,8 @@ pub struct PostRotator {
     stop: Arc<Waker>,
     thread: Option<JoinHandle<()>>,
     name: String,
+    /// Files that it was not run on, as long as it does not keep up.
+    skipped: AtomicU64,
 }
 
 impl PostRotator {
@@ -79,14 +82,29 @@ impl PostRotator {
             .name("post-rotate".to_owned())
             .spawn(move || run(&what, &due, &waker))
             .map_err(cannot)?;
-        Ok(Self { files: Some(files), stop, thread: Some(thread), name })
+        Ok(Self {
+            files: Some(files),
+            stop,
+            thread: Some(thread),
+            name,
+            skipped: AtomicU64::new(0),
+        })
     }
 
     /// A file is complete. Never blocks.
     pub fn file(&self, file: PathBuf) {
         let Some(files) = &self.files else { return };
+        let has_caught_up = files.len() <= WAITING / 2;
         if let Err(TrySendError::Full(file)) = files.try_send(file) {
-            warn!("{}: too slow, not run on {}", self.name, file.display());
+            // Told once: whoever is too slow is so for many.
+            if self.skipped.fetch_add(1, Ordering::Relaxed) == 0 {
+                warn!("{}: too slow, not run on {}", self.name, file.display());
+            }
+        } else if has_caught_up {
+            let skipped = self.skipped.swap(0, Ordering::Relaxed);
+            if skipped > 0 {
+                info!("{}: keeps up again; it was not run on {skipped} files", self.name);
+            }
         }
     }
 }
@@ -102,25 +120,32 @@ impl Drop for PostRotator {
 }
 
 fn run(what: &PostRotate, due: &Receiver<PathBuf>, stop: &Waker) {
+    let mut failures = 0_u64;
     for file in due {
         debug!("{} {}", what.name(), file.display());
-        let mut child = match what.start(&file) {
-            Ok(child) => child,
-            Err(error) => {
-                Error::new(what.name(), "cannot start").because(error).log(Level::Warn);
-                continue;
+        let failure = match what.start(&file) {
+            Ok(mut child) => {
+                // Where its end cannot be waited for beside the waker, the wait below does that.
+                if Program::of(&child).is_ok_and(|program| !program.ends_before(stop)) {
+                    // The end: it goes on without us.
+                    continue;
+                }
+                let failed = child.wait().ok().filter(|status| !status.success());
+                failed
+                    .map(|status| Error::new(what.name(), format!("{}: {status}", file.display())))
             }
+            Err(error) => Some(Error::new(what.name(), "cannot start").because(error)),
         };
-        // Where its end cannot be waited for beside the waker, the wait below does that.
-        if Program::of(&child).is_ok_and(|program| !program.ends_before(stop)) {
-            // The end: it goes on without us.
-            continue;
-        }
-        match child.wait() {
-            Ok(status) if !status.success() => {
-                warn!("{} {}: {status}", what.name(), file.display());
+        match failure {
+            Some(failure) => {
+                // One that fails for each file would fill the log.
+                failure.log(if failures == 0 { Level::Warn } else { Level::Debug });
+                failures += 1;
             }
-            _ => {}
+            None if std::mem::take(&mut failures) > 1 => {
+                info!("{}: works again, with {}", what.name(), file.display());
+            }
+            None => {}
         }
     }
 }

@@ -932,6 +932,27 @@ fn complete_files_are_compressed_and_counted_as_before() {
     }
 }
 
+/// A line for each would fill the log.
+#[test]
+fn a_command_that_fails_for_each_file_is_told_of_once() {
+    let dir = TempDir::new().unwrap();
+    let script = dir.path().join("script");
+    let text = "#!/bin/sh\necho x >>\"$(dirname \"$0\")/runs\"\nexit 1\n";
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let pty = Pty::new();
+    let mut program = start(&pty, dir.path(), &["-C", "2k", "-z", script.to_str().unwrap()]);
+    send(&pty, 0..200);
+    eventually("three failures", || {
+        let runs = std::fs::read_to_string(dir.path().join("runs")).unwrap_or_default();
+        (runs.lines().count() > 3).then_some(())
+    });
+    program.terminate();
+    let lines = program.stderr();
+    let told = lines.iter().filter(|line| line.contains("exit status: 1")).count();
+    assert_eq!(told, 1, "{lines:#?}");
+}
+
 #[test]
 fn a_command_gets_each_complete_file_and_holds_up_nothing() {
     let dir = TempDir::new().unwrap();
