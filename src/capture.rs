@@ -167,7 +167,8 @@ fn run_once(config: &Config, ended: Option<&Waker>) -> Result<After, Error> {
             let Some(mut opened) = opened else { return Ok(None) };
             let mut reception = Reception::start(scope, &places.listeners)?;
             let has_listeners = !places.listeners.is_empty();
-            let go_on = opened.complete(config, &mut reception, has_listeners, wall.clock())?;
+            let means = recognising::Means { clock: wall.clock(), stop: &stop, once: config.once };
+            let go_on = opened.complete(config, &mut reception, has_listeners, means)?;
             Ok(go_on.then_some((opened, reception)))
         });
         // Whoever listens next hears the same signal: what is open is ended in its order.

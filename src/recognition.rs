@@ -28,6 +28,9 @@ pub enum Outcome {
     Recognised(Evidence),
     /// Nothing is certain, by the time that was set or at the end of the input.
     Unknown(Unknown),
+    /// The port has gone, for this reason, at this time; the next [`Listening::run`] waits for its
+    /// return.
+    Gone(String, Timestamp),
     /// The stop waker was woken.
     Stopped,
 }
@@ -46,14 +49,22 @@ pub struct Unknown {
 impl Unknown {
     /// What to look at, in a line.
     pub fn advice(&self) -> String {
-        let Heard { octets, printable, blank, errors, first, last } = self.heard;
+        let Heard { octets, first, last, .. } = self.heard;
         if octets == 0 {
-            return "nothing was received: check the wiring, and that a device sends".to_owned();
+            return self.to_do().to_owned();
         }
         let ms = last.ns_since(first) / 1_000_000;
         let rate = (octets * 1000).checked_div(ms);
         let rate = rate.map(|rate| format!(", {rate}/s")).unwrap_or_default();
-        let advice = if errors * 10 >= octets {
+        format!("{}{rate}: {}", self.heard, self.to_do())
+    }
+
+    /// The same without what was heard.
+    pub fn to_do(&self) -> &'static str {
+        let Heard { octets, printable, blank, errors, .. } = self.heard;
+        if octets == 0 {
+            "nothing was received: check the wiring, and that a device sends"
+        } else if errors * 10 >= octets {
             "stop bits or parity are wrong: another rate or format, -b RATE --line FORMAT"
         } else if printable * 10 >= octets * 9 {
             "this is text: look at it with -p raw, or with a terminal program"
@@ -61,8 +72,7 @@ impl Unknown {
             "mostly 00 and FF: a wrong rate, A and B swapped, or a bus without bias"
         } else {
             "a protocol that is not known here, or a rate that was not tried: -b RATE --line FORMAT"
-        };
-        format!("{}{rate}: {advice}", self.heard)
+        }
     }
 }
 
@@ -79,6 +89,9 @@ pub struct Listening<'a> {
     best: Option<Unknown>,
     settings: usize,
     kept: Kept,
+    /// The port has gone, and was not opened again yet.
+    is_gone: bool,
+    has_ended: bool,
 }
 
 /// What came of a read, or of waiting for a port's return.
@@ -140,8 +153,45 @@ impl<'a> Listening<'a> {
         let (is_timed, is_stored) = (pace == Pace::Arrival, pace == Pace::Stored);
         let detector = Detector::among(protocols.iter().copied(), search.line(), is_timed);
         let (best, kept) = (None, Kept::default());
-        let settings = 1;
-        Self { source, protocols, search, is_settable, is_stored, detector, best, settings, kept }
+        Self {
+            source,
+            protocols,
+            search,
+            is_settable,
+            is_stored,
+            detector,
+            best,
+            settings: 1,
+            kept,
+            is_gone: false,
+            has_ended: false,
+        }
+    }
+
+    /// Whether nothing more will come.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Whether a port that has just gone could be opened again at once.
+    pub fn may_return_at_once(&self) -> bool {
+        self.source.pace() == Pace::Arrival && self.source.is_still_there()
+    }
+
+    /// Waits until a port that has gone is back, and returns since when; `None` when the stop waker was
+    /// woken instead.
+    pub fn reopen(&mut self) -> Option<Timestamp> {
+        let back = self.source.reopen()?;
+        self.is_gone = false;
+        self.kept.add(Event::Back(back));
+        let _ = self.source.set_line(self.search.line());
+        Some(back)
+    }
+
+    /// There is no more to come: what it is, as far as that is clear.
+    pub fn end(&mut self) -> Outcome {
+        self.detector.finish();
+        self.detector.verdict().map_or_else(|| self.give_up(), Outcome::Recognised)
     }
 
     /// What is kept of what was heard.
@@ -149,8 +199,11 @@ impl<'a> Listening<'a> {
         self.kept
     }
 
-    /// Listens until it is clear, or until `until`. A port that goes away is waited for.
+    /// Listens until it is clear, until `until`, or until the port has gone.
     pub fn run(&mut self, until: Option<Timestamp>) -> Outcome {
+        if self.is_gone && self.reopen().is_none() {
+            return Outcome::Stopped;
+        }
         if self.is_settable && self.source.set_line(self.search.line()).is_err() {
             self.is_settable = false;
         }
@@ -178,11 +231,9 @@ impl<'a> Listening<'a> {
                     }
                 }
                 Input::Gone(why, when) => {
-                    debug!("while listening: {why}");
-                    self.kept.add(Event::Gone(why, when));
-                    let Some(back) = self.source.reopen() else { return Outcome::Stopped };
-                    self.kept.add(Event::Back(back));
-                    let _ = self.source.set_line(self.search.line());
+                    self.is_gone = true;
+                    self.kept.add(Event::Gone(why.clone(), when));
+                    return Outcome::Gone(why, when);
                 }
                 Input::Missing(octets, when) => self.kept.add(Event::Missing(octets, when)),
                 Input::Errors(errors, when) => {
@@ -190,11 +241,8 @@ impl<'a> Listening<'a> {
                     self.kept.add(Event::Errors(errors.to_vec(), when));
                 }
                 Input::Ended => {
-                    self.detector.finish();
-                    return self
-                        .detector
-                        .verdict()
-                        .map_or_else(|| self.give_up(), Outcome::Recognised);
+                    self.has_ended = true;
+                    return self.end();
                 }
                 Input::Stopped => return Outcome::Stopped,
             }
@@ -337,6 +385,10 @@ impl Source for Recalled {
         self.source.stranger()
     }
 
+    fn is_retold(&self) -> bool {
+        !self.kept.events.is_empty()
+    }
+
     fn write(&mut self, octets: &[u8]) -> io::Result<()> {
         self.source.write(octets)
     }
@@ -443,6 +495,7 @@ mod tests {
         let mut source = Played(events(), Vec::new(), Vec::new());
         let lines = vec![Line::at(38_400)];
         let mut listening = Listening::new(&mut source, PROTOCOLS.to_vec(), lines);
+        assert!(matches!(listening.run(None), Outcome::Gone(why, _) if why == "unplugged"));
         assert!(matches!(listening.run(None), Outcome::Recognised(_)));
         let kept = listening.kept();
         let mut recalled = Recalled::new(kept, Box::new(source));

@@ -65,6 +65,11 @@ pub trait Source: Send {
         None
     }
 
+    /// Whether it tells of what was told when it happened.
+    fn is_retold(&self) -> bool {
+        false
+    }
+
     /// Sends octets to the sniffer; only ever called with what a dialogue says.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 #[cfg(feature = "http")]
 use super::figures::slugs;
 use super::reception::Reception;
-use super::recognising::recognise;
+use super::recognising::{Means, recognise};
 use super::recording::Recording;
 use crate::config::{Config, Described, Output, Port};
 use crate::encode::{Format, Interface};
@@ -176,13 +176,13 @@ impl Opened {
         config: &Config,
         reception: &mut Reception<'_>,
         has_listeners: bool,
-        clock: MonoClock,
+        means: Means<'_>,
     ) -> Result<bool, Error> {
         let sources = std::mem::take(&mut self.sources);
         let has_file = config.outputs.iter().any(|(output, _)| matches!(output, Output::File(_)));
         let has_more = has_file || has_listeners;
         let (ports, streams) = (&mut self.ports, &mut self.streams);
-        match recognise(ports, sources, streams, has_more, reception, clock)? {
+        match recognise(ports, sources, streams, has_more, reception, means)? {
             Some(sources) => self.sources = sources,
             None => return Ok(false),
         }
@@ -198,7 +198,7 @@ impl Opened {
         }
         for (output, format) in &config.outputs {
             if let Output::File(path) = output {
-                self.open_file(path, *format, config, clock.now())?;
+                self.open_file(path, *format, config, means.clock.now())?;
             }
         }
         let nothing_left = self.streams.is_empty() && !has_listeners;

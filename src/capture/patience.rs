@@ -72,7 +72,8 @@ impl Patience {
         }
         let failures = std::mem::take(&mut self.failures);
         self.fruitless = 0;
-        (failures > 0).then_some(failures)
+        // That a single one is over was told when it was opened again.
+        (failures > 1).then_some(failures)
     }
 
     /// It went, `lived_ns` after it was opened.

@@ -306,13 +306,17 @@ impl<'a> PortThread<'a> {
 
     /// Waits until the port is back; `false` when the end came first.
     fn wait_for_return(&mut self, gone: Timestamp, why: &str) -> bool {
+        let is_retold = self.source.is_retold();
         let may_loop = self.source.pace() == Pace::Arrival && self.source.is_still_there();
-        let going = if self.was_there && may_loop {
+        let going = if self.was_there && may_loop && !is_retold {
             self.patience.gone(gone.ns_since(self.opened))
         } else {
             Going::default()
         };
-        say_gone(self.port, why, self.was_there, going, self.patience.last_words());
+        let words = self.patience.last_words();
+        if !is_retold {
+            say_gone(self.port, why, self.was_there, going, words);
+        }
         self.set_trouble(Some(why.to_owned()));
         self.shared.settle(self.index, self.is_live);
         self.shared.pause(going.pause);
@@ -327,13 +331,15 @@ impl<'a> PortThread<'a> {
         let name = &self.port.name;
         if std::mem::replace(&mut self.was_there, true) {
             self.gap_ns += absence_ns;
-            // Of a series only start and end are told.
-            let level = if going.failures > 1 { Level::Debug } else { Level::Info };
-            log::log!(level, "{name}: is back after {}", seconds(absence_ns));
+            if !is_retold {
+                say_back(self.port, absence_ns, going);
+            }
             if let Some(stranger) = self.source.stranger() {
                 warn!("{name}: is a different adapter now: {stranger}");
                 self.is_stranger = true;
             }
+        } else if is_retold {
+            info!("{name}: {}", self.what_is_read());
         } else {
             info!("{name}: appeared after {}; {}", seconds(absence_ns), self.what_is_read());
         }
@@ -405,7 +411,13 @@ impl<'a> PortThread<'a> {
 }
 
 /// Tells that a port has gone; of several failures in a row the first two.
-fn say_gone(port: &Port, why: &str, was_there: bool, going: Going, words: Option<String>) {
+pub(super) fn say_gone(
+    port: &Port,
+    why: &str,
+    was_there: bool,
+    going: Going,
+    words: Option<String>,
+) {
     let name = &port.name;
     let words = words.filter(|_| going.failures > 0);
     let words = words.map(|words| format!(" (it said: {words})")).unwrap_or_default();
@@ -420,4 +432,10 @@ fn say_gone(port: &Port, why: &str, was_there: bool, going: Going, words: Option
         }
         failures => debug!("{name}: {why}, for the {failures}th time"),
     }
+}
+
+/// Tells that a port is back; of a series only start and end are told.
+pub(super) fn say_back(port: &Port, absence_ns: u64, going: Going) {
+    let level = if going.failures > 1 { Level::Debug } else { Level::Info };
+    log::log!(level, "{}: is back after {}", port.name, seconds(absence_ns));
 }

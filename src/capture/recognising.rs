@@ -2,6 +2,8 @@
 //! open by then, and readers may come ([`Reception`]). They get the section of pcapng at once; all else
 //! waits for a header that names the packets' link type.
 
+use super::patience::{Going, Patience};
+use super::port::{say_back, say_gone};
 use super::reception::{Reception, begin};
 use crate::config::{Auto, Port};
 use crate::detect;
@@ -11,16 +13,29 @@ use crate::framing::PROTOCOLS;
 use crate::output::Stream;
 use crate::recognition::{Kept, Listening, Outcome, Recalled};
 use crate::source::{Pace, Source};
+use crate::sys::Waker;
 use crate::sys::service::{Manager, watchdog};
-use crate::time::{MonoClock, ns_of};
-use crossbeam_channel::bounded;
+use crate::time::{MonoClock, ns_of, seconds};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use log::{info, warn};
+use std::thread::Scope;
 use std::time::Duration;
 
 /// How often it is looked whether anybody waits for the packets still.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How often it is told that a line is not recognised.
-const TOLD_EVERY: Duration = Duration::from_secs(30);
+/// After so long it is told that a line is not recognised, and again when something else is to be done.
+const TOLD_AFTER: Duration = Duration::from_secs(30);
+
+/// What listening needs besides.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    /// Our time.
+    pub clock: MonoClock,
+    /// Woken at the end.
+    pub stop: &'a Waker,
+    /// Whether a port that goes is the end.
+    pub once: bool,
+}
 
 /// Finds out what is to be found out of each port, and changes the port accordingly. `None` if the end
 /// has come first: a signal, or the readers of `streams` have left, and there is nothing more.
@@ -33,7 +48,7 @@ pub fn recognise(
     streams: &mut [(Stream, Format)],
     has_more: bool,
     reception: &mut Reception<'_>,
-    clock: MonoClock,
+    means: Means<'_>,
 ) -> Result<Option<Vec<Box<dyn Source>>>, Error> {
     let is_awaited = |port: &Port| !matches!(port.auto, Auto::Nothing | Auto::LineLater);
     if !ports.iter().any(is_awaited) {
@@ -64,12 +79,13 @@ pub fn recognise(
                         if !is_awaited(port) {
                             return Ok(Some(source));
                         }
-                        listen(port, source, clock, is_left)
+                        listen(port, source, means, is_left)
                     },
                 )
             })
             .collect();
         drop(ends);
+        give_signs_of_life(scope, done.clone());
         reception.receive_until(&done);
         let sources = threads.into_iter().map(|thread| {
             let thread = thread
@@ -81,11 +97,27 @@ pub fn recognise(
     })
 }
 
+/// Tells systemd that we live, if it waits for that, until the ports are done: one that is away for
+/// long says nothing.
+fn give_signs_of_life<'scope>(scope: &'scope Scope<'scope, '_>, done: Receiver<()>) {
+    let (Some(manager), Some(interval)) = (Manager::from_env(), watchdog()) else { return };
+    let live = move || {
+        while done.recv_timeout(interval / 2) == Err(RecvTimeoutError::Timeout) {
+            manager.tell("WATCHDOG=1");
+        }
+    };
+    if let Err(error) =
+        std::thread::Builder::new().name("alive".to_owned()).spawn_scoped(scope, live)
+    {
+        warn!("no thread for the signs of life that systemd waits for: {error}");
+    }
+}
+
 /// Listens to one port.
 fn listen(
     port: &mut Port,
     mut source: Box<dyn Source>,
-    clock: MonoClock,
+    means: Means<'_>,
     is_left: &dyn Fn() -> bool,
 ) -> Result<Option<Box<dyn Source>>, Error> {
     let (protocols, lines) = match port.auto {
@@ -94,13 +126,14 @@ fn listen(
         _ => (vec![port.protocol], detect::lines_of(port.protocol)),
     };
     info!("{}: listening to find out what is spoken", port.name);
-    let manager = Manager::from_env();
-    let wake_up = watchdog().map_or(LOOK_EVERY, |interval| (interval / 2).min(LOOK_EVERY));
-    let mut told = clock.now();
+    let clock = means.clock;
+    let (begun, mut told) = (clock.now(), "");
+    let (mut opened, mut was_there) = (begun, source.is_open());
+    let mut patience = Patience::default();
     let is_stored = source.pace() == Pace::Stored;
     let mut listening = Listening::new(source.as_mut(), protocols, lines);
     let kept: Kept = loop {
-        let until = clock.now().plus_ns(ns_of(wake_up));
+        let until = clock.now().plus_ns(ns_of(LOOK_EVERY));
         match listening.run(if is_stored { None } else { Some(until) }) {
             Outcome::Recognised(verdict) => {
                 (port.protocol, port.setup.line) = (verdict.protocol, verdict.line);
@@ -108,7 +141,7 @@ fn listen(
                 break listening.kept();
             }
             Outcome::Stopped => return Ok(None),
-            Outcome::Unknown(unknown) if is_stored => {
+            Outcome::Unknown(unknown) if is_stored || listening.has_ended() => {
                 return Err(Error::new(
                     &port.name,
                     format!("was not recognised: {}", unknown.advice()),
@@ -117,12 +150,27 @@ fn listen(
             }
             Outcome::Unknown(_) if is_left() => return Ok(None),
             Outcome::Unknown(unknown) => {
-                if let Some(manager) = &manager {
-                    manager.tell("WATCHDOG=1");
-                }
-                if clock.now().ns_since(told) >= TOLD_EVERY.as_nanos() as u64 {
+                let is_long = clock.now().ns_since(begun) >= TOLD_AFTER.as_nanos() as u64;
+                if is_long && told != unknown.to_do() {
                     warn!("{}: not recognised yet: {}", port.name, unknown.advice());
-                    told = clock.now();
+                    told = unknown.to_do();
+                }
+            }
+            Outcome::Gone(why, _) if means.once && was_there => {
+                return Err(Error::new(&port.name, format!("is gone: {why}")));
+            }
+            Outcome::Gone(why, gone) => {
+                let may_loop = was_there && listening.may_return_at_once();
+                let going =
+                    if may_loop { patience.gone(gone.ns_since(opened)) } else { Going::default() };
+                say_gone(port, &why, was_there, going, None);
+                means.stop.wait(going.pause);
+                let Some(back) = listening.reopen() else { return Ok(None) };
+                opened = back;
+                if std::mem::replace(&mut was_there, true) {
+                    say_back(port, back.ns_since(gone), going);
+                } else {
+                    info!("{}: appeared after {}", port.name, seconds(back.ns_since(gone)));
                 }
             }
         }

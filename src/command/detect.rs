@@ -52,7 +52,16 @@ fn listen(port: &Port, seconds: u64) -> Result<Outcome, Error> {
     let is_stored = source.pace() == Pace::Stored;
     let until = clock.now().plus_ns(seconds.saturating_mul(1_000_000_000));
     let mut listening = Listening::new(source.as_mut(), PROTOCOLS.to_vec(), lines);
-    Ok(listening.run(if is_stored { None } else { Some(until) }))
+    match listening.run(if is_stored { None } else { Some(until) }) {
+        // It may not be back in time, or ever.
+        Outcome::Gone(why, _) => match listening.end() {
+            Outcome::Unknown(unknown) if unknown.heard.octets == 0 => {
+                Err(Error::new(&port.name, format!("is gone: {why}")))
+            }
+            outcome => Ok(outcome),
+        },
+        outcome => Ok(outcome),
+    }
 }
 
 /// Whether its rate is part of the answer.
@@ -95,7 +104,7 @@ fn as_text(port: &Port, outcome: &Outcome) -> String {
                 let _ = writeln!(said, "    listened at {} line settings", unknown.settings);
             }
         }
-        Outcome::Stopped => {}
+        Outcome::Gone(..) | Outcome::Stopped => {}
     }
     said
 }
@@ -137,6 +146,6 @@ fn as_json(port: &Port, outcome: &Outcome) -> Value {
                 "advice": unknown.advice(),
             })
         }
-        Outcome::Stopped => json!({ "port": port.name, "recognised": null }),
+        Outcome::Gone(..) | Outcome::Stopped => json!({ "port": port.name, "recognised": null }),
     }
 }

@@ -587,6 +587,90 @@ fn a_file_is_recognised_and_text_is_not() {
 }
 
 #[test]
+fn with_p_auto_a_port_that_is_missing_or_goes_is_told_of_as_it_happens() {
+    let dir = TempDir::new().unwrap();
+    let (link, next) = (dir.path().join("port"), dir.path().join("next"));
+    let plug = |pty: &Pty| {
+        std::os::unix::fs::symlink(&pty.path, &next).unwrap();
+        std::fs::rename(&next, &link).unwrap();
+    };
+    let args = [link.to_str().unwrap(), "-p", "auto", "--wait", "-c", "100"];
+    let mut program = Program::start(args);
+    program.wait_for("port: not there; waiting for it to appear");
+    let pty = Pty::new();
+    plug(&pty);
+    program.wait_for("port: appeared after");
+    drop(pty);
+    program.wait_for("waiting for its return");
+    let pty = Pty::new();
+    plug(&pty);
+    program.wait_for("port: is back after");
+    for _ in 0..50 {
+        pty.send(&modbus(1));
+    }
+    assert_eq!(program.wait().code(), Some(0));
+    let lines = program.stderr();
+    let told = lines.iter().filter(|line| line.contains("appeared") || line.contains("is back"));
+    assert_eq!(told.count(), 2, "{lines:#?}");
+    // With --once its going is the end.
+    let pty = Pty::new();
+    plug(&pty);
+    let mut program = Program::start([link.to_str().unwrap(), "-p", "auto", "--once"]);
+    program.wait_for("listening to find out what is spoken");
+    drop(pty);
+    assert_eq!(program.wait().code(), Some(1));
+    program.wait_for("is gone: hung up");
+}
+
+/// It would be waited for, for however long.
+#[test]
+fn a_port_that_goes_while_it_is_listened_to_is_the_end() {
+    let (dir, pty) = (TempDir::new().unwrap(), Pty::new());
+    let link = dir.path().join("port");
+    std::os::unix::fs::symlink(&pty.path, &link).unwrap();
+    let mut program = Program::start(["detect", link.to_str().unwrap()]);
+    let raw = || {
+        let modes = rustix::termios::tcgetattr(&pty.master).unwrap().local_modes;
+        (!modes.contains(rustix::termios::LocalModes::ECHO)).then_some(())
+    };
+    eventually("the port to be open", raw);
+    std::fs::remove_file(&link).unwrap();
+    drop(pty);
+    assert_eq!(program.wait().code(), Some(1));
+    program.wait_for("port: is gone: hung up");
+}
+
+/// What ends, ends: a pipe, and a pseudo-terminal whose number is soon another one's.
+#[test]
+fn with_p_auto_an_end_that_comes_before_anything_is_clear_is_the_end() {
+    let pty = Pty::new();
+    let mut program = Program::start([pty.path(), "-p", "auto"]);
+    program.wait_for("listening to find out what is spoken");
+    drop(pty);
+    assert_eq!(program.wait().code(), Some(1));
+    program.wait_for("was not recognised: nothing was received");
+    let mut command = Program::command();
+    command.args(["-", "-p", "auto"]).stdin(std::process::Stdio::piped());
+    let mut program = Program::spawn(command);
+    program.wait_for("listening to find out what is spoken");
+    drop(program.child.stdin.take());
+    assert_eq!(program.wait().code(), Some(1));
+}
+
+#[test]
+fn with_p_auto_a_peer_that_hangs_up_at_once_is_not_called_in_a_loop() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = format!("tcp:{}", listener.local_addr().unwrap());
+    let program = Program::start([&port, "-p", "auto"]);
+    let start = std::time::Instant::now();
+    for _ in 0..3 {
+        drop(listener.accept().unwrap());
+    }
+    assert!(start.elapsed() > std::time::Duration::from_millis(1900));
+    drop(program);
+}
+
+#[test]
 fn with_p_auto_what_was_heard_before_becomes_packets_too() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("a.pcapng");

@@ -634,6 +634,15 @@ fn systemd_gets_the_signs_of_life_that_it_waits_for() {
     systemd.hear_until("WATCHDOG=1\nSTATUS=1 packets, 0 dropped, 0 readers");
     program.terminate();
     systemd.hear_until("STOPPING=1\nSTATUS=1 packets, 0 dropped, 0 readers");
+    // While it is found out what is spoken, on a port that is not there.
+    let none = dir.path().join("none");
+    let args = [path(&none), "--wait", "-p", "auto"];
+    let mut program = systemd.start(&args, Some("500000"));
+    systemd.hear_until("READY=1\nSTATUS=listening to find out what is spoken");
+    for _ in 0..3 {
+        assert_eq!(systemd.heard(), "WATCHDOG=1");
+    }
+    program.terminate();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 #![cfg(all(target_os = "linux", feature = "nats", feature = "http"))]
 
 use crate::common::{
-    Program, Pty, SOON, eventually, free_port, left_to_full_runs, mstp, numbered_frame, run,
+    Program, Pty, eventually, free_port, left_to_full_runs, mstp, numbered_frame, run,
 };
 use crate::nats_server::Nats;
 use serde_json::Value;
