@@ -109,7 +109,7 @@ fn two_outputs_in_one_place_are_refused_under_whatever_names() {
 fn one_port_by_two_names_is_named_twice() {
     let dir = TempDir::new().unwrap();
     let (pty, link) = (Pty::new(), dir.path().join("link"));
-    std::os::unix::fs::symlink(&pty.path, &link).unwrap();
+    pty.name(&link);
     let link = link.to_str().unwrap();
     let (code, _, stderr) = run(&[pty.path(), link]);
     assert_eq!(code, 2, "{stderr}");

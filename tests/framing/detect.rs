@@ -589,21 +589,17 @@ fn a_file_is_recognised_and_text_is_not() {
 #[test]
 fn with_p_auto_a_port_that_is_missing_or_goes_is_told_of_as_it_happens() {
     let dir = TempDir::new().unwrap();
-    let (link, next) = (dir.path().join("port"), dir.path().join("next"));
-    let plug = |pty: &Pty| {
-        std::os::unix::fs::symlink(&pty.path, &next).unwrap();
-        std::fs::rename(&next, &link).unwrap();
-    };
+    let link = dir.path().join("port");
     let args = [link.to_str().unwrap(), "-p", "auto", "--wait", "-c", "100"];
     let mut program = Program::start(args);
     program.wait_for("port: not there; waiting for it to appear");
     let pty = Pty::new();
-    plug(&pty);
+    pty.name(&link);
     program.wait_for("port: appeared after");
     drop(pty);
     program.wait_for("waiting for its return");
     let pty = Pty::new();
-    plug(&pty);
+    pty.name(&link);
     program.wait_for("port: is back after");
     for _ in 0..50 {
         pty.send(&modbus(1));
@@ -614,7 +610,7 @@ fn with_p_auto_a_port_that_is_missing_or_goes_is_told_of_as_it_happens() {
     assert_eq!(told.count(), 2, "{lines:#?}");
     // With --once its going is the end.
     let pty = Pty::new();
-    plug(&pty);
+    pty.name(&link);
     let mut program = Program::start([link.to_str().unwrap(), "-p", "auto", "--once"]);
     program.wait_for("listening to find out what is spoken");
     drop(pty);
@@ -627,14 +623,13 @@ fn with_p_auto_a_port_that_is_missing_or_goes_is_told_of_as_it_happens() {
 fn a_port_that_goes_while_it_is_listened_to_is_the_end() {
     let (dir, pty) = (TempDir::new().unwrap(), Pty::new());
     let link = dir.path().join("port");
-    std::os::unix::fs::symlink(&pty.path, &link).unwrap();
+    pty.name(&link);
     let mut program = Program::start(["detect", link.to_str().unwrap()]);
     let raw = || {
         let modes = rustix::termios::tcgetattr(&pty.master).unwrap().local_modes;
         (!modes.contains(rustix::termios::LocalModes::ECHO)).then_some(())
     };
     eventually("the port to be open", raw);
-    std::fs::remove_file(&link).unwrap();
     drop(pty);
     assert_eq!(program.wait().code(), Some(1));
     program.wait_for("port: is gone: hung up");

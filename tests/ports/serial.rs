@@ -496,7 +496,7 @@ fn a_numbered_pseudo_terminal_does_not_come_back() {
     assert_eq!(pcap_records(&std::fs::read(&file).unwrap()).len(), 1);
     // By another name of the directory too.
     let pty = Pty::new();
-    symlink("/dev/pts", dir.path().join("pts")).unwrap();
+    std::os::unix::fs::symlink("/dev/pts", dir.path().join("pts")).unwrap();
     let path = dir.path().join("pts").join(pty.path.file_name().unwrap());
     let mut program = Program::start([path.to_str().unwrap()]);
     program.wait_for("reading mstp");
