@@ -54,7 +54,7 @@ fn channels(told: &str) -> Vec<&str> {
 
 #[test]
 fn a_survey_listens_once_on_each_channel() {
-    let args = ["survey", "PTY", "-p", "nrf", "--channel", "15,20-21", "--dwell", "300ms"];
+    let args = ["survey", "PTY", "-p", "nrf", "--channel", "15,20-21", "--dwell", "1s"];
     let (told, said) = played(&args);
     assert_eq!(channels(&told)[..3], ["15", "20", "21"]);
     assert!(told.ends_with("\r\nsleep\r\n"), "stopped at the end: {told:?}");
