@@ -69,7 +69,7 @@ fn a_survey_listens_once_on_each_channel() {
 
 #[test]
 fn a_survey_can_be_read_by_programs() {
-    let args = ["survey", "PTY", "-p", "nrf", "--channel", "11", "--dwell", "300ms", "--json"];
+    let args = ["survey", "PTY", "-p", "nrf", "--channel", "11", "--dwell", "1s", "--json"];
     let (_, said) = played(&args);
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     let channel = &said["channels"][0];
