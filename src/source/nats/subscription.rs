@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::nats::address::Trunk;
 use crate::nats::batch::header_len;
 use crate::nats::connection::{Connection, first_of, last_of, why};
-use crate::nats::query::{Query, Range};
+use crate::nats::query::{Place, Query, Range};
 use crate::outage::Outage;
 use crate::sys::Waker;
 use crate::time::Timestamp;
@@ -41,6 +41,9 @@ const AHEAD: i64 = 1 << 20;
 /// How often it is looked whether the program is to end, while a server is asked for its trunks.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// How far the clock of a machine that stores packets may be ahead of the server's, in nanoseconds:
+/// what the server got so long before a time may have been heard after it.
+const AHEAD_NS: u64 = 600 * 1_000_000_000;
 /// How often it is looked whether there are other trunks.
 const LOOK_FOR_OTHERS: Duration = Duration::from_secs(15);
 /// How long a connection that fails a trunk may take to show that it is lost: then all of them fail.
@@ -70,8 +73,8 @@ struct Reading {
     trunk: Trunk,
     socket: UnixStream,
     next: DeliverPolicy,
-    /// The end of what is asked for.
-    to: Option<Timestamp>,
+    /// What is asked for.
+    range: Range,
     /// What its messages begin with.
     header: Vec<u8>,
     /// What has come, of which `sent` octets are in the socket.
@@ -142,7 +145,7 @@ impl Subscription {
                 trunk: trunk.clone(),
                 socket: UnixStream::from_std(ours).map_err(cannot)?,
                 next: first(query.range, last),
-                to: query.range.to,
+                range: query.range,
                 header: Vec::new(),
                 octets: Vec::new(),
                 sent: 0,
@@ -176,9 +179,11 @@ impl Drop for Subscription {
 /// Where the server is to begin.
 fn first(range: Range, last: u64) -> DeliverPolicy {
     match range.from {
-        // No packet is stored before it was heard.
+        // No packet is stored before it was heard, as far as clocks agree.
         Some(from) => DeliverPolicy::ByStartTime {
-            start_time: DateTime::from_timestamp_nanos(from.as_ns().cast_signed()),
+            start_time: DateTime::from_timestamp_nanos(
+                from.minus_ns(AHEAD_NS).as_ns().cast_signed(),
+            ),
         },
         None => DeliverPolicy::ByStartSequence { start_sequence: last + 1 },
     }
@@ -423,7 +428,7 @@ impl Reading {
             let stored_ns = info.published.timestamp_nanos_opt().unwrap_or(i64::MAX);
             let stored = Timestamp::from_ns(u64::try_from(stored_ns).unwrap_or_default());
             self.next = DeliverPolicy::ByStartSequence { start_sequence: info.stream_sequence + 1 };
-            if !self.is_behind(&message, stored) {
+            if !self.is_outside(&message, stored) {
                 self.take(&message)?;
             }
             if !self.flush().await {
@@ -432,15 +437,17 @@ impl Reading {
         }
     }
 
-    /// Whether a message that was `stored` then is behind what is asked for although its packets do
+    /// Whether a message that was `stored` then is not of what is asked for although its packets do
     /// not say so: the clock by which they were heard was not set.
-    fn is_behind(&self, message: &Message, stored: Timestamp) -> bool {
-        let Some(to) = self.to.filter(|to| *to <= stored) else { return false };
+    fn is_outside(&self, message: &Message, stored: Timestamp) -> bool {
+        if self.range.place(stored) == Place::Inside {
+            return false;
+        }
         let (mut has_unset, mut has_inside) = (false, false);
         let read = Pieces::default().push(&message.payload, |packet| {
             let time = packet.time.unwrap_or_default();
             has_unset |= time.is_of_unset_clock();
-            has_inside |= !time.is_of_unset_clock() && time < to;
+            has_inside |= !time.is_of_unset_clock() && self.range.place(time) == Place::Inside;
         });
         has_unset && !has_inside && read.is_ok()
     }
