@@ -113,6 +113,8 @@ struct Session {
     pending: Option<Pending>,
     /// The sequence number of our last message, if there is one.
     stored: Option<u64>,
+    /// Octets of the largest message that it takes, without headers.
+    longest: usize,
     /// Packets that the server takes in no message.
     too_large: u64,
     outage: Outage,
@@ -177,6 +179,7 @@ impl Publisher {
             next: 0,
             pending: None,
             stored: None,
+            longest: LARGEST,
             too_large: 0,
             outage: Outage::new(),
         };
@@ -217,11 +220,15 @@ impl Publisher {
     }
 
     async fn store(&self, connection: &Connection, session: &mut Session) -> Result<(), String> {
-        let longest = connection.largest_message().saturating_sub(HEADERS).min(LARGEST);
         let mut expected = self.expected(connection, session).await?;
-        session.outage.end(&self.name);
+        // One that does not take what waits is not there yet.
+        let mut is_there = session.pending.is_none();
+        if is_there {
+            session.outage.end(&self.name);
+        }
         let mut surprises = 0;
         loop {
+            let longest = session.longest;
             let pending = match session.pending.take() {
                 Some(pending) => pending,
                 None => {
@@ -244,6 +251,7 @@ impl Publisher {
                 .message_id(&pending.id)
                 .expected_last_subject_sequence(expected);
             let subject = session.trunk.subject();
+            let unknown = format!("no stream takes {subject}");
             // It stays pending until we know that it has arrived.
             session.pending = Some(pending);
             let acknowledged = async {
@@ -259,6 +267,9 @@ impl Publisher {
             match acknowledged {
                 Ok(acknowledgement) => {
                     surprises = 0;
+                    if !std::mem::replace(&mut is_there, true) {
+                        session.outage.end(&self.name);
+                    }
                     expected = acknowledgement.sequence;
                     session.is_stored(expected);
                 }
@@ -268,6 +279,9 @@ impl Publisher {
                 {
                     surprises += 1;
                     expected = self.expected(connection, session).await?;
+                }
+                Err(error) if error.kind() == PublishErrorKind::StreamNotFound => {
+                    return Err(unknown);
                 }
                 Err(error) => return Err(why(&error)),
             }
@@ -286,6 +300,11 @@ impl Publisher {
                 Some(stream) => stream,
                 None => self.make_stream(connection, &session.trunk).await?,
             };
+            // Below zero it has no limit.
+            let limit = usize::try_from(stream.cached_info().config.max_message_size);
+            let limit = limit.ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+            let limit = limit.min(connection.largest_message());
+            session.longest = limit.saturating_sub(HEADERS).min(LARGEST);
             let Some(last) = last_of(&stream, &session.trunk).await? else { return Ok(0) };
             let id = last.headers.get(NATS_MESSAGE_ID).map_or("", |id| id.as_str());
             let is_ours = id.starts_with(&self.run);
@@ -388,7 +407,9 @@ impl Session {
     fn tell_unstored(&mut self, name: &str) {
         if self.too_large > 0 {
             let packets = self.too_large;
-            warn!("{name}: {packets} packets were too large for the server; see its max_payload");
+            warn!(
+                "{name}: {packets} packets were too large for the server; see its max_payload, and the stream's max_msg_size"
+            );
         }
         let pending = self.pending.take().map_or(0, |pending| pending.message.packets);
         match &mut self.intake {

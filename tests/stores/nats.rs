@@ -480,6 +480,22 @@ fn a_full_stream_is_told_and_goes_on_when_it_has_room() {
     );
     assert!(!made.contains("\"error\""), "{made}");
     check_stored(&url, &trunk.file, &[]);
+    trunk.program.wait_for("connected again");
+    trunk.program.terminate();
+    let lines = trunk.program.stderr();
+    let told = lines.iter().filter(|line| line.contains("cannot be stored")).count();
+    assert_eq!(told, 1, "{lines:#?}");
+
+    // One of the trunk's name that does not take its packets.
+    let made = nats.request(
+        "$JS.API.STREAM.CREATE.serialshark+campus+other",
+        "{\"name\":\"serialshark+campus+other\",\"subjects\":[\"other\"]}",
+    );
+    assert!(!made.contains("\"error\""), "{made}");
+    nats.request("$JS.API.STREAM.DELETE.small", "");
+    let mut trunk = Stored::start(&nats.url("campus.other"), &[]);
+    trunk.say(1);
+    trunk.program.wait_for("no stream takes serialshark.campus.other.packets; it is tried again");
     trunk.program.terminate();
 }
 
@@ -491,6 +507,18 @@ fn a_server_that_takes_small_messages_gets_small_ones_and_what_is_too_large_is_t
     let url = nats.url("campus.trunk1");
     let mut trunk = Stored::start(&url, &[]);
     trunk.say(1000);
+    check_stored(&url, &trunk.file, &[]);
+    trunk.program.terminate();
+
+    // A stream of somebody's own may take less than the server.
+    let made = nats.request(
+        "$JS.API.STREAM.CREATE.small",
+        "{\"name\":\"small\",\"subjects\":[\"serialshark.campus.trunk2.packets\"],\"max_msg_size\":1024}",
+    );
+    assert!(!made.contains("\"error\""), "{made}");
+    let url = nats.url("campus.trunk2");
+    let mut trunk = Stored::start(&url, &[]);
+    trunk.say(500);
     check_stored(&url, &trunk.file, &[]);
     trunk.program.terminate();
 
