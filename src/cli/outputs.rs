@@ -9,6 +9,8 @@ use crate::encode::text::{Style, TimeStyle};
 #[cfg(all(target_os = "linux", feature = "nats"))]
 use crate::nats::address::{self, Address};
 #[cfg(all(target_os = "linux", feature = "nats"))]
+use crate::nats::query::Query;
+#[cfg(all(target_os = "linux", feature = "nats"))]
 use crate::output::nats::Target;
 use crate::output::{tcp, viewer};
 use crate::sys::{files, stdio};
@@ -105,6 +107,11 @@ fn add_store(args: &Args, ports: &[Port], outputs: &mut Vec<Formatted>) -> Resul
     }
     for (number, url) in of_each_port(("--nats", "nats://HOST/SITE.{port}"), url, ports)? {
         let target = target(args, &url, (ports.len() > 1).then_some(number))?;
+        // What is stored there would be read, and stored again.
+        let is_read = |query: &Query| query.address.has(&target.address);
+        if let Some(port) = ports.iter().find(|port| port.query.as_ref().is_some_and(is_read)) {
+            return Err(usage(format!("--nats: {} is the port itself", port.name)));
+        }
         outputs.push((Output::Nats(target), Format::Pcapng));
     }
     Ok(())

@@ -108,6 +108,12 @@ impl Trunk {
         self.site == "*" || self.name == "*"
     }
 
+    /// Whether another one is this trunk, or one of these trunks.
+    pub fn has(&self, other: &Self) -> bool {
+        let fits = |pattern: &str, name: &str| pattern == "*" || pattern == name;
+        fits(&self.site, &other.site) && fits(&self.name, &other.name)
+    }
+
     /// The subject that its packets are published on.
     pub fn subject(&self) -> String {
         format!("serialshark.{}.{}.packets", self.site, self.name)
@@ -139,6 +145,11 @@ impl Address {
     pub fn parse(url: &str) -> Result<Self, String> {
         let (account, path) = Account::parse(url)?;
         Ok(Self { account, trunk: Trunk::parse(path)? })
+    }
+
+    /// Whether another one is this trunk, or one of these trunks.
+    pub fn has(&self, other: &Self) -> bool {
+        self.account.server.place() == other.account.server.place() && self.trunk.has(&other.trunk)
     }
 }
 

@@ -122,7 +122,6 @@ impl Connection {
     /// # Errors
     /// Why that cannot be told.
     pub async fn trunks(&self, pattern: &Trunk) -> Result<Vec<Trunk>, String> {
-        let fits = |pattern: &str, name: &str| pattern == "*" || pattern == name;
         let mut trunks = BTreeSet::new();
         let mut streams = self.jetstream.streams();
         while let Some(stream) = streams.next().await {
@@ -136,7 +135,7 @@ impl Connection {
             }
             trunks.extend(found);
         }
-        trunks.retain(|trunk| fits(&pattern.site, &trunk.site) && fits(&pattern.name, &trunk.name));
+        trunks.retain(|trunk| pattern.has(trunk));
         Ok(trunks.into_iter().collect())
     }
 

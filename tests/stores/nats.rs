@@ -397,6 +397,9 @@ fn a_wrong_address_is_said_without_its_password() {
         &["report", "nats://me:s3cret@h/a"],
         &["fleet", "nats://me:s3cret@"],
         &["sim:mstp", "--nats", "nats://me:s3cret@h"],
+        // Each packet would be stored again as often as it is read.
+        &["nats://me:s3cret@127.0.0.1:1/a.b", "--nats", "nats://127.0.0.1:1/a.b"],
+        &["nats://127.0.0.1:1/a.*", "--nats", "nats://me:s3cret@127.0.0.1:1/a.b"],
         &["sim:mstp", "-c", "1", "--nats", "nats://me:s3cret@h/a.b", "--nats-ca", "Cargo.toml"],
     ] {
         let (code, _, said) = run(args);
