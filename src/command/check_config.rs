@@ -61,5 +61,11 @@ fn said(request: &Request) -> String {
     let config = &request.config;
     let ports: Vec<_> = config.ports.iter().map(port).collect();
     let outputs: Vec<_> = config.outputs.iter().map(output).collect();
-    format!("reads {}; writes {}", ports.join(", "), outputs.join(", "))
+    let said = format!("reads {}; writes {}", ports.join(", "), outputs.join(", "));
+    #[cfg(feature = "mqtt")]
+    if !config.mqtt.is_empty() {
+        let brokers: Vec<_> = config.mqtt.iter().map(ToString::to_string).collect();
+        return format!("{said}; tells {}", brokers.join(", "));
+    }
+    said
 }

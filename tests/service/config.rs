@@ -59,6 +59,19 @@ fn a_file_is_as_good_as_a_command_line() {
     assert_eq!(text(&stdout), says);
 }
 
+#[cfg(feature = "mqtt")]
+#[test]
+fn a_file_that_is_looked_at_says_whom_it_tells_and_no_password() {
+    let desk = Desk::new();
+    let file = desk.file("port = 'sim:mstp'\nmqtt = 'mqtt://me:s3cret@192.0.2.1/a'\nfifo = 'f'\n");
+    let (code, stdout, stderr) = run(&["check-config", &file]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(
+        text(&stdout).ends_with("writes FIFO f; tells mqtt://192.0.2.1:1883/a\n"),
+        "{stdout:?}"
+    );
+}
+
 #[test]
 fn the_command_line_wins_over_the_file() {
     let desk = Desk::new();
