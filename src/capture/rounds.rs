@@ -14,10 +14,12 @@ use crate::analysis::findings::{Finding, Severity, macs};
 use crate::analysis::limits::LEAST_SECONDS;
 use crate::analysis::live::Live;
 use crate::config::Reporting;
+use crate::error::Error;
 use crate::framing::Protocol;
 use crate::output::permissions::Permissions;
 use crate::output::report_file;
 use crate::report::html::{self, Beside};
+use crate::sys::claim::Claim;
 use log::{Level, info, log};
 use serde_json::Value;
 use std::path::Path;
@@ -48,6 +50,8 @@ struct Rounds<'a> {
     known: Known,
     live: Live,
     told: Vec<Told>,
+    /// That the files are ours, once nobody else has them.
+    claim: Option<Claim>,
     /// Whether the last report could not be written, which was told.
     has_failed: bool,
 }
@@ -65,8 +69,20 @@ pub fn run(
     };
     let live = Live::new(protocol, known);
     let told = Vec::new();
-    let mut rounds =
-        Rounds { shared, reporting, permissions, protocol, known, live, told, has_failed: false };
+    let mut rounds = Rounds {
+        shared,
+        reporting,
+        permissions,
+        protocol,
+        known,
+        live,
+        told,
+        claim: None,
+        has_failed: false,
+    };
+    if let Err(error) = rounds.claim() {
+        rounds.say_failed(&error);
+    }
     let (mut begin, mut is_first) = (Instant::now(), true);
     let (mut look, mut is_news) = (begin + LOOK, false);
     loop {
@@ -185,11 +201,12 @@ impl Rounds<'_> {
 
     /// The document, and the page beside it.
     fn write(&mut self, document: &Value, page: &str) {
-        let replace = |file: &Path, octets: &str| {
-            report_file::replace(file, octets.as_bytes(), self.permissions)
-        };
-        let file = &self.reporting.file;
-        let written = replace(file, &format!("{document:#}\n"))
+        let (file, permissions) = (&self.reporting.file, self.permissions);
+        let replace =
+            |file: &Path, octets: &str| report_file::replace(file, octets.as_bytes(), permissions);
+        let written = self
+            .claim()
+            .and_then(|()| replace(file, &format!("{document:#}\n")))
             .and_then(|()| replace(&file.with_extension("html"), page));
         match written {
             Ok(()) => {
@@ -197,12 +214,22 @@ impl Rounds<'_> {
                     info!("{}: can be written again", file.display());
                 }
             }
-            Err(error) => {
-                // Told once: the disk may be full for long.
-                if !std::mem::replace(&mut self.has_failed, true) {
-                    error.log(Level::Warn);
-                }
-            }
+            Err(error) => self.say_failed(&error),
+        }
+    }
+
+    /// Sees that nobody else writes the same files.
+    fn claim(&mut self) -> Result<(), Error> {
+        if self.claim.is_none() {
+            self.claim = Some(report_file::claim(&self.reporting.file)?);
+        }
+        Ok(())
+    }
+
+    /// Told once: the disk may be full for long.
+    fn say_failed(&mut self, error: &Error) {
+        if !std::mem::replace(&mut self.has_failed, true) {
+            error.log(Level::Warn);
         }
     }
 

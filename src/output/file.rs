@@ -87,8 +87,7 @@ pub fn check(path: &Path, existing: Existing) -> Result<(), Error> {
                 .hint("packets are never written to a bus; name a file"));
         }
         if existing == Existing::Refuse && has_something(path) {
-            return Err(Error::new(name, "exists and is not empty")
-                .hint("choose another name, or add --force to overwrite it"));
+            return Err(kept(path));
         }
     }
     Ok(())
@@ -104,18 +103,44 @@ fn has_something(path: &Path) -> bool {
 /// When one that is to be kept exists, or it cannot be made.
 pub fn create(path: &Path, existing: Existing, permissions: Permissions) -> Result<Stream, Error> {
     check(path, existing)?;
-    if existing != Existing::Number || !has_something(path) {
-        return make(path, permissions);
+    if existing != Existing::Number {
+        return match make(path, existing, permissions)? {
+            Made::Stream(stream) => Ok(stream),
+            Made::Locked => Err(Error::new(path.display(), "is being written by another program")
+                .hint("choose another name, or end the other serialshark")),
+            Made::Full => Err(kept(path)),
+        };
     }
-    let mut names = (2..).map(|number| file_set::numbered(path, number));
-    let free = names.find(|name| !has_something(name)).unwrap_or(path.to_owned());
-    let stream = make(&free, permissions)?;
-    info!("{} exists, and is kept: writing {}", path.display(), free.display());
-    Ok(stream)
+    let names = std::iter::once(path.to_owned());
+    let numbered = (2..).map(|number| file_set::numbered(path, number));
+    for name in names.chain(numbered).filter(|name| !has_something(name)) {
+        // Whoever starts in the same moment may be quicker.
+        if let Made::Stream(stream) = make(&name, existing, permissions)? {
+            if name != path {
+                info!("{} exists, and is kept: writing {}", path.display(), name.display());
+            }
+            return Ok(stream);
+        }
+    }
+    Err(kept(path))
+}
+
+fn kept(path: &Path) -> Error {
+    Error::new(path.display(), "exists and is not empty")
+        .hint("choose another name, or add --force to overwrite it")
+}
+
+/// What came of making a file.
+enum Made {
+    Stream(Stream),
+    /// Another program writes it.
+    Locked,
+    /// Another program has written it since it was looked at.
+    Full,
 }
 
 /// Makes a file, or empties the one that is there.
-fn make(path: &Path, permissions: Permissions) -> Result<Stream, Error> {
+fn make(path: &Path, existing: Existing, permissions: Permissions) -> Result<Made, Error> {
     let name = path.display().to_string();
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     let cannot = |error: io::Error| {
@@ -148,8 +173,10 @@ fn make(path: &Path, permissions: Permissions) -> Result<Stream, Error> {
     if is_regular {
         // Before it is emptied: another serialshark may be writing it.
         if !files::lock(&file) {
-            return Err(Error::new(&name, "is being written by another program")
-                .hint("choose another name, or end the other serialshark"));
+            return Ok(Made::Locked);
+        }
+        if existing != Existing::Replace && file.metadata().is_ok_and(|file| file.len() > 0) {
+            return Ok(Made::Full);
         }
         file.set_len(0).map_err(cannot)?;
     }
@@ -163,7 +190,7 @@ fn make(path: &Path, permissions: Permissions) -> Result<Stream, Error> {
         directory,
         ..Disk::new(file, is_regular)
     };
-    Ok(Stream::file(&name, disk))
+    Ok(Made::Stream(Stream::file(&name, disk)))
 }
 
 /// The first of a row of capture files that take turns.

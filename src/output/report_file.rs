@@ -4,6 +4,8 @@
 use super::may_follow;
 use super::permissions::Permissions;
 use crate::error::Error;
+use crate::sys::claim::Claim;
+use crate::sys::directory::Directory;
 use crate::sys::files;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -24,6 +26,23 @@ pub fn check(path: &Path) -> Result<(), Error> {
             .hint("name a file for the report, such as --report trunk.json")),
         _ => Ok(()),
     }
+}
+
+/// Claims the place: another program that reports there too would replace what this one writes.
+///
+/// # Errors
+/// When another one has it.
+pub fn claim(path: &Path) -> Result<Claim, Error> {
+    let name = path.display().to_string();
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let claim = Directory::open(parent.unwrap_or(Path::new(".")))
+        .and_then(|directory| directory.identity())
+        .and_then(|identity| Claim::new("report", identity, path.file_name().unwrap_or_default()));
+    claim.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => Error::new(&name, "another serialshark reports there")
+            .hint("name another file with --report"),
+        _ => Error::new(&name, "cannot write").because(error),
+    })
 }
 
 /// Puts these octets in its place.

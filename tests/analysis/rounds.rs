@@ -48,6 +48,22 @@ fn the_report_at_the_end_is_that_of_the_capture_itself() {
     assert!(!stderr.contains("over:"), "{stderr}");
 }
 
+/// Each would replace what the other one writes. The capture itself is none the worse.
+#[test]
+fn of_two_that_report_in_one_place_the_second_one_says_so() {
+    let dir = TempDir::new().unwrap();
+    let report = dir.path().join("line.json");
+    let args = ["sim:mstp", "--report-every", "1s", "--report", path(&report)];
+    let mut first = Program::start(args);
+    eventually("a report", || report.exists().then_some(()));
+    let mut second = Program::start(args);
+    second.wait_for("line.json: another serialshark reports there");
+    first.terminate();
+    second.wait_for("line.json: can be written again");
+    second.terminate();
+    assert!(!first.stderr().iter().any(|line| line.contains("line.json")));
+}
+
 #[test]
 fn periods_have_reports_of_their_own_and_what_is_over_is_told() {
     let dir = TempDir::new().unwrap();

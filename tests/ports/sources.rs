@@ -585,6 +585,20 @@ fn a_recording_does_not_overwrite_and_its_failure_does_not_end_the_capture() {
 }
 
 #[test]
+fn recordings_that_start_together_get_a_name_each() {
+    let dir = TempDir::new().unwrap();
+    for round in 0..4 {
+        let file = dir.path().join(format!("r{round}"));
+        let start = || Program::start(["sim:mstp", "-c", "3", "--record", str(&file)]);
+        let mut programs = [start(), start(), start(), start()];
+        for program in &mut programs {
+            assert_eq!(program.wait().code(), Some(0), "{:#?}", program.stderr());
+        }
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 16);
+}
+
+#[test]
 fn wrong_usage_of_recordings_says_what_is_allowed() {
     let dir = TempDir::new().unwrap();
     let file = write(&dir, "trunk.bin", &line(1));
