@@ -6,7 +6,7 @@ use crate::encode::StreamCounts;
 use crate::error::Error;
 use crate::packet::Tally;
 use crate::time::Timestamp;
-use log::{info, warn};
+use log::{Level, info, log, warn};
 
 /// Logs all counters.
 pub fn all(shared: &Shared) {
@@ -66,8 +66,8 @@ fn one(stream: &StreamWriter, now: Timestamp) {
     );
 }
 
-/// Logs how a stream ended; returns the error if it is one.
-pub fn ended(stream: &StreamWriter, end: &End, now: Timestamp) -> Option<Error> {
+/// Logs how a stream ended, at this level; returns the error if it is one.
+pub fn ended(stream: &StreamWriter, end: &End, now: Timestamp, level: Level) -> Option<Error> {
     let name = stream.queue.name();
     let (how, error) = match end {
         End::Finished => ("finished", None),
@@ -81,7 +81,8 @@ pub fn ended(stream: &StreamWriter, end: &End, now: Timestamp) -> Option<Error> 
     };
     let StreamCounts { framed, delivered, dropped, abandoned } =
         total(&stream.queue.account.counts());
-    info!(
+    log!(
+        level,
         "{name}: {how} after {} s: {framed} packets framed = {delivered} delivered + \
          {dropped} dropped + {abandoned} abandoned",
         now.ns_since(stream.opened) / 1_000_000_000

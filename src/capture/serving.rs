@@ -13,17 +13,60 @@ use crate::encode::{Encoder, Format};
 use crate::error::Error;
 use crate::output::Stream;
 use crate::time::{Timestamp, ns_of};
-use log::{Level, info};
+use log::{Level, info, log};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+/// So many readers of a listener are told of, and one more after each [`TOLD_EVERY`]: a monitor that
+/// connects each second would fill the log.
+const TOLD: u32 = 300;
+const TOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// Which of a listener's readers are told of.
+struct Visits {
+    left: u32,
+    counted: Instant,
+    untold: u64,
+    /// Whether it was told that not all are.
+    is_fast: bool,
+}
+
+impl Visits {
+    fn new(now: Instant) -> Self {
+        Self { left: TOLD, counted: now, untold: 0, is_fast: false }
+    }
+
+    /// At which level the reader is told of that comes now.
+    fn next(&mut self, name: &str, now: Instant) -> Level {
+        let more = now.duration_since(self.counted).as_secs() / TOLD_EVERY.as_secs();
+        self.counted += TOLD_EVERY.saturating_mul(u32::try_from(more).unwrap_or(u32::MAX));
+        self.left = self.left.saturating_add(u32::try_from(more).unwrap_or(u32::MAX)).min(TOLD);
+        self.is_fast &= self.left < TOLD / 2;
+        if self.left == 0 {
+            self.untold += 1;
+            if !std::mem::replace(&mut self.is_fast, true) {
+                info!("{name}: many readers come and go: from now on only some are told of");
+            }
+            return Level::Debug;
+        }
+        self.left -= 1;
+        let untold = std::mem::take(&mut self.untold);
+        if untold > 0 {
+            info!("{name}: {untold} more readers have come");
+        }
+        Level::Info
+    }
+}
 
 /// Who serves the readers that come to the listeners.
 pub struct Serving<'env> {
     listeners: &'env [Listening],
     /// Listeners of programs that we have started, and that have not come yet.
     awaited: Vec<bool>,
+    visits: Vec<Visits>,
     history_s: u64,
 }
 
@@ -32,7 +75,8 @@ impl<'env> Serving<'env> {
     /// others the last `history_s` seconds.
     pub fn new(listeners: &'env [Listening], history_s: u64) -> Self {
         let awaited = listeners.iter().map(|it| it.is_viewers).collect();
-        Self { listeners, awaited, history_s }
+        let visits = listeners.iter().map(|_| Visits::new(Instant::now())).collect();
+        Self { listeners, awaited, visits, history_s }
     }
 
     /// Starts a stream for a reader that has come.
@@ -47,7 +91,8 @@ impl<'env> Serving<'env> {
             Arrival::Closed(error) => return shared.send(Event::OutputEnded(Some(error))),
             Arrival::Died => return shared.send(Event::Panicked("accept")),
         };
-        open_stream(scope, shared, stream, self.listeners[index].format, false);
+        let level = self.visits[index].next(stream.name(), Instant::now());
+        open_stream(scope, shared, stream, self.listeners[index].format, Some(level));
         if std::mem::take(&mut self.awaited[index])
             && shared.awaited.fetch_sub(1, Ordering::SeqCst) == 1
         {
@@ -58,15 +103,16 @@ impl<'env> Serving<'env> {
     }
 }
 
-/// Starts the writer thread of a new stream. When an `only` stream ends, so does its output;
-/// others are one of many that their listener yields.
+/// Starts the writer thread of a new stream. A `reader` is one of many that a listener yields, told of
+/// at this level; any other stream is the only one of its output, which ends with it.
 pub fn open_stream<'scope>(
     scope: &'scope Scope<'scope, '_>,
     shared: &'scope Shared,
     stream: Stream,
     format: Format,
-    only: bool,
+    reader: Option<Level>,
 ) {
+    let only = reader.is_none();
     let name = stream.name().to_owned();
     let opened = shared.clock.now();
     let last = stream.last();
@@ -94,8 +140,8 @@ pub fn open_stream<'scope>(
     shared.read_by_some.store(true, Ordering::SeqCst);
     shared.gate.notify();
     let running = Running::new(shared, !only);
-    if !only {
-        info!("{name}: a reader has come");
+    if let Some(level) = reader {
+        log!(level, "{name}: a reader has come");
     }
     let written = Arc::clone(&stream);
     let spawned = spawn(scope, shared, "writer", move || {
@@ -115,7 +161,8 @@ pub fn open_stream<'scope>(
             more
         });
         shared.close(&written);
-        ended_with(report::ended(&written, &end, shared.clock.now()));
+        let level = reader.unwrap_or(Level::Info);
+        ended_with(report::ended(&written, &end, shared.clock.now(), level));
     });
     if let Err(error) = spawned {
         shared.close(&stream);
@@ -169,4 +216,24 @@ fn writer(
     encoder.set_wall_offset(shared.wall.now());
     let wall = Arc::clone(&shared.wall);
     Ok(StreamWriter::new(queue, stream, encoder, buffer, wall, shared.is_live))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_readers_without_end_only_some_are_told_of() {
+        let start = Instant::now();
+        let mut visits = Visits::new(start);
+        let mut told = |seconds: u64, count: u32| {
+            let now = start + Duration::from_secs(seconds);
+            (0..count).filter(|_| visits.next("x", now) == Level::Info).count()
+        };
+        assert_eq!(told(0, 1000), TOLD as usize);
+        assert_eq!(told(4, 10), 0);
+        assert_eq!(told(5, 10), 1);
+        assert_eq!((6..1006).map(|second| told(second, 50)).sum::<usize>(), 200);
+        assert_eq!(told(1_000_000, 1000), TOLD as usize, "after a calm");
+    }
 }

@@ -168,7 +168,7 @@ impl<'scope> Threads<'scope> {
     ) -> Self {
         let Capture { config, shared, .. } = *capture;
         for (stream, format) in ends.streams {
-            open_stream(scope, shared, stream, format, true);
+            open_stream(scope, shared, stream, format, None);
         }
         let listeners = capture.places.listeners.iter();
         let keepers =

@@ -24,6 +24,8 @@ pub const RESERVE: u64 = 64;
 const BURST: u32 = 100;
 /// Readers that are let in each second after that.
 const PER_SECOND: u32 = 50;
+/// Who was turned away is told of again when nobody was for so long.
+const CALM: Duration = Duration::from_secs(10);
 /// How long to wait when something is short.
 pub const RETRY: Duration = Duration::from_secs(1);
 
@@ -34,7 +36,8 @@ pub struct Admission {
     who: &'static str,
     stop: Waker,
     readers: Arc<AtomicUsize>,
-    is_refusing: AtomicBool,
+    /// When the last one was turned away.
+    refused: Mutex<Option<Instant>>,
     is_short: AtomicBool,
     rate: Mutex<RateLimit>,
 }
@@ -50,7 +53,7 @@ impl Admission {
             who,
             stop: Waker::new()?,
             readers: Arc::default(),
-            is_refusing: AtomicBool::new(false),
+            refused: Mutex::new(None),
             is_short: AtomicBool::new(false),
             rate: Mutex::new(RateLimit::new(Instant::now())),
         })
@@ -99,13 +102,14 @@ impl Admission {
         let reason = if before >= MAX_READERS {
             format!("more than {MAX_READERS} {}: turning them away", self.who)
         } else if let Some(client) = client.lowest(RESERVE) {
-            self.is_refusing.store(false, Ordering::Relaxed);
             return Some((client, place));
         } else {
             let words = words(none_left());
             format!("{words} for more than {before} {}: turning them away", self.who)
         };
-        if !self.is_refusing.swap(true, Ordering::Relaxed) {
+        let now = Instant::now();
+        let last = self.refused.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
+        if last.is_none_or(|last| now.duration_since(last) >= CALM) {
             warn!("{}: {reason}", self.name);
         }
         None
