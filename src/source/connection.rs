@@ -71,8 +71,8 @@ pub struct Connection {
     /// Since when there is this connection, and how many octets came.
     since: Timestamp,
     received: usize,
-    /// Whether it was said that it is raw although telnet was asked for.
-    is_called_raw: bool,
+    /// What was said of the far end: each connection would say it again.
+    warned: Vec<String>,
     buffer: Box<[u8]>,
     /// The octets of the line that telnet had around them.
     line: Vec<u8>,
@@ -111,7 +111,7 @@ impl Connection {
             beginning: None,
             since: clock.now(),
             received: 0,
-            is_called_raw: false,
+            warned: Vec::new(),
             buffer: vec![0; BUFFER].into_boxed_slice(),
             line: Vec::new(),
         };
@@ -125,6 +125,9 @@ impl Connection {
             Connected::No(error) => {
                 let hint = match (&connection.target, error.kind()) {
                     (Target::Unix(_), ErrorKind::Unsupported) => "use tcp:HOST:PORT",
+                    (Target::Unix(_), ErrorKind::WouldBlock) => {
+                        "a program listens there, but does not take the connection: see how it is"
+                    }
                     (Target::Unix(_), _) => "check the path, and that a program listens there",
                     (_, ErrorKind::ConnectionRefused) => {
                         "the host is there, but nothing listens on this port; start ser2net"
@@ -254,41 +257,50 @@ impl Connection {
             match answer {
                 Answer::Baud(baud) if baud == wanted => debug!("{}: {baud} baud", self.name),
                 Answer::Baud(baud) => {
-                    warn!("{}: asked for {wanted} baud, the far port has {baud}", self.name);
+                    self.warn_once(format!("asked for {wanted} baud, the far port has {baud}"));
                 }
-                Answer::Refused => {
-                    warn!(
-                        "{}: has no RFC 2217, so its port cannot be set: its rate stays as it is",
-                        self.name
-                    );
-                }
+                Answer::Refused => self.warn_once(
+                    "has no RFC 2217, so its port cannot be set: its rate stays as it is"
+                        .to_owned(),
+                ),
             }
+        }
+    }
+
+    fn warn_once(&mut self, what: String) {
+        /// A far end may have another rate each time.
+        const MOST: usize = 8;
+        if self.warned.len() < MOST && !self.warned.contains(&what) {
+            warn!("{}: {what}", self.name);
+            self.warned.push(what);
         }
     }
 
     /// The first octets of a raw connection show if it is none; and one of telnet is none if it
     /// never answers.
     fn look_for_telnet(&mut self, len: usize) {
-        let Target::Tcp(host, _) = &self.target else { return };
+        let is_mute = self.telnet.as_ref().is_some_and(|telnet| !telnet.is_answered());
+        if self.beginning.is_none() && !is_mute {
+            return;
+        }
+        let Target::Tcp(host, _) = self.target.clone() else { return };
         self.received = self.received.saturating_add(len);
         if let Some(beginning) = &mut self.beginning {
             beginning.extend_from_slice(&self.buffer[..len.min(FIRST_LOOK)]);
             let Some(is_telnet) = telnet::is_negotiation(beginning) else { return };
             self.beginning = None;
             if is_telnet {
-                warn!(
-                    "{}: speaks telnet, which changes the bytes: name the port rfc2217:{host}, or \
-                     telnet:{host} if its rate is not to be set",
-                    self.name
-                );
+                self.warn_once(format!(
+                    "speaks telnet, which changes the bytes: name the port rfc2217:{host}, or \
+                     telnet:{host} if its rate is not to be set"
+                ));
             }
         }
-        if self.telnet.as_ref().is_some_and(|telnet| !telnet.is_answered())
+        if is_mute
             && self.received >= ENOUGH_OCTETS
             && self.clock.now().ns_since(self.since) >= ENOUGH_NS
-            && !std::mem::replace(&mut self.is_called_raw, true)
         {
-            warn!("{}: does not answer as telnet does; a raw port is tcp:{host}", self.name);
+            self.warn_once(format!("does not answer as telnet does; a raw port is tcp:{host}"));
         }
     }
 }

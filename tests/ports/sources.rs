@@ -872,6 +872,22 @@ fn telnet_on_a_raw_connection_is_recognised_and_named() {
 }
 
 /// A name server that does not answer holds up neither the end nor anything else.
+/// Each connection begins with it.
+#[test]
+fn telnet_in_each_connection_is_told_of_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut program = Program::start([format!("tcp:{}", listener.local_addr().unwrap())]);
+    let negotiation = [255, 251, 3, 255, 251, 1];
+    for round in 1..=3 {
+        let octets = [&negotiation[..], &numbered_frame(round)].concat();
+        client(&listener).write_all(&octets).unwrap();
+        program.wait_for_nth(round as usize, "hung up; waiting for its return");
+    }
+    program.terminate();
+    let lines = program.stderr();
+    assert_eq!(lines.iter().filter(|it| it.contains("speaks telnet")).count(), 1, "{lines:#?}");
+}
+
 #[test]
 fn a_raw_connection_in_place_of_telnet_is_recognised_and_named() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
