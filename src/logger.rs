@@ -145,6 +145,10 @@ impl Logging {
         if let Some(path) = file {
             files::check_name(path)?;
             let cannot = |error| Error::new(path.display(), "cannot write the log").because(error);
+            if path.metadata().is_ok_and(|metadata| files::is_serial_port(&metadata)) {
+                return Err(Error::new(path.display(), "is a serial port")
+                    .hint("log lines are never written to a bus; name a file"));
+            }
             let name = printable(&path.to_string_lossy()).into_owned();
             let file = OpenOptions::new().append(true).create(true).open(path).map_err(cannot)?;
             sinks.push(Sink::new(file, name, true).map_err(cannot)?);

@@ -5,6 +5,7 @@ use crate::detect::{self, Evidence};
 use crate::error::Error;
 use crate::framing::PROTOCOLS;
 use crate::line::Settings;
+use crate::printable::shell_word;
 use crate::recognition::{Listening, Outcome, Unknown};
 use crate::source::{self, Pace};
 use crate::sys::Waker;
@@ -71,11 +72,7 @@ fn is_serial(port: &Port) -> bool {
 
 /// How a port is typed, with what was recognised.
 fn command(port: &Port, evidence: &Evidence) -> String {
-    let word = if port.name.contains([' ', '\'', '"', '$', '&', ';', '(', ')', '*', '?']) {
-        format!("'{}'", port.name.replace('\'', "'\\''"))
-    } else {
-        port.name.clone()
-    };
+    let word = shell_word(&port.name);
     if is_serial(port) {
         format!("serialshark {word} {}", evidence.command())
     } else {

@@ -42,6 +42,7 @@ use super::ownership::Ownership;
 use super::permissions::Permissions;
 use super::{Listener, Stream};
 use crate::error::{Error, words};
+use crate::printable::shell_word;
 use crate::sys::claim::Claim;
 use crate::sys::{Shortage, Sink};
 use log::{debug, info, warn};
@@ -151,7 +152,7 @@ impl Fifo {
             spare,
         };
         let fifo = Self {
-            how: format!("wireshark -k -i {name}"),
+            how: format!("wireshark -k -i {}", shell_word(&name)),
             name,
             dir,
             file,
@@ -530,7 +531,7 @@ fn open_directory(name: &str, path: &Path) -> Result<OwnedFd, Error> {
     openat(CWD, path, flags, Mode::empty()).map_err(|errno| {
         let error = Error::new(name, "cannot open its directory").because(errno);
         match errno {
-            Errno::NOENT => error.hint(format!("mkdir -p {}", path.display())),
+            Errno::NOENT => error.hint(format!("mkdir -p {}", shell_word(&path.to_string_lossy()))),
             _ => error,
         }
     })

@@ -3,6 +3,7 @@
 use super::holder::Holder;
 use super::tty;
 use crate::error::Error;
+use crate::printable::shell_word;
 use std::io;
 use std::path::Path;
 
@@ -30,7 +31,10 @@ impl Refused {
                 error.hint(match holder {
                     Some(holder) => format!("{holder} has it open"),
                     None if cfg!(windows) => "close the other program".to_owned(),
-                    None => format!("find the program with: sudo fuser -v {}", path.display()),
+                    None => {
+                        let path = path.to_string_lossy();
+                        format!("find the program with: sudo fuser -v {}", shell_word(&path))
+                    }
                 })
             }
             Self::Wrong(error) => error,

@@ -117,6 +117,26 @@ fn one_port_by_two_names_is_named_twice() {
 }
 
 #[test]
+fn commands_to_copy_are_quoted() {
+    let dir = TempDir::new().unwrap();
+    let fifo = dir.path().join("it's my fifo");
+    let mut program = Program::start(["sim:mstp", "--fifo", fifo.to_str().unwrap()]);
+    let quoted = fifo.to_str().unwrap().replace('\'', r"'\''");
+    program.wait_for(&format!("wireshark -k -i '{quoted}'"));
+    program.terminate();
+}
+
+#[test]
+fn the_log_is_never_written_onto_a_bus() {
+    if !std::path::Path::new("/dev/ttyS0").exists() {
+        return skip("there is no serial port here");
+    }
+    let mut program = Program::start(["sim:mstp", "-c", "1", "--log-file", "/dev/ttyS0"]);
+    assert_eq!(program.wait().code(), Some(1));
+    program.wait_for("/dev/ttyS0: is a serial port");
+}
+
+#[test]
 fn what_is_read_is_not_written_as_well() {
     let dir = TempDir::new().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();

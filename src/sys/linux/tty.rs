@@ -81,7 +81,7 @@ fn natural(path: &Path) -> (String, u64) {
 
 /// Whether a tty with these device numbers (devices.txt of the kernel) has no line: a virtual
 /// console, the name of another tty, or half of a pseudo-terminal.
-fn has_no_line(major: u32, minor: u32) -> bool {
+pub fn has_no_line(major: u32, minor: u32) -> bool {
     match major {
         2 | 3 => true,
         4 => minor < 64,

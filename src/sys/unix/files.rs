@@ -1,6 +1,7 @@
 //! What is particular about capture files: how they are made, and what is none.
 
 use crate::error::Error;
+use crate::printable::shell_word;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -74,7 +75,7 @@ pub fn check_name(_path: &Path) -> Result<(), Error> {
 
 /// What to type where this directory is missing.
 pub fn how_to_make(directory: &Path) -> String {
-    format!("mkdir -p {}", directory.display())
+    format!("mkdir -p {}", shell_word(&directory.to_string_lossy()))
 }
 
 /// Whether this is a FIFO.
@@ -91,6 +92,20 @@ pub fn is_tty(metadata: &Metadata) -> bool {
     metadata.file_type().is_char_device()
         && (PTS.contains(&major)
             || subsystem.read_link().is_ok_and(|subsystem| subsystem.ends_with("tty")))
+}
+
+/// Whether this is a serial port, and no terminal that somebody looks at.
+#[cfg(target_os = "linux")]
+pub fn is_serial_port(metadata: &Metadata) -> bool {
+    use crate::sys::linux::tty::{PTS, has_no_line};
+    let (major, minor) = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
+    is_tty(metadata) && !PTS.contains(&major) && !has_no_line(major, minor)
+}
+
+/// Whether this is a serial port: not that we knew.
+#[cfg(not(target_os = "linux"))]
+pub fn is_serial_port(_metadata: &Metadata) -> bool {
+    false
 }
 
 /// Whether this may be a tty, of which nothing tells before it is opened.

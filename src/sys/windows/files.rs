@@ -118,6 +118,11 @@ pub fn is_fifo(_metadata: &Metadata) -> bool {
     false
 }
 
+/// Whether this is a serial port: their names are no names of files.
+pub fn is_serial_port(_metadata: &Metadata) -> bool {
+    false
+}
+
 /// Whether this is a socket: there are none.
 pub fn is_socket(_metadata: &Metadata) -> bool {
     false
