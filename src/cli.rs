@@ -37,7 +37,7 @@ use crate::logger::Pane;
 #[cfg(all(target_os = "linux", feature = "nats", feature = "http"))]
 use crate::nats::address::{Account, is_one, shown as without_password};
 use args::Args;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser as _};
 use commands::{Command, Typed};
 pub use commands::{ExtcapArgs, FailOn, ReportArgs};
@@ -129,7 +129,7 @@ pub fn parse() -> Asked {
     if typed.len() <= 1 {
         return Asked::Nothing;
     }
-    match Typed::parse_from(&typed) {
+    match Typed::try_parse_from(&typed).unwrap_or_else(|error| explained(error).exit()) {
         Typed { command: None, capture: Args { list_interfaces: true, .. } } => {
             return Asked::Ports { json: false };
         }
@@ -181,6 +181,35 @@ pub fn parse() -> Asked {
         Typed { command: None, .. } => {}
     }
     Asked::Capture(Box::new(requested(&typed)))
+}
+
+/// Options that not each build has: how they begin, whether this one has them, and why not.
+const OPTIONS_OF_SOME: [(&str, bool, &str); 3] = [
+    (
+        "--nats",
+        cfg!(all(target_os = "linux", feature = "nats")),
+        "it takes Linux, and the feature nats",
+    ),
+    (
+        "--mqtt-ca",
+        cfg!(all(target_os = "linux", feature = "mqtt")),
+        "it takes Linux, and the feature mqtt",
+    ),
+    ("--mqtt", cfg!(feature = "mqtt"), "it takes the feature mqtt"),
+];
+
+/// Says of an option that other builds have what it is.
+fn explained(error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let is_it = |(name, is_here, _): &&(&str, bool, &str)| option.starts_with(name) && !is_here;
+    match OPTIONS_OF_SOME.iter().find(is_it) {
+        Some((.., why)) if error.kind() == ErrorKind::UnknownArgument => {
+            usage(format!("{option} is not part of this serialshark: {why}"))
+        }
+        _ => error,
+    }
 }
 
 /// What `top FILE` asks of a capture: what `report FILE` does.

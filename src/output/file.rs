@@ -150,6 +150,7 @@ fn make(path: &Path, existing: Existing, permissions: Permissions) -> Result<Mad
         let error = Error::new(&name, "cannot write").because(error);
         match (kind, parent) {
             (io::ErrorKind::NotFound, Some(parent)) => error.hint(files::how_to_make(parent)),
+            _ if path.is_dir() => error.hint("name a file in it, such as trunk.pcapng"),
             (io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename, _) => {
                 error.hint("choose another name: the system does not take this one")
             }

@@ -302,6 +302,10 @@ fn a_capture_file_is_not_overwritten_unless_told_to() {
 #[test]
 fn a_file_that_cannot_be_made_or_written_ends_its_output_alone_and_is_a_failure_in_the_end() {
     fails(&["sim:mstp", "-q", "-w", "/nowhere/a.pcap"], "/nowhere/a.pcap: cannot write: No such");
+    fails(
+        &["sim:mstp", "-q", "-w", "/tmp"],
+        "/tmp: cannot write: Is a directory\n  hint: name a file in it",
+    );
     let (code, stdout, stderr) = run(&["sim:mstp", "-c", "3", "-w", "/nowhere/a", "-w", "-"]);
     assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains("error: /nowhere/a: cannot write: No such"), "{stderr}");

@@ -26,6 +26,8 @@ def what_is_wrong_is_said_in_a_line():
         (["sim:mstp", "--http", "0", "--http-token", "none"], "none: cannot read: ", 1),
         (["COM7", r"x\COM7", "--mqtt", "mqtt://h/{port}"], "would both be COM7", 2),
         (["nats://127.0.0.1/a.b"], "NATS is not part of this serialshark", 2),
+        (["sim:mstp", "--nats", "nats://h/a.b"], "--nats is not part of this serialshark", 2),
+        (["sim:mstp", "-w", "."], "hint: name a file in it", 1),
         (["unix:x.sock"], "hint: use tcp:HOST:PORT", 1),
         (["sim:mstp", "-w", "x.pcap", "--mode", "600"], "hint: leave out --group and --mode", 1),
         (["sim:mstp", "-w", "x.pcap", "-C", "1k", "--compress"], "--compress needs gzip", 2),
