@@ -20,7 +20,7 @@ use crate::sys::unix::termios::make_raw;
 use crate::sys::unix::wait::timespec;
 use crate::sys::wait::Woken;
 use log::{debug, warn};
-use rustix::event::epoll;
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, stat};
 use rustix::io::Errno;
 use rustix::termios::{
@@ -56,7 +56,15 @@ impl Port {
     pub fn open(path: &Path, settings: &Settings, stop: &Waker) -> Result<Self, Refused> {
         let fd = open(path)?;
         let stat = fstat(&fd).ok().filter(|stat| !tty::is_pty(stat));
-        let tty = set_up(&fd, path, settings).map_err(Refused::Wrong)?;
+        let tty = set_up(&fd, path, settings).map_err(|error| {
+            // Whatever fails then, it was not what failed.
+            let has_gone = has_hung_up(&fd);
+            if has_gone {
+                Refused::Missing(io::Error::other("hung up"))
+            } else {
+                Refused::Wrong(error)
+            }
+        })?;
         let waiter = Waiter::new(&fd, stop).map_err(|error| {
             let error = Error::new(path.display(), "cannot be waited for").because(error);
             Refused::Wrong(error)
@@ -258,6 +266,13 @@ fn cannot_open(path: &Path, errno: Errno) -> Error {
         Errno::IO => error.hint(NO_UART),
         _ => error,
     }
+}
+
+/// Whether its adapter was pulled out, or its maker has ended.
+fn has_hung_up(fd: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::empty())];
+    let polled = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    polled.is_ok() && fds[0].revents().contains(PollFlags::HUP)
 }
 
 const NO_UART: &str = "there is no working UART behind it; serialshark ports lists those that are";
