@@ -19,6 +19,7 @@
 
 mod answer;
 mod body;
+mod client;
 mod request;
 
 use super::admission::{Admission, RESERVE, RETRY};
@@ -30,6 +31,7 @@ use crate::sys::Shortage;
 use crate::sys::descriptors::{is_free_for_all, none_left};
 use answer::Site;
 use body::Due;
+use client::Client;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -42,6 +44,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
@@ -169,12 +172,8 @@ impl ToldShortage {
 }
 
 /// One client, from its first octet to its last.
-async fn connection(
-    client: tokio::net::TcpStream,
-    site: Arc<Site>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let due = Due::new();
+async fn connection(client: TcpStream, site: Arc<Site>, mut stop: watch::Receiver<bool>) {
+    let (client, due) = (Client::new(client), Due::new());
     let (ending, answered) = (stop.clone(), due.clone());
     let service = service_fn(move |request| {
         let (site, due, ending) = (Arc::clone(&site), answered.clone(), ending.clone());
@@ -186,15 +185,22 @@ async fn connection(
         .half_close(true)
         .header_read_timeout(HEAD)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(client), service);
+        .serve_connection(TokioIo::new(client.clone()), service);
     let mut connection = std::pin::pin!(connection);
     let mut late = std::pin::pin!(due.passed());
+    // An answer without end has one when nobody takes it; on a quiet line nothing else tells of that.
+    let gone = async {
+        due.never().await;
+        client.closed().await;
+    };
+    let mut gone = std::pin::pin!(gone);
     let mut is_ending = false;
     loop {
         tokio::select! {
             // How it ended is the client's business.
             _ = connection.as_mut() => return,
             () = late.as_mut() => return,
+            () = gone.as_mut() => return,
             _ = stop.wait_for(|stop| *stop), if !is_ending => {
                 is_ending = true;
                 connection.as_mut().graceful_shutdown();

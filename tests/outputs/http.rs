@@ -639,32 +639,31 @@ fn a_client_has_its_time_for_each_answer_and_no_longer() {
 #[test]
 fn clients_that_say_no_more_are_answered() {
     let mut server = Server::start(&[]);
+    server.send(30);
+    eventually("the frames in the file", || (server.file().len() == 30).then_some(()));
     let ask = |path: &str| {
         let mut client = server.connect();
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         client.write_all(request.as_bytes()).unwrap();
         client.shutdown(std::net::Shutdown::Write).unwrap();
-        client
+        let mut octets = Vec::new();
+        client.read_to_end(&mut octets).unwrap();
+        Answer::parse(&octets)
     };
-    let mut octets = Vec::new();
-    ask("/metrics").read_to_end(&mut octets).unwrap();
-    assert_eq!(Answer::parse(&octets).status, 200);
-    let mut reader = ask("/live.pcapng");
-    server.program.wait_for("a reader has come");
-    server.send(1);
-    let mut octets = Vec::new();
-    let frame = numbered_frame(0);
-    while !octets.windows(frame.len()).any(|window| window == frame) {
-        let mut some = [0; 1000];
-        let len = reader.read(&mut some).unwrap();
-        assert!(len > 0, "hung up: {}", text(&octets));
-        octets.extend(&some[..len]);
+    assert_eq!(ask("/metrics").status, 200);
+    assert_eq!(records(&ask("/capture.pcapng").body).len(), 30);
+    server.program.terminate();
+}
+
+/// A line that says nothing has nothing to write, which would tell.
+#[test]
+fn that_a_client_leaves_is_seen_on_a_quiet_line() {
+    let mut server = Server::start(&[]);
+    for round in 1..=3 {
+        drop(server.reader());
+        server.program.wait_for_nth(round, "its reader left");
     }
-    drop(reader);
-    eventually("its going", || {
-        server.send(1);
-        server.program.stderr().iter().any(|line| line.contains("its reader left")).then_some(())
-    });
+    server.program.terminate();
 }
 
 /// The last ones are for files and ports. It is told once, however many come.

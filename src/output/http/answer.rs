@@ -231,7 +231,7 @@ impl Site {
                 }
             }
         });
-        let mut answer = Response::new(Content::Events(events, due.suspend()));
+        let mut answer = Response::new(Content::Events(events, due.suspend(true)));
         let kind = HeaderValue::from_static("text/event-stream");
         answer.headers_mut().insert(CONTENT_TYPE, kind);
         answer
@@ -261,7 +261,7 @@ impl Site {
         if self.streams.try_send(stream).is_err() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "too many at once: try again\n");
         }
-        let mut answer = Response::new(Content::Packets(ours, due.suspend()));
+        let mut answer = Response::new(Content::Packets(ours, due.suspend(last.is_none())));
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PCAPNG));
         if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"{file}\""))

@@ -20,26 +20,42 @@ const PIECE: usize = 16 << 10;
 /// How long a client may take for an answer that ends, and for the rest of one that has ended.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// Until when the client of a connection must have taken what it was answered; `None` as long as the
-/// answer has no end.
+/// Until when the client of a connection must have taken what it was answered.
 #[derive(Clone)]
-pub struct Due(Arc<watch::Sender<Option<Instant>>>);
+pub struct Due(Arc<watch::Sender<When>>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// By then.
+    At(Instant),
+    /// When it has all of it, however long that takes.
+    Later,
+    /// What it is answered has no end.
+    Never,
+}
 
 impl Due {
     /// Of a client that has said nothing yet.
     pub fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(Some(Instant::now() + ANSWER))))
+        Self(Arc::new(watch::Sender::new(When::At(Instant::now() + ANSWER))))
     }
 
     /// It is answered now.
     pub fn renew(&self) {
-        self.0.send_replace(Some(Instant::now() + ANSWER));
+        self.0.send_replace(When::At(Instant::now() + ANSWER));
     }
 
-    /// What it is answered has no end, until this is dropped.
-    pub fn suspend(&self) -> Suspended {
-        self.0.send_replace(None);
+    /// It may take its time for what it is answered, until this is dropped; `endless` if that has no end
+    /// of its own.
+    pub fn suspend(&self, endless: bool) -> Suspended {
+        self.0.send_replace(if endless { When::Never } else { When::Later });
         Suspended(self.clone())
+    }
+
+    /// Returns when it is answered something without end.
+    pub async fn never(&self) {
+        // We hold the sender.
+        let _ = self.0.subscribe().wait_for(|when| *when == When::Never).await;
     }
 
     /// Returns when it has taken too long.
@@ -49,8 +65,8 @@ impl Due {
             let due = *changes.borrow_and_update();
             let passed = async {
                 match due {
-                    Some(due) => tokio::time::sleep_until(due).await,
-                    None => std::future::pending().await,
+                    When::At(due) => tokio::time::sleep_until(due).await,
+                    When::Later | When::Never => std::future::pending().await,
                 }
             };
             tokio::select! {
