@@ -67,8 +67,8 @@ pub(crate) fn fits_iec101(frame: &[u8]) -> Fit {
     }
 }
 
-/// Control field: it comes from the station that asks.
-const PRIMARY: u8 = 0x40;
+/// Control field: the frame comes from the station that asks.
+pub(crate) const PRIMARY: u8 = 0x40;
 
 /// Whether data begin with a type and a cause of transmission that are assigned (IEC 60870-5-101
 /// 7.2.1 and 7.2.3).

@@ -7,10 +7,7 @@
 
 use super::Words;
 use crate::exported_pdu;
-use crate::ft12::{self, ACK, Companion};
-
-/// Control field: it comes from the station that asks.
-const PRIMARY: u8 = 0x40;
+use crate::ft12::{self, ACK, Companion, PRIMARY};
 
 /// Words for a frame, such as `request status of link` to 1.
 pub fn words(packet: &[u8], intact: bool) -> Words {

@@ -13,13 +13,10 @@
 use super::Setup;
 use super::hunt::{Format, Found, Hunter, Judgement};
 use super::upper::Upper;
-pub(super) use crate::ft12::{ACK, LONG, SHORT};
+pub(super) use crate::ft12::{ACK, LONG, PRIMARY, SHORT};
 use crate::ft12::{HEAD_LEN, STOP, body};
 use crate::packet::{Batch, Direction, Notes};
 use std::ops::RangeInclusive;
-
-/// Control field: the frame comes from the station that asks.
-pub(super) const PRIMARY: u8 = 0x40;
 
 /// What one protocol of links between a station that asks and those that answer has of its own.
 pub(super) trait Link: Send {

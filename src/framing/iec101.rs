@@ -7,9 +7,9 @@
 //! ```
 //!
 //! [`ft12`] has the frames. A control field is taken for one only if its function is assigned.
-//! Wireshark's dissectors for them
-//! cannot be called by name, so packets are data with the name IEC 101, and what they say is in a
-//! comment. Links without addresses are not read: three octets and a stop prove nothing.
+//! Wireshark's dissectors for them cannot be called by name, so packets are data with the name IEC 101,
+//! and what they say is in a comment. Links without addresses are not read: three octets and a stop
+//! prove nothing.
 
 use super::hunt::Judgement;
 use super::{Protocol, ft12};
@@ -50,6 +50,8 @@ fn proof(packet: &[u8]) -> u8 {
 
 /// Octets of a frame without ASDU, by the size of its address.
 const SHORT_LENS: [usize; 2] = [5, 6];
+
+/// What it has of its own.
 #[derive(Debug)]
 struct Iec101;
 

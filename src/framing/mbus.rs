@@ -55,6 +55,8 @@ const LENGTHS: RangeInclusive<usize> = 3..=258;
 const SHORT_LEN: usize = 5;
 /// Control fields of requests: SND_NKE, REQ_SKE, REQ_UD1 and REQ_UD2 with both frame count bits.
 const REQUESTS: [u8; 6] = [0x40, 0x49, 0x5a, 0x7a, 0x5b, 0x7b];
+
+/// What it has of its own.
 #[derive(Debug)]
 struct MBus;
 
