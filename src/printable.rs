@@ -21,17 +21,6 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// The text as a word for a shell: in a command that is shown to be copied.
-pub fn shell_word(text: &str) -> Cow<'_, str> {
-    let is_plain = |c: char| {
-        c.is_alphanumeric() || "/._-+:,@%=".contains(c) || !c.is_ascii() && !is_dangerous(c)
-    };
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
-}
-
 fn is_dangerous(character: char) -> bool {
     character.is_control()
         || matches!(character,
@@ -47,21 +36,6 @@ mod tests {
         for text in ["", "/dev/ttyUSB0: cannot open", "Kältezähler 3 °C", "日本語", "a\u{a0}b"]
         {
             assert!(matches!(printable(text), Cow::Borrowed(same) if same == text));
-        }
-    }
-
-    #[test]
-    fn words_for_a_shell_are_quoted_where_they_must_be() {
-        for word in ["/dev/ttyUSB0", "tcp:host:2001", "a,baud=9600", "Zähler"] {
-            assert_eq!(shell_word(word), word);
-        }
-        for (text, word) in [
-            ("my fifo", "'my fifo'"),
-            ("it's;$HOME", r"'it'\''s;$HOME'"),
-            ("", "''"),
-            ("a*", "'a*'"),
-        ] {
-            assert_eq!(shell_word(text), word);
         }
     }
 

@@ -7,6 +7,7 @@
 //! | [`Waker`] | wakes a thread that waits | eventfd | pipe | event |
 //! | [`signals`] | what asks the program to end or to do something | signals | signals | Ctrl-C and its like |
 //! | [`process`] | programs that we start: their end | pidfd | `waitid` | handles |
+//! | [`shell`] | words of commands that are shown to be copied | sh | sh | cmd |
 //! | [`stdio`] | standard input, output and error | descriptors | descriptors | handles |
 //! | [`copier`] | writes that never wait, to what may block | pipe and thread | pipe and thread | queue and thread |
 //! | `terminal` | the terminal of the program, to draw on | `/dev/tty` | `/dev/tty` | `CONIN$`, `CONOUT$` |
@@ -36,7 +37,7 @@ pub use unix::terminal;
 #[cfg(unix)]
 pub use unix::{
     clock, copier, descriptors, directory, files, net, os_string, owners, pipe_reader, process,
-    signals, sink::Sink, stdio, wait,
+    shell, signals, sink::Sink, stdio, wait,
 };
 #[cfg(all(unix, not(target_os = "linux")))]
 pub use unix::{port, sink_waiter::SinkWaiter, waker::Waker};
@@ -45,7 +46,8 @@ pub use windows::terminal;
 #[cfg(windows)]
 pub use windows::{
     copier, descriptors, directory, files, named_pipe, net, os_string, owners, pipe_reader, port,
-    process, service, signals, sink::Sink, sink_waiter::SinkWaiter, stdio, wait, waker::Waker,
+    process, service, shell, signals, sink::Sink, sink_waiter::SinkWaiter, stdio, wait,
+    waker::Waker,
 };
 
 use std::io;

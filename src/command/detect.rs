@@ -5,10 +5,9 @@ use crate::detect::{self, Evidence};
 use crate::error::Error;
 use crate::framing::PROTOCOLS;
 use crate::line::Settings;
-use crate::printable::shell_word;
 use crate::recognition::{Listening, Outcome, Unknown};
 use crate::source::{self, Pace};
-use crate::sys::Waker;
+use crate::sys::{Waker, shell};
 use crate::time::MonoClock;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -72,7 +71,7 @@ fn is_serial(port: &Port) -> bool {
 
 /// How a port is typed, with what was recognised.
 fn command(port: &Port, evidence: &Evidence) -> String {
-    let word = shell_word(&port.name);
+    let word = shell::word(&port.name);
     if is_serial(port) {
         format!("serialshark {word} {}", evidence.command())
     } else {

@@ -42,9 +42,8 @@ use super::ownership::Ownership;
 use super::permissions::Permissions;
 use super::{Listener, Stream};
 use crate::error::{Error, words};
-use crate::printable::shell_word;
 use crate::sys::claim::Claim;
-use crate::sys::{Shortage, Sink};
+use crate::sys::{Shortage, Sink, shell};
 use log::{debug, info, warn};
 use node::{Node, make_beside, make_like, rotation_refused};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -152,7 +151,7 @@ impl Fifo {
             spare,
         };
         let fifo = Self {
-            how: format!("wireshark -k -i {}", shell_word(&name)),
+            how: format!("wireshark -k -i {}", shell::word(&name)),
             name,
             dir,
             file,
@@ -531,7 +530,9 @@ fn open_directory(name: &str, path: &Path) -> Result<OwnedFd, Error> {
     openat(CWD, path, flags, Mode::empty()).map_err(|errno| {
         let error = Error::new(name, "cannot open its directory").because(errno);
         match errno {
-            Errno::NOENT => error.hint(format!("mkdir -p {}", shell_word(&path.to_string_lossy()))),
+            Errno::NOENT => {
+                error.hint(format!("mkdir -p {}", shell::word(&path.to_string_lossy())))
+            }
             _ => error,
         }
     })

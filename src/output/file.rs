@@ -9,10 +9,9 @@ use super::permissions::Permissions;
 use super::trail::Trail;
 use super::{Stream, may_follow};
 use crate::error::Error;
-use crate::printable::shell_word;
 use crate::sys::copier::Copier;
 use crate::sys::directory::Directory;
-use crate::sys::{Shortage, Sink, files, is_full, stdio};
+use crate::sys::{Shortage, Sink, files, is_full, shell, stdio};
 use crate::time::Timestamp;
 use log::info;
 use std::any::Any;
@@ -82,7 +81,7 @@ pub fn check(path: &Path, existing: Existing) -> Result<(), Error> {
     if let Ok(metadata) = path.metadata() {
         if files::is_fifo(&metadata) {
             return Err(Error::new(&name, "is a FIFO")
-                .hint(format!("use --fifo {}", shell_word(&path.to_string_lossy()))));
+                .hint(format!("use --fifo {}", shell::word(&path.to_string_lossy()))));
         }
         if files::is_tty(&metadata) {
             return Err(Error::new(&name, "is a terminal or a serial port")

@@ -5,9 +5,8 @@ use super::permissions::Permissions;
 use super::unix_path::UnixPath;
 use super::{Listener, Stream};
 use crate::error::Error;
-use crate::printable::shell_word;
-use crate::sys::Sink;
 use crate::sys::net::is_the_clients;
+use crate::sys::{Sink, shell};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
@@ -37,7 +36,7 @@ impl UnixSocket {
     /// When something else is there, somebody listens on it, or it cannot be made.
     pub fn listen(path: &Path, permissions: Permissions) -> Result<Self, Error> {
         let name = path.display().to_string();
-        let how = format!("wireshark -k -i {}", shell_word(&name));
+        let how = format!("wireshark -k -i {}", shell::word(&name));
         let (fd, path) = UnixPath::listen(path, permissions)?;
         let cannot = |error| Error::new(&name, "cannot listen").because(error);
         // A client that has gone by the time we take it in must not leave us blocked.

@@ -1,9 +1,8 @@
 //! Why a serial port is not to be had now.
 
 use super::holder::Holder;
-use super::tty;
+use super::{shell, tty};
 use crate::error::Error;
-use crate::printable::shell_word;
 use std::io;
 use std::path::Path;
 
@@ -33,7 +32,7 @@ impl Refused {
                     None if cfg!(windows) => "close the other program".to_owned(),
                     None => {
                         let path = path.to_string_lossy();
-                        format!("find the program with: sudo fuser -v {}", shell_word(&path))
+                        format!("find the program with: sudo fuser -v {}", shell::word(&path))
                     }
                 })
             }

@@ -14,6 +14,7 @@ pub mod port;
 pub mod process;
 #[cfg(not(target_os = "linux"))]
 mod program;
+pub mod shell;
 mod shortage;
 pub mod signals;
 pub mod sink;

@@ -13,6 +13,7 @@ pub mod pipe_reader;
 pub mod port;
 pub mod process;
 pub mod service;
+pub mod shell;
 mod shortage;
 pub mod signals;
 pub mod sink;

@@ -1,7 +1,7 @@
 //! What is particular about capture files: how they are made, and what is none.
 
+use super::shell;
 use crate::error::Error;
-use crate::printable::shell_word;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -75,7 +75,7 @@ pub fn check_name(_path: &Path) -> Result<(), Error> {
 
 /// What to type where this directory is missing.
 pub fn how_to_make(directory: &Path) -> String {
-    format!("mkdir -p {}", shell_word(&directory.to_string_lossy()))
+    format!("mkdir -p {}", shell::word(&directory.to_string_lossy()))
 }
 
 /// Whether this is a FIFO.
