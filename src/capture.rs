@@ -55,6 +55,7 @@ mod shutdown;
 mod signals;
 mod streams;
 mod threads;
+mod visits;
 mod writer;
 
 #[cfg(feature = "top")]

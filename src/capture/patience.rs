@@ -3,8 +3,9 @@
 //! One that lived for [`SECONDS_NS`] is looked for at once. One that goes as soon as it is opened,
 //! such as a serial server that says "in use" and hangs up, is left alone for a second, then for
 //! two, and so on up to half a minute. One that brought a good frame before it went is looked for
-//! at once, too, but if it does that again and again ([`BRIEF`]), once a second. One that said nothing at all and
-//! went within a minute, such as a serial server that hangs up on quiet lines, is one more of a series.
+//! at once, too, but if it does that again and again ([`BRIEF`]), once a second. One that said nothing
+//! at all and went within a minute, such as a serial server that hangs up on quiet lines, is one more
+//! of a series.
 //!
 //! Of such a series its start is told, and its end.
 

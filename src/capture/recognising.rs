@@ -113,6 +113,14 @@ fn give_signs_of_life<'scope>(scope: &'scope Scope<'scope, '_>, done: Receiver<(
     }
 }
 
+/// Tells that a port is there: again, after it has gone like this, or at last.
+fn say_return(port: &Port, absence_ns: u64, going: Option<Going>) {
+    match going {
+        Some(going) => say_back(port, absence_ns, going),
+        None => info!("{}: appeared after {}", port.name, seconds(absence_ns)),
+    }
+}
+
 /// Listens to one port.
 fn listen(
     port: &mut Port,
@@ -167,11 +175,8 @@ fn listen(
                 means.stop.wait(going.pause);
                 let Some(back) = listening.reopen() else { return Ok(None) };
                 opened = back;
-                if std::mem::replace(&mut was_there, true) {
-                    say_back(port, back.ns_since(gone), going);
-                } else {
-                    info!("{}: appeared after {}", port.name, seconds(back.ns_since(gone)));
-                }
+                say_return(port, back.ns_since(gone), was_there.then_some(going));
+                was_there = true;
             }
         }
     };

@@ -7,59 +7,19 @@ use super::reception::Arrival;
 use super::report;
 use super::shared::{Running, Shared};
 use super::threads::spawn;
-use super::writer::StreamWriter;
+use super::visits::Visits;
 use super::writer::past::Past;
+use super::writer::{End, StreamWriter};
 use crate::encode::{Encoder, Format};
 use crate::error::Error;
 use crate::output::Stream;
 use crate::time::{Timestamp, ns_of};
-use log::{Level, info, log};
+use log::{Level, log};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::Scope;
-use std::time::{Duration, Instant};
-
-/// So many readers of a listener are told of, and one more after each [`TOLD_EVERY`]: a monitor that
-/// connects each second would fill the log.
-const TOLD: u32 = 300;
-const TOLD_EVERY: Duration = Duration::from_secs(5);
-
-/// Which of a listener's readers are told of.
-struct Visits {
-    left: u32,
-    counted: Instant,
-    untold: u64,
-    /// Whether it was told that not all are.
-    is_fast: bool,
-}
-
-impl Visits {
-    fn new(now: Instant) -> Self {
-        Self { left: TOLD, counted: now, untold: 0, is_fast: false }
-    }
-
-    /// At which level the reader is told of that comes now.
-    fn next(&mut self, name: &str, now: Instant) -> Level {
-        let more = now.duration_since(self.counted).as_secs() / TOLD_EVERY.as_secs();
-        self.counted += TOLD_EVERY.saturating_mul(u32::try_from(more).unwrap_or(u32::MAX));
-        self.left = self.left.saturating_add(u32::try_from(more).unwrap_or(u32::MAX)).min(TOLD);
-        self.is_fast &= self.left < TOLD / 2;
-        if self.left == 0 {
-            self.untold += 1;
-            if !std::mem::replace(&mut self.is_fast, true) {
-                info!("{name}: many readers come and go: from now on only some are told of");
-            }
-            return Level::Debug;
-        }
-        self.left -= 1;
-        let untold = std::mem::take(&mut self.untold);
-        if untold > 0 {
-            info!("{name}: {untold} more readers have come");
-        }
-        Level::Info
-    }
-}
+use std::time::Instant;
 
 /// Who serves the readers that come to the listeners.
 pub struct Serving<'env> {
@@ -146,20 +106,7 @@ pub fn open_stream<'scope>(
     let written = Arc::clone(&stream);
     let spawned = spawn(scope, shared, "writer", move || {
         let _running = running;
-        let wanted = past.as_ref().map_or(0, |past| past.wanted);
-        let copied = |number| {
-            // What the files did not get in time.
-            if number < wanted {
-                shared.streams().history.begin_at(&written, number);
-            }
-        };
-        let end = written.run(past, copied, || {
-            let more = shared.streams().history.feed(&written);
-            if !more && last.is_some() {
-                written.queue.close();
-            }
-            more
-        });
+        let end = write(shared, &written, past, last.is_some());
         shared.close(&written);
         let level = reader.unwrap_or(Level::Info);
         ended_with(report::ended(&written, &end, shared.clock.now(), level));
@@ -168,6 +115,24 @@ pub fn open_stream<'scope>(
         shared.close(&stream);
         ended_with(Some(error));
     }
+}
+
+/// Writes a stream to its end: the past first. That is all, if it `is_past`.
+fn write(shared: &Shared, stream: &Arc<StreamWriter>, past: Option<Past>, is_past: bool) -> End {
+    let wanted = past.as_ref().map_or(0, |past| past.wanted);
+    let copied = |number| {
+        // What the files did not get in time.
+        if number < wanted {
+            shared.streams().history.begin_at(stream, number);
+        }
+    };
+    stream.run(past, copied, || {
+        let more = shared.streams().history.feed(stream);
+        if !more && is_past {
+            stream.queue.close();
+        }
+        more
+    })
 }
 
 /// Opens a stream. One that wants more of the past than the history has is to read files first, if there
@@ -216,24 +181,4 @@ fn writer(
     encoder.set_wall_offset(shared.wall.now());
     let wall = Arc::clone(&shared.wall);
     Ok(StreamWriter::new(queue, stream, encoder, buffer, wall, shared.is_live))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_readers_without_end_only_some_are_told_of() {
-        let start = Instant::now();
-        let mut visits = Visits::new(start);
-        let mut told = |seconds: u64, count: u32| {
-            let now = start + Duration::from_secs(seconds);
-            (0..count).filter(|_| visits.next("x", now) == Level::Info).count()
-        };
-        assert_eq!(told(0, 1000), TOLD as usize);
-        assert_eq!(told(4, 10), 0);
-        assert_eq!(told(5, 10), 1);
-        assert_eq!((6..1006).map(|second| told(second, 50)).sum::<usize>(), 200);
-        assert_eq!(told(1_000_000, 1000), TOLD as usize, "after a calm");
-    }
 }

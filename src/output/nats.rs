@@ -26,8 +26,9 @@ use crate::nats::connection::{Connection, PATIENCE, last_of, why};
 use crate::outage::Outage;
 use crate::time::Timestamp;
 use async_nats::header::NATS_MESSAGE_ID;
-use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream;
 use chrono::DateTime;
 use log::{info, warn};
@@ -118,6 +119,25 @@ struct Session {
     /// Packets that the server takes in no message.
     too_large: u64,
     outage: Outage,
+}
+
+/// Publishes a message behind the `expected` one of its trunk; it is stored once that is acknowledged.
+fn publish(
+    connection: &Connection,
+    trunk: &Trunk,
+    pending: &Pending,
+    expected: u64,
+) -> impl Future<Output = Result<PublishAck, PublishError>> + use<> {
+    let message = PublishMessage::build()
+        .payload(pending.message.octets.clone().into())
+        .message_id(&pending.id)
+        .expected_last_subject_sequence(expected);
+    let (jetstream, subject) = (connection.jetstream.clone(), trunk.subject());
+    async move {
+        let sent = jetstream.send_publish(subject, message).await?;
+        let acknowledged = tokio::time::timeout(PATIENCE, sent).await;
+        acknowledged.unwrap_or_else(|_| Err(PublishErrorKind::TimedOut.into()))
+    }
 }
 
 impl Publisher {
@@ -246,22 +266,11 @@ impl Publisher {
                 session.skip(&self.name, pending.message.packets);
                 continue;
             }
-            let message = PublishMessage::build()
-                .payload(pending.message.octets.clone().into())
-                .message_id(&pending.id)
-                .expected_last_subject_sequence(expected);
-            let subject = session.trunk.subject();
-            let unknown = format!("no stream takes {subject}");
+            let published = publish(connection, &session.trunk, &pending, expected);
             // It stays pending until we know that it has arrived.
             session.pending = Some(pending);
-            let acknowledged = async {
-                let sent = connection.jetstream.send_publish(subject, message).await?;
-                tokio::time::timeout(PATIENCE, sent)
-                    .await
-                    .unwrap_or_else(|_| Err(PublishErrorKind::TimedOut.into()))
-            };
             let acknowledged = tokio::select! {
-                acknowledged = acknowledged => acknowledged,
+                acknowledged = published => acknowledged,
                 () = connection.lost() => return Err("the connection is lost".to_owned()),
             };
             match acknowledged {
@@ -281,7 +290,7 @@ impl Publisher {
                     expected = self.expected(connection, session).await?;
                 }
                 Err(error) if error.kind() == PublishErrorKind::StreamNotFound => {
-                    return Err(unknown);
+                    return Err(format!("no stream takes {}", session.trunk.subject()));
                 }
                 Err(error) => return Err(why(&error)),
             }
